@@ -1,0 +1,1 @@
+"""The laboratory in which the theory of JEPA world models is checked, refuted, corrected and taught."""

@@ -1,0 +1,158 @@
+"""One-sentence errors: what, where, expected, got, and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import psutil
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+ROW_SUM_TOLERANCE = 1e-8
+
+
+class InputError(ValueError):
+    """A mistake in what the caller passed in; its message is one sentence that says how to mend it."""
+
+
+def require_memory(shape: Sequence[int], what: str, instead: str) -> None:
+    """Refuse a dense float64 array that would not fit in the memory that is free now.
+
+    Raises
+    ------
+    InputError
+        Saying how many GiB it needs, how many are free, and what to do instead.
+    """
+    needed = 8 * math.prod(int(n) for n in shape) / 2**30
+    free = psutil.virtual_memory().available / 2**30
+    if needed > 0.8 * free:
+        size = " x ".join(str(int(n)) for n in shape)
+        raise InputError(
+            f"{what} of shape {size} needs {needed:.1f} GiB as a dense array but only {free:.1f} GiB are free: {instead}"
+        )
+
+
+def as_float(name: str, value: ArrayLike, shape: Sequence[int | None]) -> Array:
+    """Convert to a float64 array of the given shape (None: any length) without NaN or infinities."""
+    array = np.asarray(value, dtype=np.float64)
+    matches = array.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, array.shape, strict=True))
+    if not matches:
+        expected = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+        raise InputError(f"{name} has shape {array.shape}, expected {expected}: check the order of its axes")
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name}{list(where)} is {array[where]}, expected a finite number: remove or impute it first")
+    return array
+
+
+def as_distribution(name: str, value: ArrayLike, size: int) -> Array:
+    """Convert to a probability vector of the given size; entries must be >= 0 and sum to 1."""
+    array = as_float(name, value, (size,))
+    if (array < 0).any():
+        where = int(np.argmin(array))
+        raise InputError(f"{name}[{where}] is {array[where]:.6g}, expected a probability >= 0: clip or recompute it")
+    total = float(array.sum())
+    if abs(total - 1) > ROW_SUM_TOLERANCE:
+        raise InputError(f"{name} sums to {total:.10g}, expected 1: divide it by its sum")
+    return array
+
+
+def check_transition_rows(rows: Array | sp.csr_array, action: int) -> None:
+    """Check that each row of one action's S x S matrix is a probability vector; name the first that is not."""
+    data = rows.data if sp.issparse(rows) else rows
+    if not np.isfinite(data).all() or (data < 0).any():
+        coo = sp.coo_array(rows)
+        bad = np.flatnonzero(~np.isfinite(coo.data) | (coo.data < 0))[0]
+        state, successor = int(coo.coords[0][bad]), int(coo.coords[1][bad])
+        raise InputError(
+            f"transition[action {action}, state {state}, next state {successor}] is {coo.data[bad]:.6g}, "
+            "expected a probability >= 0: clip or recompute that entry"
+        )
+    sums = np.asarray(rows.sum(axis=1)).ravel()
+    bad_rows = np.flatnonzero(np.abs(sums - 1) > ROW_SUM_TOLERANCE)
+    if bad_rows.size:
+        state = int(bad_rows[0])
+        raise InputError(
+            f"transition[action {action}, state {state}] sums to {sums[state]:.10g}, expected 1 "
+            f"({bad_rows.size} of {sums.size} rows of this action are off): divide each row by its sum"
+        )
+
+
+def check_count(name: str, value: Any, low: int = 1, high: int | None = None, why: str = "") -> int:
+    """Check that an integer lies in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{name} is {value!r}, expected a whole number: pass an int")
+    if value < low or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"between {low} and {high}"
+        reason = f" ({why})" if why else ""
+        raise InputError(f"{name} is {value}, expected {span}{reason}: choose one in that range")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, known: Sequence[str]) -> str:
+    """Check that a string is one of the known names; the message lists them."""
+    if value not in known:
+        raise InputError(f"{name} is {value!r}, expected one of {', '.join(map(repr, known))}: choose one of these")
+    return str(value)
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Check that a number lies in [0, 1]."""
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise InputError(f"{name} is {number:.6g}, expected a number between 0 and 1: choose one in that range")
+    return number
+
+
+def check_indices(name: str, value: ArrayLike, size: int, what: str) -> NDArray[np.int64]:
+    """Convert to integer ids in [0, size); name the first that is out of range."""
+    array = np.asarray(value)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{name} holds {array.dtype} values, expected whole-number ids: use Transitions.from_table for labels")
+    array = array.astype(np.int64)
+    bad = np.flatnonzero((array < 0) | (array >= size))
+    if bad.size:
+        where = int(bad[0])
+        raise InputError(
+            f"{name}[{where}] is {array.flat[where]}, expected a {what} between 0 and {size - 1}: "
+            f"check the ids or the number of {what}s"
+        )
+    return array
+
+
+def as_weights(name: str, value: ArrayLike | None, size: int, default: Array | None = None) -> Array:
+    """Read "some states" as a probability vector: None, integer ids, a boolean mask, or float weights.
+
+    Integer ids and masks mean the uniform law on that subset; repeated ids count once.
+    """
+    if value is None:
+        return np.full(size, 1 / size) if default is None else default
+    array = np.asarray(value)
+    if array.dtype == bool:
+        array = np.flatnonzero(as_mask(name, array, size))
+    if np.issubdtype(array.dtype, np.integer):
+        ids = np.unique(check_indices(name, np.atleast_1d(array), size, "state"))
+        if not ids.size:
+            raise InputError(f"{name} selects no state, expected at least one: pass ids, a mask or weights")
+        weights = np.zeros(size)
+        weights[ids] = 1 / ids.size
+        return weights
+    return as_distribution(name, array, size)
+
+
+def as_mask(name: str, value: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Check the length of a boolean mask over states."""
+    if value.shape != (size,):
+        raise InputError(f"{name} is a mask of shape {value.shape}, expected ({size},): one entry a state")
+    return value
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written to, so that a frozen value stays what it was when checked."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
