@@ -112,7 +112,9 @@ def check_indices(name: str, value: ArrayLike, size: int, what: str) -> NDArray[
     """Convert to integer ids in [0, size); name the first that is out of range."""
     array = np.asarray(value)
     if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{name} holds {array.dtype} values, expected whole-number ids: use Transitions.from_table for labels")
+        raise InputError(
+            f"{name} holds {array.dtype} values, expected whole-number ids: use Transitions.from_table for labels"
+        )
     array = array.astype(np.int64)
     bad = np.flatnonzero((array < 0) | (array >= size))
     if bad.size:

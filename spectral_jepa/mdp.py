@@ -100,7 +100,10 @@ class TabularMDP:
                 reward = np.repeat(reward[:, None], n_actions, axis=1)
             reward = read_only(as_float("reward", reward, (n_states, n_actions)))
         discount = None if self.discount is None else check_fraction("discount", self.discount)
-        for name, labels, size in (("state_labels", self.state_labels, n_states), ("action_labels", self.action_labels, n_actions)):
+        for name, labels, size in (
+            ("state_labels", self.state_labels, n_states),
+            ("action_labels", self.action_labels, n_actions),
+        ):
             if labels is not None and len(labels) != size:
                 raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
         values = dict(
@@ -205,11 +208,17 @@ def _read_transition(value: Any) -> Transition:
         matrices = tuple(sp.csr_array(m, dtype=np.float64) for m in value)
         shapes = {m.shape for m in matrices}
         if len(shapes) != 1 or len(set(matrices[0].shape)) != 1:
-            raise InputError(f"transition holds sparse matrices of shapes {sorted(shapes)}, expected one square shape (S, S)")
+            raise InputError(
+                f"transition holds sparse matrices of shapes {sorted(shapes)}, expected one square shape (S, S)"
+            )
         return matrices
     if sp.issparse(value):
-        raise InputError("transition is a single sparse matrix, expected one for each action: pass [matrix_of_action_0, ...]")
+        raise InputError(
+            "transition is a single sparse matrix, expected one for each action: pass [matrix_of_action_0, ...]"
+        )
     array = np.asarray(value, dtype=np.float64)
     if array.ndim != 3 or array.shape[1] != array.shape[2] or 0 in array.shape:
-        raise InputError(f"transition has shape {array.shape}, expected (actions, states, states): put the action axis first")
+        raise InputError(
+            f"transition has shape {array.shape}, expected (actions, states, states): put the action axis first"
+        )
     return read_only(array)  # type: ignore[return-value]

@@ -1,0 +1,250 @@
+"""Encoder and prediction as values: f and g of the paper, however they were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+
+from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only, require_memory
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, tail_energy
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Encoder f and prediction g on a finite world.
+
+    Parameters
+    ----------
+    target : array (S, k), or (A, S, k) when each action has its own encoder
+        f(y).
+    predicted : array (A, S, k)
+        g(f(x), a).
+    column_weight : array (A, S) or (S,)
+        The measure that turns g^T f back into probabilities: Phat(y|x,a) = column_weight[a, y] g(f(x),a)^T f(y).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match.
+
+    Examples
+    --------
+    >>> one = Embedding(np.ones((2, 1)), np.ones((1, 2, 1)), np.array([0.5, 0.5]))
+    >>> one.dim, one.shared
+    (1, True)
+    >>> one.transition()
+    array([[[0.5, 0.5],
+            [0.5, 0.5]]])
+    """
+
+    target: Array
+    predicted: Array
+    column_weight: Array
+
+    def __post_init__(self) -> None:
+        predicted = as_float("predicted", self.predicted, (None, None, None))
+        n_actions, n_states, dim = predicted.shape
+        target = np.asarray(self.target, dtype=np.float64)
+        target = as_float("target", target, (n_states, dim) if target.ndim == 2 else (n_actions, n_states, dim))
+        weight = np.asarray(self.column_weight, dtype=np.float64)
+        weight = as_float("column_weight", weight, (n_states,) if weight.ndim == 1 else (n_actions, n_states))
+        weight = np.broadcast_to(weight, (n_actions, n_states))
+        for name, value in (("target", target), ("predicted", predicted), ("column_weight", weight)):
+            object.__setattr__(self, name, read_only(value))
+
+    @property
+    def dim(self) -> int:
+        """Latent dimension k."""
+        return int(self.predicted.shape[2])
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return int(self.predicted.shape[1])
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions A."""
+        return int(self.predicted.shape[0])
+
+    @property
+    def shared(self) -> bool:
+        """Whether one encoder serves all actions."""
+        return self.target.ndim == 2
+
+    @property
+    def targets(self) -> Array:
+        """f for each action, shape (A, S, k), whether shared or not."""
+        return np.broadcast_to(self.target, self.predicted.shape)
+
+    def density_ratio(self) -> Array:
+        """g(f(x),a)^T f(y), the model of P(y|x,a) / w+(y|a), shape (A, S, S)."""
+        shape = (self.n_actions, self.n_states, self.n_states)
+        require_memory(shape, "the transition model", "score a subset of states, or use fewer states")
+        return self.predicted @ np.swapaxes(self.targets, 1, 2)
+
+    def transition(self) -> Array:
+        """Phat(y|x,a), shape (A, S, S): may be negative and need not sum to 1 when truncated."""
+        return self.column_weight[:, None, :] * self.density_ratio()
+
+    def factors(self, geometry: CoOccurrence) -> tuple[Array, Array]:
+        """F(a) = sqrt(w+) f and G(a) = sqrt(w) g in the weights of ``geometry``, each (A, S, k)."""
+        target = np.sqrt(geometry.column_weight)[:, :, None] * self.targets
+        return target, np.sqrt(geometry.row_weight)[:, :, None] * self.predicted
+
+    def rotate(self, matrix: ArrayLike) -> Embedding:
+        """The gauge transform (f, g) -> (Q f, Q^-T g): same risk, same Phat, other latent distances.
+
+        Examples
+        --------
+        >>> one = Embedding(np.eye(2), np.eye(2)[None], np.array([0.5, 0.5]))
+        >>> two = one.rotate([[1.0, 1.0], [0.0, 1.0]])
+        >>> bool(np.allclose(one.transition(), two.transition()))
+        True
+        """
+        q = as_float("matrix", matrix, (self.dim, self.dim))
+        return Embedding(self.target @ q.T, self.predicted @ np.linalg.inv(q), self.column_weight)
+
+    def predictor_matrices(self, geometry: CoOccurrence) -> Array:
+        """The linear predictors W_a that best fit g(f(x),a) = W_a f(x) under the data law, shape (A, k, k).
+
+        Raises
+        ------
+        InputError
+            If each action has its own encoder: a latent then has no meaning for the next action.
+        """
+        if not self.shared:
+            raise InputError(
+                "a latent predictor needs one encoder shared by all actions, got one an action: "
+                "use spectral_embedding(..., shared=True) or the operator rollout"
+            )
+        weight = geometry.row_weight[:, :, None]
+        cross = np.swapaxes(self.predicted, 1, 2) @ (weight * self.target)
+        second_moment = self.target.T @ (weight * self.target)
+        return cross @ np.linalg.pinv(second_moment, hermitian=True)
+
+
+def spectral_embedding(cooc: CoOccurrence, dim: int, *, shared: bool = False, seed: int = 0) -> Embedding:
+    """The closed-form minimiser of the spectral JEPA loss at latent dimension ``dim`` (Thm 4.3, Eckart-Young).
+
+    Whitened gauge: E[f f^T] = I, so g(f(x),a) = E[f(x+)|x,a] is also the best predictor of the mean-square loss.
+
+    Parameters
+    ----------
+    cooc : CoOccurrence
+        Exact or estimated.
+    dim : int in [1, S]
+        Latent dimension k.
+    shared : bool
+        False: each action has its own encoder (the paper's reading of Thm 4.3; risk = tail of each action).
+        True: one encoder for all actions, from the stacked matrix (risk = tail of the stack).
+    seed : int
+        Seeds the Lanczos start on sparse matrices.
+
+    Returns
+    -------
+    Embedding
+        ``target`` (A, S, k), or (S, k) when shared.
+
+    Raises
+    ------
+    InputError
+        If ``dim`` is not between 1 and the largest possible rank.
+
+    Notes
+    -----
+    Dense matrices use one full SVD, cached on ``cooc``, for every ``dim``: O(A S^3) once, then O(A S k). Sparse ones
+    use Lanczos: O(non-zeros) an iteration.
+
+    Examples
+    --------
+    >>> from spectral_jepa.mdp import TabularMDP
+    >>> cooc = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> spectral_embedding(cooc, 2).transition().round(12)
+    array([[[0.9, 0.1],
+            [0.1, 0.9]]])
+    """
+    check_count("dim", dim, 1, cooc.n_states, "the largest possible rank is the number of states")
+    if shared:
+        left, values, right = _leading(cooc, None, dim, seed)
+        column = cooc.pooled_column_weight
+        target = inverse_or_zero(np.sqrt(column))[:, None] * right
+        rows = inverse_or_zero(np.sqrt(cooc.pooled_weight))[:, :, None]
+        predicted = rows * (left * values).reshape(cooc.n_actions, cooc.n_states, dim)
+        return Embedding(target, predicted, column)
+    triplets = [_leading(cooc, action, dim, seed) for action in range(cooc.n_actions)]
+    left, values, right = (np.stack(parts) for parts in zip(*triplets, strict=True))
+    target = inverse_or_zero(np.sqrt(cooc.column_weight))[:, :, None] * right
+    predicted = inverse_or_zero(np.sqrt(cooc.row_weight))[:, :, None] * left * values[:, None, :]
+    return Embedding(target, predicted, cooc.column_weight)
+
+
+def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False, seed: int = 0) -> Array:
+    """Singular values of every Mbar(a), or of the stacked matrix, in descending order.
+
+    Parameters
+    ----------
+    cooc : CoOccurrence
+    dim : int, optional
+        How many. Default: all of them (dense only).
+    shared : bool
+        The stacked matrix (S,) instead of one spectrum an action (A, S).
+
+    Examples
+    --------
+    >>> from spectral_jepa.mdp import TabularMDP
+    >>> cooc = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> spectrum(cooc).round(12)
+    array([[1. , 0.8]])
+    """
+    if dim is None:
+        return cooc.stacked_decomposition[1] if shared else cooc.decomposition[1]
+    check_count("dim", dim, 1, cooc.n_states, "the largest possible rank is the number of states")
+    actions: list[int | None] = [None] if shared else list(range(cooc.n_actions))
+    values = np.stack([_leading(cooc, action, dim, seed)[1] for action in actions])
+    return values[0] if shared else values
+
+
+def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
+    """Approximation error: the sum of squared singular values beyond ``dim`` (Thm 4.3).
+
+    Returns
+    -------
+    array (A,), one an action, or a float for the stacked matrix. The first needs no more than the cached SVD; a sparse
+    matrix uses ||Mbar||_F^2 minus its ``dim`` leading squares, so a tail below 1e-15 of the total is lost to rounding.
+
+    Raises
+    ------
+    InputError
+        If ``dim`` is not between 0 and the number of states.
+
+    Examples
+    --------
+    >>> from spectral_jepa.mdp import TabularMDP
+    >>> cooc = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> tail(cooc, 1).round(12)
+    array([0.64])
+    """
+    check_count("dim", dim, 0, cooc.n_states, "the largest possible rank is the number of states")
+    if cooc.is_sparse:
+        total = cooc.action_norms() if not shared else np.array(np.sum(cooc.stacked.data**2))  # type: ignore[union-attr]
+        leading = spectrum(cooc, dim, shared=shared) ** 2 if dim else np.zeros(1)
+        result = np.maximum(total - leading.sum(-1), 0.0)
+    else:
+        result = tail_energy(spectrum(cooc, shared=shared), dim)
+    return float(result) if shared else result
+
+
+def _leading(cooc: CoOccurrence, action: int | None, dim: int, seed: int) -> tuple[Array, Array, Array]:
+    """The first ``dim`` singular triplets of one action (or of the stack), by whichever solver suits the storage."""
+    if not cooc.is_sparse:
+        left, values, right = cooc.stacked_decomposition if action is None else (part[action] for part in cooc.decomposition)
+        return left[:, :dim], values[:dim], right[:, :dim]
+    matrix = cooc.stacked if action is None else cooc.normalized[action]
+    assert isinstance(matrix, sp.csr_array)
+    return largest_singular_triplets(matrix, dim, seed=seed)
