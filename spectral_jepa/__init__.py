@@ -1,1 +1,40 @@
 """The laboratory in which the theory of JEPA world models is checked, refuted, corrected and taught."""
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.data import Transitions, sample_transitions
+from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
+from spectral_jepa.mdp import TabularMDP
+from spectral_jepa.planning import (
+    GoalPlan,
+    RewardPlan,
+    goal_regret,
+    optimal_values,
+    plan_goals,
+    plan_rewards,
+    reward_regret,
+)
+from spectral_jepa.theory import *  # noqa: F403
+from spectral_jepa.theory import __all__ as _theory_names
+
+__version__ = "0.1.0"
+
+__all__ = [
+    *_theory_names,
+    "CoOccurrence",
+    "Embedding",
+    "GoalPlan",
+    "InputError",
+    "RewardPlan",
+    "TabularMDP",
+    "Transitions",
+    "goal_regret",
+    "optimal_values",
+    "plan_goals",
+    "plan_rewards",
+    "reward_regret",
+    "sample_transitions",
+    "spectral_embedding",
+    "spectrum",
+    "tail",
+]

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._validation import (
     Array,
@@ -67,7 +67,7 @@ class CoOccurrence:
     row_weight: Array
     column_weight: Array
     action_frequency: Array
-    n_samples: Array | None = None
+    n_samples: NDArray[np.int64] | None = None
     normalization: str = "exact"
 
     @classmethod
@@ -152,7 +152,8 @@ class CoOccurrence:
             true = cls.exact(known) if isinstance(known, TabularMDP) else known
             if true.row_weight.shape != rows.shape:
                 raise InputError(
-                    f"known has {true.row_weight.shape} actions x states, expected {rows.shape} as in the data: use the same spaces"
+                    f"known has {true.row_weight.shape} actions x states, expected {rows.shape} as in the data: "
+                    "use the same spaces"
                 )
             rows, columns, frequency = true.row_weight, true.column_weight, true.action_frequency
         elif normalization == "reference":
@@ -221,6 +222,11 @@ class CoOccurrence:
     def stacked_decomposition(self) -> tuple[Array, Array, Array]:
         """SVD of the stacked matrix: left (A * S, S), values (S,), right (S, S). O(A S^3)."""
         return singular_value_decomposition(self._dense(self.stacked))
+
+    def conditional(self) -> Array:
+        """P(y|x,a) = M(a)[x, y] / w(x), shape (A, S, S); zero rows where a state was never an anchor."""
+        joint = self._dense(self.joint)
+        return joint * inverse_or_zero(self.row_weight)[:, :, None]
 
     def action_norms(self) -> Array:
         """||Mbar(a)||_F^2 for each action, shape (A,): one plus the chi-square information of (x, x+) given a."""

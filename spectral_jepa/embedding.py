@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
-from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, tail_energy
+from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm, tail_energy
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +232,7 @@ def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
     """
     check_count("dim", dim, 0, cooc.n_states, "the largest possible rank is the number of states")
     if cooc.is_sparse:
-        total = cooc.action_norms() if not shared else np.array(np.sum(cooc.stacked.data**2))  # type: ignore[union-attr]
+        total = cooc.action_norms() if not shared else np.array(squared_norm(cooc.stacked))
         leading = spectrum(cooc, dim, shared=shared) ** 2 if dim else np.zeros(1)
         result = np.maximum(total - leading.sum(-1), 0.0)
     else:

@@ -221,4 +221,4 @@ def _read_transition(value: Any) -> Transition:
         raise InputError(
             f"transition has shape {array.shape}, expected (actions, states, states): put the action axis first"
         )
-    return read_only(array)  # type: ignore[return-value]
+    return read_only(array)

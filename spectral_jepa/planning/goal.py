@@ -1,0 +1,231 @@
+"""Goal reaching as in arXiv 2606.27014, eq. 7-12: open-loop action sequences scored in latent space.
+
+V(a_0..a_{T-1}) = P(x_T = goal | x_0, a), regret = max V - V(planned). All |A|^T sequences are scored at once. A planner
+is a *score* of the final latent and a *rollout* that carries a latent through an action:
+
+score "euclidean"   -||z_T - f(goal)||^2, the paper's planner
+      "dot"         z_T^T f(goal), an estimate of the density ratio P / w+
+      "transition"  w+(goal|a) z_T^T f(goal) = Phat, what the corrected bounds are about
+rollout "operator"  z_{t+1} = T z_t, T = sum_x w+(x) g(f(x),a) f(x)^T: multiplies the matrices Phat
+        "latent"    z_{t+1} = W_a z_t with the predictor itself (its best linear extension off the data): naive
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import Embedding
+from spectral_jepa.mdp import TabularMDP
+from spectral_jepa.planning.values import first_best
+
+SCORES = ("euclidean", "dot", "transition")
+ROLLOUTS = ("operator", "latent")
+MAX_SEQUENCES = 2_000_000
+# Starts are planned for in blocks, so that the table of (sequence, start, goal) stays near this many entries.
+BLOCK_ENTRIES = 8_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class GoalPlan:
+    """Plans from every start to every goal of positive weight.
+
+    Attributes
+    ----------
+    starts, goals : integer arrays (n,), (m,)
+    best, planned : arrays (n, m)
+        Best reachable probability, and that of the planned sequence.
+    best_sequence, planned_sequence : integer arrays (n, m)
+        Sequence numbers; :meth:`actions` spells them out.
+    start_weight, goal_weight : arrays (n,), (m,)
+    horizon, n_actions : int
+    score, rollout : str
+        How the sequences were scored.
+    """
+
+    starts: NDArray[np.int64]
+    goals: NDArray[np.int64]
+    best: Array
+    planned: Array
+    best_sequence: NDArray[np.int64]
+    planned_sequence: NDArray[np.int64]
+    start_weight: Array
+    goal_weight: Array
+    horizon: int
+    n_actions: int
+    score: str
+    rollout: str
+
+    @property
+    def regret(self) -> Array:
+        """best - planned for each pair, shape (n, m)."""
+        return self.best - self.planned
+
+    @property
+    def mean_regret(self) -> float:
+        """Regret averaged over starts and goals."""
+        return self.average(self.regret)
+
+    def average(self, pairs: Array) -> float:
+        """Average any (n, m) table over starts and goals."""
+        return float(self.start_weight @ pairs @ self.goal_weight)
+
+    def actions(self, sequence: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Spell out sequence numbers as actions, shape (..., T)."""
+        return np.stack(np.unravel_index(sequence, (self.n_actions,) * self.horizon), axis=-1)
+
+
+def plan_goals(
+    mdp: TabularMDP,
+    embedding: Embedding,
+    *,
+    horizon: int = 1,
+    score: str = "transition",
+    rollout: str = "operator",
+    starts: ArrayLike | None = None,
+    goals: ArrayLike | None = None,
+) -> GoalPlan:
+    """Plan from every start to every goal by scoring all action sequences, and evaluate exactly.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    embedding : Embedding
+    horizon : int
+        Length T of the sequences.
+    score : {"transition", "dot", "euclidean"}
+    rollout : {"operator", "latent"}
+        Without effect at T = 1. "latent" needs a shared encoder.
+    starts, goals : integer ids, boolean mask or weights (S,), optional
+        Default: starts from ``mdp.start``, goals uniform over all states.
+
+    Returns
+    -------
+    GoalPlan
+
+    Raises
+    ------
+    InputError
+        Unknown names, a state out of range, too many sequences.
+
+    Notes
+    -----
+    O(|A|^T n (S^2 + k m)) time; memory is bounded by planning for blocks of starts.
+
+    Examples
+    --------
+    >>> from spectral_jepa import spectral_embedding
+    >>> mdp = TabularMDP([np.eye(3), np.roll(np.eye(3), 1, axis=1)])
+    >>> plan = plan_goals(mdp, spectral_embedding(CoOccurrence.exact(mdp), 3), horizon=2)
+    >>> plan.mean_regret
+    0.0
+    >>> plan.actions(plan.planned_sequence)[0].tolist()
+    [[0, 0], [0, 1], [1, 1]]
+    """
+    check_count("horizon", horizon)
+    check_choice("score", score, SCORES)
+    check_choice("rollout", rollout, ROLLOUTS)
+    n_sequences = mdp.n_actions**horizon
+    if n_sequences > MAX_SEQUENCES:
+        raise InputError(
+            f"{mdp.n_actions} actions over {horizon} steps make {n_sequences} sequences, expected at most {MAX_SEQUENCES}: "
+            "lower the horizon or plan for a reward"
+        )
+    start_weight = as_weights("starts", starts, mdp.n_states, mdp.start)
+    goal_weight = as_weights("goals", goals, mdp.n_states)
+    start_ids, goal_ids = np.flatnonzero(start_weight), np.flatnonzero(goal_weight)
+    steps = _step_matrices(mdp, embedding, rollout) if horizon > 1 else None
+    per_start = n_sequences * max(mdp.n_states, embedding.dim)
+    block = max(1, BLOCK_ENTRIES // per_start)
+    parts = [
+        _plan_block(mdp, embedding, start_ids[i : i + block], goal_ids, horizon, score, steps)
+        for i in range(0, len(start_ids), block)
+    ]
+    tables = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    best, planned, best_sequence, planned_sequence = tables
+    return GoalPlan(
+        start_ids,
+        goal_ids,
+        best,
+        planned,
+        best_sequence,
+        planned_sequence,
+        start_weight[start_ids],
+        goal_weight[goal_ids],
+        horizon,
+        mdp.n_actions,
+        score,
+        rollout,
+    )
+
+
+def goal_regret(
+    mdp: TabularMDP,
+    embedding: Embedding,
+    *,
+    horizon: int = 1,
+    score: str = "transition",
+    rollout: str = "operator",
+    starts: ArrayLike | None = None,
+    goals: ArrayLike | None = None,
+) -> float:
+    """Mean regret of goal reaching, in probability; parameters as in :func:`plan_goals`.
+
+    Examples
+    --------
+    >>> from spectral_jepa import spectral_embedding
+    >>> mdp = TabularMDP([np.eye(3), np.roll(np.eye(3), 1, axis=1)])
+    >>> goal_regret(mdp, spectral_embedding(CoOccurrence.exact(mdp), 3), horizon=2)
+    0.0
+    """
+    plan = plan_goals(mdp, embedding, horizon=horizon, score=score, rollout=rollout, starts=starts, goals=goals)
+    return plan.mean_regret
+
+
+def _step_matrices(mdp: TabularMDP, embedding: Embedding, rollout: str) -> Array:
+    """Row-vector step (A, A, k, k): z after action b, then a, is z @ step[b, a]."""
+    if rollout == "latent":
+        step = np.swapaxes(embedding.predictor_matrices(CoOccurrence.exact(mdp)), 1, 2)
+        return np.broadcast_to(step, (embedding.n_actions, *step.shape))
+    weighted = embedding.column_weight[:, :, None] * embedding.targets
+    return np.einsum("bxk,axl->bakl", weighted, embedding.predicted, optimize=True)
+
+
+def _plan_block(
+    mdp: TabularMDP,
+    embedding: Embedding,
+    starts: NDArray[np.int64],
+    goals: NDArray[np.int64],
+    horizon: int,
+    score: str,
+    steps: Array | None,
+) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
+    """best, planned, best_sequence, planned_sequence for a block of starts."""
+    n_actions, n_starts, n_states = mdp.n_actions, len(starts), mdp.n_states
+    # Axes: (earlier actions, last action, start, state or latent).
+    reach = np.stack([np.asarray(rows[starts].toarray() if mdp.is_sparse else rows[starts]) for rows in mdp.transition])[
+        None
+    ]
+    latent = embedding.predicted[:, starts][None]
+    for _ in range(horizon - 1):
+        assert steps is not None
+        rows = reach.reshape(-1, n_states)
+        reach = np.stack([np.asarray(rows @ matrix).reshape(-1, n_starts, n_states) for matrix in mdp.transition], axis=1)
+        latent = np.einsum("pbxk,bakl->pbaxl", latent, steps, optimize=True)
+        latent = latent.reshape(-1, n_actions, n_starts, embedding.dim)
+    target = embedding.targets[:, goals]
+    scores = latent @ np.swapaxes(target, 1, 2)
+    if score == "transition":
+        scores = scores * embedding.column_weight[:, goals][:, None, :]
+    elif score == "euclidean":
+        norms = np.sum(latent**2, axis=-1)[..., None] + np.sum(target**2, axis=-1)[:, None, :]
+        scores = 2 * scores - norms
+    scores = scores.reshape(-1, n_starts, len(goals))
+    reach = reach.reshape(-1, n_starts, n_states)[:, :, goals]
+    chosen, best = first_best(scores, axis=0), first_best(reach, axis=0)
+    planned = np.take_along_axis(reach, chosen[None], axis=0)[0]
+    return reach.max(axis=0), planned, best, chosen

@@ -1,0 +1,140 @@
+"""Reward-driven planning with a learned transition model, and its exact regret (theory.md 4.4 setting)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spectral_jepa._validation import Array, InputError, as_weights, check_count
+from spectral_jepa.embedding import Embedding
+from spectral_jepa.mdp import TabularMDP, Transition
+from spectral_jepa.planning.values import (
+    Policy,
+    backward_induction,
+    policy_values,
+    required_discount,
+    required_reward,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RewardPlan:
+    """What a model plans, what it believes, and what it earns. Leading axes are the batch of models.
+
+    Attributes
+    ----------
+    policy : array (..., H, S)
+        Action at each step and state.
+    model_values : array (..., H + 1, S)
+        Clipped values the model believes in, Vhat.
+    achieved : array (...)
+        True return of ``policy`` from ``start``.
+    optimal : float
+        Best possible return from ``start``.
+    optimal_policy : array (H, S)
+    start : array (S,)
+    horizon : int
+    discount : float
+    """
+
+    policy: Policy
+    model_values: Array
+    achieved: Array
+    optimal: float
+    optimal_policy: Policy
+    start: Array
+    horizon: int
+    discount: float
+
+    @property
+    def regret(self) -> Array:
+        """optimal - achieved, in units of return; >= 0 up to rounding."""
+        return np.maximum(self.optimal - self.achieved, 0.0)
+
+    @property
+    def relative_regret(self) -> Array:
+        """Regret as a share of the optimal return."""
+        return self.regret / self.optimal if self.optimal > 0 else np.zeros_like(self.regret)
+
+
+def plan_rewards(
+    mdp: TabularMDP,
+    model: Transition,
+    *,
+    horizon: int = 40,
+    discount: float | None = None,
+    start: ArrayLike | None = None,
+) -> RewardPlan:
+    """Backward induction in ``model``, evaluated exactly in ``mdp``.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        The true world; its reward must lie in [0, 1] (see :meth:`TabularMDP.with_unit_reward`).
+    model : array (..., A, S, S) or tuple of CSR matrices
+        Model of the transitions, possibly signed.
+    horizon : int
+        Number of actions H.
+    discount : float, optional
+        Default: the MDP's own, or 1.
+    start : states, mask or weights, optional
+        Law of the first state. Default: the MDP's own.
+
+    Raises
+    ------
+    InputError
+        Without a reward, or with one outside [0, 1].
+
+    Notes
+    -----
+    O(H A S^2) a model.
+
+    Examples
+    --------
+    >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
+    >>> float(plan_rewards(mdp, mdp.transition, horizon=3).regret)
+    0.0
+    >>> wrong = mdp.transition[::-1]
+    >>> float(plan_rewards(mdp, wrong, horizon=3).regret)
+    2.0
+    """
+    check_count("horizon", horizon)
+    reward, gamma = required_reward(mdp), required_discount(mdp, discount)
+    if reward.min() < 0 or reward.max() > 1:
+        raise InputError(
+            f"the reward of {mdp.name} spans [{reward.min():.4g}, {reward.max():.4g}], expected [0, 1] because values are "
+            "clipped to what such rewards can reach: use mdp.with_unit_reward()"
+        )
+    law = as_weights("start", start, mdp.n_states, mdp.start)
+    true_values, optimal_policy = backward_induction(mdp.transition, reward, horizon, gamma, clip=False)
+    model_values, policy = backward_induction(model, reward, horizon, gamma)
+    achieved = policy_values(mdp, policy, gamma)[..., 0, :] @ law
+    return RewardPlan(policy, model_values, achieved, float(true_values[0] @ law), optimal_policy, law, horizon, gamma)
+
+
+def reward_regret(mdp: TabularMDP, embedding: Embedding, *, relative: bool = False, **options: Any) -> float:
+    """Regret of planning for the MDP's reward with the transitions read back from an embedding.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        With a reward in [0, 1].
+    embedding : Embedding
+    relative : bool
+        As a share of the optimal return instead of in units of return.
+    **options
+        ``horizon``, ``discount``, ``start``: see :func:`plan_rewards`.
+
+    Examples
+    --------
+    >>> from spectral_jepa import CoOccurrence, spectral_embedding
+    >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> round(reward_regret(mdp, spectral_embedding(exact, 2), horizon=3), 12)
+    0.0
+    """
+    plan = plan_rewards(mdp, embedding.transition(), **options)
+    return float(plan.relative_regret if relative else plan.regret)

@@ -1,0 +1,73 @@
+"""A bound never travels without its assumptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One hypothesis of a statement and whether it holds on the instance at hand.
+
+    ``holds`` is None where the instance cannot tell (an i.i.d. draw, say). ``printed`` is False for a hypothesis that the
+    statement needs but its source does not state.
+    """
+
+    text: str
+    holds: bool | None
+    printed: bool = True
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An upper bound with what it bounds, what it assumes, and where it comes from.
+
+    Parameters
+    ----------
+    value : float
+        The bound.
+    quantity : str
+        What it bounds, with its unit.
+    ceiling : float
+        The largest value the quantity can take at all: a bound at or above it says nothing.
+    assumptions : tuple of Assumption
+    source : str
+        Theorem and equation number.
+
+    Examples
+    --------
+    >>> bound = Bound(1.5, "goal regret (probability)", 1.0, (Assumption("one step", True),), "a lemma")
+    >>> bound.holds, bound.vacuous
+    (True, True)
+    >>> print(bound)
+    goal regret (probability) <= 1.5 [vacuous: never above 1], by a lemma; assumes: one step (holds)
+    """
+
+    value: float
+    quantity: str
+    ceiling: float
+    assumptions: tuple[Assumption, ...]
+    source: str
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether the bound is no better than the trivial one."""
+        return not self.value < self.ceiling
+
+    @property
+    def holds(self) -> bool:
+        """Whether no assumption is known to fail here, those that the source leaves out included."""
+        return all(a.holds is not False for a in self.assumptions)
+
+    @property
+    def holds_as_printed(self) -> bool:
+        """Whether no assumption that the source states is known to fail here."""
+        return all(a.holds is not False for a in self.assumptions if a.printed)
+
+    def __str__(self) -> str:
+        words = {True: "holds", False: "FAILS", None: "not checked"}
+        listed = "; ".join(
+            f"{a.text} ({words[a.holds]}{'' if a.printed else ', not stated by the source'})" for a in self.assumptions
+        )
+        vacuous = f" [vacuous: never above {self.ceiling:.4g}]" if self.vacuous else ""
+        return f"{self.quantity} <= {self.value:.4g}{vacuous}, by {self.source}; assumes: {listed or 'nothing'}"

@@ -1,0 +1,218 @@
+"""Regret bounds for goal reaching: as printed (Thm 4.1, 4.2), and corrected (docs/theory.md, 4.1-4.3).
+
+Every bound is about the plan that was made: it takes the :class:`GoalPlan` and says which of its assumptions that plan
+and that world meet. The ceiling is the mean value of the best plan: no plan can lose more than that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_jepa._validation import Array
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import Embedding
+from spectral_jepa.linalg import inverse_or_zero
+from spectral_jepa.planning.goal import GoalPlan
+from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.risks import spectral_risk, transition_risk
+
+PAPER = "arXiv 2606.27014"
+QUANTITY = "mean goal regret (probability)"
+TOLERANCE = 1e-10
+
+
+def pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
+    """|P - Phat|(goal | start) summed over the best and the planned action of each pair, shape (n, m)."""
+    error = np.abs(exact.conditional() - embedding.transition())[:, plan.starts][:, :, plan.goals]
+    pair = tuple(np.indices(plan.best_sequence.shape))
+    return error[(plan.best_sequence, *pair)] + error[(plan.planned_sequence, *pair)]
+
+
+def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
+    """Regret <= sum over the best and the planned action of sqrt(w+(g|a) / w(x)) |delta_a(x, g)|, averaged over pairs.
+
+    True for any f, g and any marginals, because the planner maximises Phat itself (docs/theory.md, 4.1).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> poor = spectral_embedding(exact, 1)
+    >>> plan = plan_goals(mdp, poor)
+    >>> bound = pointwise_single_step_bound(exact, poor, plan)
+    >>> round(plan.mean_regret, 3), round(bound.value, 3), bound.holds
+    (0.3, 0.7, True)
+    """
+    return Bound(
+        plan.average(pointwise_errors(exact, embedding, plan)),
+        QUANTITY,
+        plan.average(plan.best),
+        (_one_step(plan), _scores_transition(plan)),
+        "corrected single-step bound (docs/theory.md, 4.1)",
+    )
+
+
+def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
+    """Mean regret <= 2 sqrt(sum_y q(y)^2 max_a w+(y|a)) sqrt(sum_a R_S(a)) for starts ~ w, goals ~ q (docs/theory.md, 4.2).
+
+    R_S(a) is the weighted error of the Phat that the planner uses; uniform laws give (2/n) sqrt(sum_a R_S(a)).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> poor = spectral_embedding(exact, 1)
+    >>> round(averaged_single_step_bound(exact, poor, plan_goals(mdp, poor)).value, 3)
+    0.894
+    """
+    goal_law = _spread(plan.goals, plan.goal_weight, exact.n_states)
+    start_law = _spread(plan.starts, plan.start_weight, exact.n_states)
+    reach = np.sqrt(np.sum(goal_law**2 * exact.column_weight.max(axis=0)))
+    risks = transition_risk(exact, embedding.transition())
+    from_data = bool(np.abs(exact.row_weight - start_law).max() < TOLERANCE)
+    return Bound(
+        float(2 * reach * np.sqrt(risks.sum())),
+        QUANTITY,
+        plan.average(plan.best),
+        (_one_step(plan), _scores_transition(plan), Assumption("starts follow the data law w", from_data)),
+        "corrected averaged single-step bound (docs/theory.md, 4.2)",
+    )
+
+
+def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
+    """Regret <= 2 T sqrt(w(g) / w(x)) max_a ||delta_a||_2, averaged over pairs (docs/theory.md, 4.3); linear in T.
+
+    delta_a compares P and the Phat that the planner multiplies, both as D^{1/2} (.) D^{-1/2}; for a truncated SVD its
+    norm is s_{k+1}(a). Should some ||B(a)||_2 = beta exceed 1, T becomes 1 + beta + ... + beta^{T-1}. Needs no determinism.
+    """
+    weight = exact.row_weight[0]
+    scale = np.sqrt(weight)[:, None] * inverse_or_zero(np.sqrt(weight))[None, :]
+    true, model = exact.conditional() * scale, embedding.transition() * scale
+    error = np.linalg.norm(true - model, ord=2, axis=(1, 2)).max()
+    beta = max(1.0, float(np.linalg.norm(model, ord=2, axis=(1, 2)).max()))
+    steps = float(np.sum(beta ** np.arange(plan.horizon)))
+    ratio = np.sqrt(weight[plan.goals][None, :] * inverse_or_zero(weight[plan.starts])[:, None])
+    gap = float(max(np.abs(exact.column_weight - weight).max(), np.abs(exact.row_weight - weight).max()))
+    operator = plan.rollout == "operator" or plan.horizon == 1
+    return Bound(
+        2 * steps * float(error) * plan.average(ratio),
+        QUANTITY,
+        plan.average(plan.best),
+        (
+            Assumption("the data law w is stationary under every action", gap < TOLERANCE),
+            Assumption("w is positive everywhere", bool((weight > 0).all())),
+            Assumption("latents are carried by the operator T_a", operator),
+            _scores_transition(plan),
+        ),
+        "corrected multi-step bound (docs/theory.md, 4.3)",
+    )
+
+
+def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
+    """Thm 4.1 as printed: regret <= 2 c0 max_a sqrt(R_S(a)), c0 = E sqrt(max_a w(g|a) / w(x)). False in general.
+
+    It is listed with the hypotheses it needs and does not state: w+(.|a) the same function for every action, and a planner
+    that scores with g^T f. See the reset counterexample (docs/theory.md, 3.1).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> poor = spectral_embedding(exact, 1)
+    >>> bound = printed_single_step_bound(exact, poor, plan_goals(mdp, poor, score="dot"))
+    >>> round(bound.value, 3), bound.vacuous, bound.holds
+    (1.6, True, True)
+    """
+    ratio = exact.column_weight.max(axis=0)[plan.goals][None, :] * inverse_or_zero(exact.row_weight[0, plan.starts])[:, None]
+    mean_ratio = plan.average(np.sqrt(ratio))
+    risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
+    return Bound(
+        2 * mean_ratio * risk,
+        QUANTITY,
+        plan.average(plan.best),
+        (
+            _one_step(plan),
+            _equal_mean_reach(exact, plan),
+            _equal_reach(exact),
+            _scores_like_dot(exact, embedding, plan),
+        ),
+        f"{PAPER}, Thm 4.1",
+    )
+
+
+def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
+    """Thm 4.2 as printed: regret <= 2 T c3 max_a sqrt(R_S(a)) for deterministic M(a), c3 = max sqrt(w(g|a) / w(x)). False.
+
+    Needs what it does not state: equal w+(.|a), and a rollout that multiplies the matrices Phat (docs/theory.md, 3.1, 3.3).
+    """
+    ratio = exact.column_weight[:, plan.goals].max() * inverse_or_zero(exact.row_weight[0, plan.starts]).max()
+    risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
+    return Bound(
+        2 * plan.horizon * float(np.sqrt(ratio)) * risk,
+        QUANTITY,
+        plan.average(plan.best),
+        (
+            Assumption("every M(a) is deterministic", _is_deterministic(exact)),
+            _equal_mean_reach(exact, plan),
+            _equal_reach(exact),
+            Assumption(
+                "latents are carried by the operator T_a, not by g itself",
+                plan.rollout == "operator" or plan.horizon == 1,
+                printed=False,
+            ),
+            _scores_like_dot(exact, embedding, plan),
+        ),
+        f"{PAPER}, Thm 4.2",
+    )
+
+
+def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
+    """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need."""
+    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
+    largest = (joint**2 * inverse_or_zero(independent)).max(axis=0)
+    return 2 - plan.average(largest[np.ix_(plan.starts, plan.goals)])
+
+
+def _one_step(plan: GoalPlan) -> Assumption:
+    return Assumption("one step, T = 1", plan.horizon == 1)
+
+
+def _scores_transition(plan: GoalPlan) -> Assumption:
+    return Assumption("the planner maximises Phat = w+ g^T f", plan.score == "transition")
+
+
+def _equal_mean_reach(exact: CoOccurrence, plan: GoalPlan) -> Assumption:
+    means = exact.column_weight[:, plan.goals] @ plan.goal_weight
+    return Assumption("E_goal w(goal|a) is equal over actions", bool(np.ptp(means) < TOLERANCE))
+
+
+def _equal_reach(exact: CoOccurrence) -> Assumption:
+    gap = float(np.ptp(exact.column_weight, axis=0).max())
+    return Assumption("w+(.|a) is the same function for every action", gap < TOLERANCE, printed=False)
+
+
+def _scores_like_dot(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Assumption:
+    """Whether the planner ranks actions as g^T f does: itself, Phat with equal normalisers, or Euclid with equal norms."""
+    norms = np.linalg.norm(embedding.predicted, axis=2)
+    same = {
+        "dot": True,
+        "transition": float(np.ptp(embedding.column_weight, axis=0).max()) < TOLERANCE,
+        "euclidean": bool(embedding.shared and np.ptp(norms, axis=0).max() < TOLERANCE),
+    }
+    return Assumption("the planner ranks actions as g^T f does", same[plan.score], printed=False)
+
+
+def _is_deterministic(exact: CoOccurrence) -> bool:
+    conditional = exact.conditional()
+    return bool(np.all((conditional < TOLERANCE) | (np.abs(conditional - 1) < TOLERANCE)))
+
+
+def _spread(ids: NDArray[np.int64], weight: Array, size: int) -> Array:
+    law = np.zeros(size)
+    law[ids] = weight
+    return law

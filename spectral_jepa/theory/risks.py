@@ -1,0 +1,201 @@
+"""Pretraining error: the spectral JEPA risk, its losses, and the identities that join them (arXiv 2606.27014, section 3).
+
+R_S(a) = ||Mbar(a) - G(a) F(a)^T||_F^2 with F = sqrt(w+) f and G = sqrt(w) g. It is also the weighted error of the
+transition model read back from the embedding: R_S(a) = E_w sum_y (P - Phat)^2 / w+.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import Embedding, spectrum
+from spectral_jepa.linalg import inverse_or_zero, project_to_capped_simplex, squared_norm
+
+
+def spectral_risk(exact: CoOccurrence, embedding: Embedding) -> Array:
+    """Spectral JEPA risk R_S(a) = ||Mbar(a) - G(a) F(a)^T||_F^2, one value an action.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+        The matrices to be approximated and the weights that turn f, g into F, G.
+    embedding : Embedding
+        Any encoder and prediction; no normalisation is assumed.
+
+    Returns
+    -------
+    array (A,)
+
+    Notes
+    -----
+    O(A S^2 k). Equal to :func:`spectral_loss` plus ||Mbar(a)||_F^2, whatever f and g (docs/theory.md, identity 1).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, spectral_embedding, tail
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> spectral_risk(exact, spectral_embedding(exact, 1)).round(12), tail(exact, 1).round(12)
+    (array([0.64]), array([0.64]))
+    """
+    _check_spaces(exact, embedding)
+    target, predicted = embedding.factors(exact)
+    if isinstance(exact.normalized, tuple):
+        # Expand the square, so that no dense S x S array appears.
+        cross = np.array([np.sum((m @ f) * g) for m, f, g in zip(exact.normalized, target, predicted, strict=True)])
+        return np.maximum(exact.action_norms() - 2 * cross + _gram_product(target, predicted), 0.0)
+    residual = exact.normalized - predicted @ np.swapaxes(target, 1, 2)
+    return np.sum(residual**2, axis=(1, 2))
+
+
+def spectral_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
+    """L_spec(a) = -2 E[g(f(x),a)^T f(x+)] + E[(g(f(x),a)^T f(x'))^2], computed as expectations, one value an action.
+
+    x' is drawn from the column law independently of x (arXiv 2606.27014, eq. 13 in population form).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, spectral_embedding
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> spectral_loss(exact, spectral_embedding(exact, 2)).round(12)
+    array([-1.64])
+    """
+    _check_spaces(exact, embedding)
+    ratio = embedding.density_ratio()
+    alignment = np.array([(m * r).sum() for m, r in zip(exact.joint, ratio, strict=True)])
+    independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
+    return -2 * alignment + np.sum(independent * ratio**2, axis=(1, 2))
+
+
+def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
+    """The loss as printed: E||g(f(x),a) - f(x+)||^2 + E[(g^T f')^2] (arXiv 2606.27014, eq. 2-3), one value an action.
+
+    With free norms its global minimum is total collapse f = g = 0; see :func:`spectral_loss` for the form that is not.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> collapsed = Embedding(np.zeros((2, 1)), np.zeros((1, 2, 1)), np.array([0.5, 0.5]))
+    >>> jepa_loss(exact, collapsed)
+    array([0.])
+    """
+    next_law = np.stack([np.asarray(m.sum(axis=0)).ravel() for m in exact.joint])
+    anchor_law = np.stack([np.asarray(m.sum(axis=1)).ravel() for m in exact.joint])
+    target_norm = np.sum(next_law * np.sum(embedding.targets**2, axis=2), axis=1)
+    predicted_norm = np.sum(anchor_law * np.sum(embedding.predicted**2, axis=2), axis=1)
+    return spectral_loss(exact, embedding) + target_norm + predicted_norm
+
+
+def printed_risk_constant(exact: CoOccurrence) -> Array:
+    """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right only if E||f+||^2 = E||g||^2 = 1."""
+    return 2 - exact.action_norms()
+
+
+def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = False) -> Array:
+    """Weighted error of a transition model, E_w sum_y (P - Phat)^2 / w+(y|a), one value an action.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    transition : array (A, S, S)
+        Phat; may be signed.
+    pooled : bool
+        Sum over rho(x,a) with the pooled normaliser q instead: one float array of shape ().
+
+    Returns
+    -------
+    array (A,), or () when pooled; infinite where Phat puts mass on a next state that never occurs.
+
+    Notes
+    -----
+    Equals R_S when Phat is read back with the same normaliser (the bridge between risk and model error). O(A S^2).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> transition_risk(exact, np.full((1, 2, 2), 0.5)).round(12)
+    array([0.64])
+    """
+    error = exact.conditional() - transition
+    column = np.broadcast_to(exact.pooled_column_weight, exact.column_weight.shape) if pooled else exact.column_weight
+    row = exact.pooled_weight if pooled else exact.row_weight
+    weighted = row[:, :, None] * error**2
+    per_action = np.sum(weighted * inverse_or_zero(column)[:, None, :], axis=(1, 2))
+    unreachable = np.any((column[:, None, :] == 0) & (weighted > 0), axis=(1, 2))
+    per_action = np.where(unreachable, np.inf, per_action)
+    return per_action.sum() if pooled else per_action
+
+
+def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
+    """R_S of the stacked matrix, ||A - B||_F^2, for one encoder shared by all actions (docs/theory.md, 2.7).
+
+    The embedding is read as functions f, g in the weights rho and q of ``exact``.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, spectral_embedding, tail
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]], np.eye(2)]))
+    >>> risk = pooled_risk(exact, spectral_embedding(exact, 1, shared=True))
+    >>> round(risk, 12) == round(tail(exact, 1, shared=True), 12)
+    True
+    """
+    _check_spaces(exact, embedding)
+    if not embedding.shared:
+        raise InputError("pooled_risk needs one encoder shared by all actions, got one an action: use spectral_risk")
+    target = np.sqrt(exact.pooled_column_weight)[:, None] * embedding.target
+    predicted = (np.sqrt(exact.pooled_weight)[:, :, None] * embedding.predicted).reshape(-1, embedding.dim)
+    if exact.is_sparse:
+        cross = np.sum((exact.stacked @ target) * predicted)
+        norm = squared_norm(exact.stacked)
+        return float(max(norm - 2 * cross + _gram_product(target, predicted), 0.0))
+    return float(np.sum((exact.stacked - predicted @ target.T) ** 2))
+
+
+def chi_square_information(exact: CoOccurrence) -> Array:
+    """Chi-square mutual information of (x, x+) given each action: sum_xy (M - w w+)^2 / (w w+) = ||Mbar||_F^2 - 1.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> chi_square_information(CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))).round(12)
+    array([0.64])
+    """
+    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
+    return np.sum((joint - independent) ** 2 * inverse_or_zero(independent), axis=(1, 2))
+
+
+def unit_norm_risk_floor(exact: CoOccurrence, dim: int) -> Array:
+    """A lower bound on R_S(a) over encoders and predictions of unit norm (docs/theory.md, 2.3).
+
+    Unit norm forces ||G F^T||_* <= 1, so Thm 3.1's hypothesis and Thm 4.3's minimiser meet only at k = 1.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> unit_norm_risk_floor(CoOccurrence.exact(TabularMDP([np.eye(4)])), 2).round(12)
+    array([2.5])
+    """
+    check_count("dim", dim, 1, exact.n_states, "the largest possible rank is the number of states")
+    values = spectrum(exact)
+    kept = np.stack([project_to_capped_simplex(s[:dim]) for s in values])
+    return np.sum((values[:, :dim] - kept) ** 2, axis=1) + np.sum(values[:, dim:] ** 2, axis=1)
+
+
+def _gram_product(target: Array, predicted: Array) -> Array:
+    """||G F^T||_F^2 from the two k x k Gram matrices."""
+    first = np.swapaxes(target, -1, -2) @ target
+    second = np.swapaxes(predicted, -1, -2) @ predicted
+    return np.sum(first * second, axis=(-1, -2))
+
+
+def _check_spaces(exact: CoOccurrence, embedding: Embedding) -> None:
+    got, expected = (embedding.n_actions, embedding.n_states), (exact.n_actions, exact.n_states)
+    if got != expected:
+        raise InputError(
+            f"the embedding covers {got[0]} actions x {got[1]} states, expected {expected[0]} x {expected[1]} as in the "
+            "co-occurrence: build both from the same spaces"
+        )

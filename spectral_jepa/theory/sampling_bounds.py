@@ -1,0 +1,249 @@
+"""What N transitions do to the spectrum: exact variance, Bernstein, the oracle inequality, and Thm 4.4-4.6 as printed.
+
+Write Mhat = Mbar + E for the estimate with known marginals. Then E||E||_F^2 = (S - ||Mbar||_F^2) / N exactly with
+S = sum w(x,y) / (w(x) w+(y)); ||E||_2 obeys matrix Bernstein; and the rank-k truncated SVD of Mhat obeys
+sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 (docs/theory.md, 4.5-4.6).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import tail
+from spectral_jepa.linalg import inverse_or_zero, squared_norm
+from spectral_jepa.planning.goal import GoalPlan
+from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.goal_bounds import PAPER, printed_spurious_constant
+
+INDEPENDENT = Assumption("the transitions are i.i.d. from the data law", None)
+KNOWN = Assumption("the estimate divides by the true marginals", None)
+
+
+def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool = False) -> Array:
+    """E||Mhat - Mbar||_F^2 = (S - ||Mbar||_F^2) / N, an equality (docs/theory.md, 4.6).
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    n_samples : int
+        N transitions of each action; when ``shared``, of all actions together.
+    shared : bool
+        The stacked matrix instead of one value an action.
+
+    Returns
+    -------
+    array (A,), or ().
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.5, 0.5], [0.5, 0.5]]]))
+    >>> expected_squared_error(exact, 30).round(12)
+    array([0.1])
+    """
+    check_count("n_samples", n_samples)
+    joint, row, column = _pair_laws(exact, shared)
+    inverse = inverse_or_zero(row)[..., :, None] * inverse_or_zero(column)[..., None, :]
+    return (np.sum(joint * inverse, axis=(-2, -1)) - np.sum(joint**2 * inverse, axis=(-2, -1))) / n_samples
+
+
+def bernstein_bound(
+    exact: CoOccurrence, n_samples: int, *, failure_probability: float | None = None, shared: bool = False
+) -> tuple[Bound, ...]:
+    """Matrix Bernstein for ||Mhat - Mbar||_2: in expectation, or with probability 1 - delta.
+
+    L = 1 / sqrt(w_min w+_min) + 1, v = max(max_x sum_y P(y|x)/w+(y), max_y sum_x P(x|y)/w(x)) / N, d = rows + columns:
+    E||E||_2 <= sqrt(2 v log d) + L log(d) / (3N), and with probability 1 - delta
+    ||E||_2 <= sqrt(2 v log(d/delta)) + 2 L log(d/delta) / (3N).
+
+    Returns
+    -------
+    tuple of Bound, one an action (one in all when ``shared``).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.5, 0.5], [0.5, 0.5]]]))
+    >>> round(bernstein_bound(exact, 1000)[0].value, 4)
+    0.0759
+    """
+    check_count("n_samples", n_samples)
+    joint, row, column = _pair_laws(exact, shared)
+    if shared:
+        joint, row, column = joint[None], row[None], column[None]
+    bounds = []
+    for m, r, c in zip(joint, row, column, strict=True):
+        inverse_r, inverse_c = inverse_or_zero(r), inverse_or_zero(c)
+        by_row, by_column = (m @ inverse_c) * inverse_r, (inverse_r @ m) * inverse_c
+        variance = max(by_row.max(), by_column.max()) / n_samples
+        largest = 1 / np.sqrt(r[r > 0].min() * c[c > 0].min()) + 1
+        size = np.count_nonzero(r) + np.count_nonzero(c)
+        log = np.log(size if failure_probability is None else size / failure_probability)
+        factor = 1 if failure_probability is None else 2
+        value = np.sqrt(2 * variance * log) + factor * largest * log / (3 * n_samples)
+        how = "in expectation" if failure_probability is None else f"with probability {1 - failure_probability:g}"
+        # ||Mbar||_2 = 1 and the estimate 0 has error 1: a larger bound says nothing.
+        bounds.append(
+            Bound(
+                float(value),
+                f"sampling error ||E||_2 {how}",
+                1.0,
+                (INDEPENDENT, KNOWN),
+                "matrix Bernstein (docs/theory.md, 4.6)",
+            )
+        )
+    return tuple(bounds)
+
+
+def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: int | None = None) -> Bound:
+    """sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 for the rank-k truncated SVD of Mhat = Mbar + E (docs/theory.md, 4.5).
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    dim : int
+        Latent dimension k.
+    error_norm : float
+        ||E||_2: measured, or a bound on it (then this bound holds when that one does).
+    action : int, optional
+        One action's matrix. Default: the stacked matrix.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> round(oracle_bound(exact, 1, 0.1, action=0).value, 4)
+    1.0828
+    """
+    if action is None:
+        missed, matrix = tail(exact, dim, shared=True), exact.stacked
+    else:
+        missed, matrix = tail(exact, dim)[action], exact.normalized[action]
+    return Bound(
+        float(np.sqrt(missed) + 2 * np.sqrt(2 * dim) * error_norm),
+        "root pretraining error sqrt(R_S)",
+        float(np.sqrt(squared_norm(matrix))),
+        (Assumption("the embedding is the truncated SVD of an estimate Mbar + E in the weights of the truth", None),),
+        "oracle inequality (docs/theory.md, 4.5)",
+    )
+
+
+def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> float:
+    """Rademacher complexity of all functions on a finite set bounded by ``ceiling``, at N samples from ``weight``.
+
+    (ceiling / N) sum_x E|sum_i sigma_i 1[x_i = x]|, each term the mean absolute position of a lazy random walk, by
+    |s| = (1/pi) int_0^pi (1 - cos ts) / (1 - cos t) dt; the midpoint rule is exact for walks shorter than its nodes.
+
+    Examples
+    --------
+    >>> round(rademacher_complexity(np.array([1.0]), 2, 1.0), 12)
+    0.5
+    """
+    check_count("n_samples", n_samples)
+    n_nodes = min(n_samples + 1, 20_000)
+    cosine = np.cos((np.arange(n_nodes) + 0.5) * np.pi / n_nodes)
+    walk = 1 - (1 - weight[:, None] * (1 - cosine)) ** n_samples
+    return float(ceiling / n_samples * np.mean(walk / (1 - cosine), axis=1).sum())
+
+
+def printed_sample_bound(
+    exact: CoOccurrence,
+    dim: int,
+    n_samples: int,
+    *,
+    ceiling: float,
+    action: int = 0,
+    failure_probability: float = 0.05,
+) -> Bound:
+    """Thm 4.4 as printed: excess R_S <= c1 [Rad(G.F) + Rad(F)] + c2 (sqrt(log(2/delta)/n) + delta).
+
+    c1 = 32 k^2 kappa^3 + 32 k kappa, c2 = 8 k kappa^2 + 2 k^2 kappa^4, for coordinates bounded by kappa = ``ceiling``; the
+    Rademacher terms are those of all tabular coordinates so bounded, at n/2 samples.
+    """
+    check_count("dim", dim, 1, exact.n_states)
+    kappa = _positive("ceiling", ceiling)
+    rademacher = _rademacher_pair(exact, action, n_samples, kappa)
+    c1, c2 = 32 * dim**2 * kappa**3 + 32 * dim * kappa, _printed_c2(dim, kappa)
+    value = c1 * rademacher + c2 * _printed_confidence(n_samples, failure_probability)
+    return Bound(
+        float(value),
+        f"excess pretraining error with probability {1 - failure_probability:g}",
+        float(exact.action_norms()[action]),
+        _printed_sampling(kappa),
+        f"{PAPER}, Thm 4.4",
+    )
+
+
+def printed_chain_bound(
+    exact: CoOccurrence,
+    dim: int,
+    n_samples: int,
+    plan: GoalPlan,
+    *,
+    ceiling: float,
+    failure_probability: float = 0.05,
+    spurious_constant: bool = True,
+) -> Bound:
+    """Thm 4.5 (T = 1) or 4.6 (T > 1) as printed: 4.1 or 4.2 chained with 4.3 and 4.4 under the root.
+
+    2 c0 [or 2 T c3] sqrt(max_a tail_k(a) + c1 [Rad + Rad] + c2 (...) + c) with the printed
+    c1 = 16 k^2 kappa^2 + 16 k^2 kappa, which differs from Thm 4.4's, and the printed c, which nothing needs:
+    ``spurious_constant=False`` leaves it out.
+    """
+    check_count("dim", dim, 1, exact.n_states)
+    kappa = _positive("ceiling", ceiling)
+    rademacher = max(_rademacher_pair(exact, a, n_samples, kappa) for a in range(exact.n_actions))
+    c1, c2 = 16 * dim**2 * kappa**2 + 16 * dim**2 * kappa, _printed_c2(dim, kappa)
+    under_root = tail(exact, dim).max() + c1 * rademacher + c2 * _printed_confidence(n_samples, failure_probability)
+    if spurious_constant:
+        under_root += printed_spurious_constant(exact, plan)
+    ratio = exact.column_weight.max(axis=0)[plan.goals][None, :] * inverse_or_zero(exact.row_weight[0, plan.starts])[:, None]
+    single = plan.horizon == 1
+    factor = plan.average(np.sqrt(ratio)) if single else plan.horizon * float(np.sqrt(ratio.max()))
+    return Bound(
+        float(2 * factor * np.sqrt(under_root)),
+        "mean goal regret (probability)",
+        plan.average(plan.best),
+        (
+            *_printed_sampling(kappa),
+            Assumption(f"the hypotheses of Thm {'4.1' if single else '4.2'}, which is false as printed", None),
+        ),
+        f"{PAPER}, Thm {'4.5' if single else '4.6'}{'' if spurious_constant else ' without the constant c'}",
+    )
+
+
+def _pair_laws(exact: CoOccurrence, shared: bool) -> tuple[Array, Array, Array]:
+    """Joint law and its two normalisers, (A, S, S) or the stacked (A * S, S)."""
+    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    if not shared:
+        return joint, exact.row_weight, exact.column_weight
+    pooled = (exact.action_frequency[:, None, None] * joint).reshape(-1, exact.n_states)
+    return pooled, exact.pooled_weight.ravel(), exact.pooled_column_weight
+
+
+def _rademacher_pair(exact: CoOccurrence, action: int, n_samples: int, kappa: float) -> float:
+    half = max(n_samples // 2, 1)
+    return sum(rademacher_complexity(law[action], half, kappa) for law in (exact.row_weight, exact.column_weight))
+
+
+def _printed_c2(dim: int, kappa: float) -> float:
+    return 8 * dim * kappa**2 + 2 * dim**2 * kappa**4
+
+
+def _printed_confidence(n_samples: int, delta: float) -> float:
+    return float(np.sqrt(np.log(2 / delta) / n_samples) + delta)
+
+
+def _printed_sampling(kappa: float) -> tuple[Assumption, ...]:
+    return (
+        Assumption(f"f and g minimise the empirical risk among coordinates bounded by {kappa:.3g}", None),
+        INDEPENDENT,
+    )
+
+
+def _positive(name: str, value: float) -> float:
+    if not value > 0:
+        raise InputError(f"{name} is {value}, expected a number above 0: pass the largest coordinate of f and g")
+    return float(value)
