@@ -4,6 +4,8 @@ from spectral_jepa._validation import InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions
 from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
+from spectral_jepa.generators import *  # noqa: F403
+from spectral_jepa.generators import __all__ as _generator_names
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning import (
     GoalPlan,
@@ -14,12 +16,14 @@ from spectral_jepa.planning import (
     plan_rewards,
     reward_regret,
 )
+from spectral_jepa.sweep import run_sweep
 from spectral_jepa.theory import *  # noqa: F403
 from spectral_jepa.theory import __all__ as _theory_names
 
 __version__ = "0.1.0"
 
 __all__ = [
+    *_generator_names,
     *_theory_names,
     "CoOccurrence",
     "Embedding",
@@ -33,6 +37,7 @@ __all__ = [
     "plan_goals",
     "plan_rewards",
     "reward_regret",
+    "run_sweep",
     "sample_transitions",
     "spectral_embedding",
     "spectrum",

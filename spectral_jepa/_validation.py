@@ -100,9 +100,17 @@ def check_choice(name: str, value: Any, known: Sequence[str]) -> str:
     return str(value)
 
 
+def as_number(name: str, value: Any) -> float:
+    """Convert to a float, with one sentence where that makes no sense."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}, expected a number: pass an int or a float") from None
+
+
 def check_fraction(name: str, value: Any) -> float:
     """Check that a number lies in [0, 1]."""
-    number = float(value)
+    number = as_number(name, value)
     if not 0 <= number <= 1:
         raise InputError(f"{name} is {number:.6g}, expected a number between 0 and 1: choose one in that range")
     return number
@@ -113,7 +121,7 @@ def check_indices(name: str, value: ArrayLike, size: int, what: str) -> NDArray[
     array = np.asarray(value)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"{name} holds {array.dtype} values, expected whole-number ids: use Transitions.from_table for labels"
+            f"{name} holds {array.dtype} values, expected whole-number ids: number the labels first (see spectral_jepa.logs)"
         )
     array = array.astype(np.int64)
     bad = np.flatnonzero((array < 0) | (array >= size))
@@ -154,7 +162,12 @@ def as_mask(name: str, value: NDArray[np.bool_], size: int) -> NDArray[np.bool_]
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a view that cannot be written to, so that a frozen value stays what it was when checked."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    """Return an array that nobody can write to, so that a frozen value stays what it was when checked.
+
+    An array that the caller could still change, itself or through its base, is copied.
+    """
+    owner = array.base if isinstance(array.base, np.ndarray) else array
+    if array.flags.writeable or owner.flags.writeable:
+        array = array.copy()
+    array.flags.writeable = False
+    return array

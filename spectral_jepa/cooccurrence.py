@@ -31,6 +31,7 @@ Matrices = Array | tuple[sp.csr_array, ...]
 NORMALIZATIONS = ("plug-in", "known", "reference")
 # Above this many entries (64 MiB of float64) sampled counts are held as CSR unless the caller says otherwise.
 DENSE_ENTRIES = 2**23
+PAIR_TOLERANCE = 1e-12
 SPARSE_ADVICE = "use CoOccurrence.from_transitions(..., sparse=True) or TabularMDP.as_sparse() and ask for a few dimensions"
 
 
@@ -216,17 +217,30 @@ class CoOccurrence:
     @cached_property
     def decomposition(self) -> tuple[Array, Array, Array]:
         """SVD of every Mbar(a): left (A, S, S), values (A, S), right (A, S, S). One serves every dimension. O(A S^3)."""
-        return singular_value_decomposition(self._dense(self.normalized))
+        matrices = self._dense(self.normalized)
+        return singular_value_decomposition(matrices, _constant_pair(matrices, self.row_weight, self.column_weight))
 
     @cached_property
     def stacked_decomposition(self) -> tuple[Array, Array, Array]:
         """SVD of the stacked matrix: left (A * S, S), values (S,), right (S, S). O(A S^3)."""
-        return singular_value_decomposition(self._dense(self.stacked))
+        return singular_value_decomposition(self._dense(self.stacked), self.constant_pair(None))
+
+    def constant_pair(self, action: int | None) -> tuple[Array, Array]:
+        """The trivial singular pair sqrt(w), sqrt(w+) of one action (None: of the stack), of value 1.
+
+        It belongs to the constant function. Zeros where it is no pair: normalisers that are not the marginals, or no data.
+        """
+        if action is None:
+            return _constant_pair(self.stacked, self.pooled_weight.ravel(), self.pooled_column_weight)
+        return _constant_pair(self.normalized[action], self.row_weight[action], self.column_weight[action])
 
     def conditional(self) -> Array:
         """P(y|x,a) = M(a)[x, y] / w(x), shape (A, S, S); zero rows where a state was never an anchor."""
-        joint = self._dense(self.joint)
-        return joint * inverse_or_zero(self.row_weight)[:, :, None]
+        return self.dense_joint() * inverse_or_zero(self.row_weight)[:, :, None]
+
+    def dense_joint(self) -> Array:
+        """M(a) as one array (A, S, S), or one sentence when that would not fit in memory."""
+        return self._dense(self.joint)
 
     def action_norms(self) -> Array:
         """||Mbar(a)||_F^2 for each action, shape (A,): one plus the chi-square information of (x, x+) given a."""
@@ -238,5 +252,15 @@ class CoOccurrence:
             require_memory(
                 shape, "the normalised co-occurrence", "ask for a few dimensions, which uses Lanczos on the sparse matrix"
             )
-            return np.stack([m.toarray() for m in matrices]) if isinstance(matrices, tuple) else matrices.toarray()
+            return np.stack([m.toarray() for m in matrices]) if isinstance(matrices, tuple) else matrices.toarray()  # type: ignore[union-attr]
         return matrices  # type: ignore[return-value]
+
+
+def _constant_pair(matrix: Matrices | sp.csr_array, row_weight: Array, column_weight: Array) -> tuple[Array, Array]:
+    """sqrt(row_weight), sqrt(column_weight) where they are a singular pair of value 1, else zeros; a batch at once."""
+    left, right = np.sqrt(row_weight), np.sqrt(column_weight)
+    transposed = np.swapaxes(matrix, -1, -2) if isinstance(matrix, np.ndarray) else matrix.T  # type: ignore[union-attr]
+    off_left = np.abs((matrix @ right[..., None])[..., 0] - left).max(axis=-1, keepdims=True)
+    off_right = np.abs((transposed @ left[..., None])[..., 0] - right).max(axis=-1, keepdims=True)
+    is_pair = np.maximum(off_left, off_right) < PAIR_TOLERANCE
+    return left * is_pair, right * is_pair

@@ -82,6 +82,11 @@ class Embedding:
         """f for each action, shape (A, S, k), whether shared or not."""
         return np.broadcast_to(self.target, self.predicted.shape)
 
+    @property
+    def coordinate_ceiling(self) -> float:
+        """The least kappa that bounds every coordinate of c f and g / c, over all scalings c (kappa of Thm 4.4)."""
+        return float(np.sqrt(np.abs(self.target).max() * np.abs(self.predicted).max()))
+
     def density_ratio(self) -> Array:
         """g(f(x),a)^T f(y), the model of P(y|x,a) / w+(y|a), shape (A, S, S)."""
         shape = (self.n_actions, self.n_states, self.n_states)
@@ -108,6 +113,8 @@ class Embedding:
         True
         """
         q = as_float("matrix", matrix, (self.dim, self.dim))
+        if np.linalg.matrix_rank(q) < self.dim:
+            raise InputError("matrix is singular, expected an invertible one (k, k): a gauge transform must be undoable")
         return Embedding(self.target @ q.T, self.predicted @ np.linalg.inv(q), self.column_weight)
 
     def predictor_matrices(self, geometry: CoOccurrence) -> Array:
@@ -242,9 +249,9 @@ def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
 
 def _leading(cooc: CoOccurrence, action: int | None, dim: int, seed: int) -> tuple[Array, Array, Array]:
     """The first ``dim`` singular triplets of one action (or of the stack), by whichever solver suits the storage."""
-    if not cooc.is_sparse:
+    if not cooc.is_sparse or dim == cooc.n_states:  # Lanczos cannot find the last singular value
         left, values, right = cooc.stacked_decomposition if action is None else (part[action] for part in cooc.decomposition)
         return left[:, :dim], values[:dim], right[:, :dim]
     matrix = cooc.stacked if action is None else cooc.normalized[action]
     assert isinstance(matrix, sp.csr_array)
-    return largest_singular_triplets(matrix, dim, seed=seed)
+    return largest_singular_triplets(matrix, dim, seed=seed, top=cooc.constant_pair(action))

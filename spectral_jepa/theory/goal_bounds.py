@@ -25,6 +25,7 @@ TOLERANCE = 1e-10
 def pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
     """|P - Phat|(goal | start) summed over the best and the planned action of each pair, shape (n, m)."""
     error = np.abs(exact.conditional() - embedding.transition())[:, plan.starts][:, :, plan.goals]
+    error[:, (exact.row_weight[:, plan.starts] == 0).any(axis=0)] = np.inf  # the data know nothing of such a start
     pair = tuple(np.indices(plan.best_sequence.shape))
     return error[(plan.best_sequence, *pair)] + error[(plan.planned_sequence, *pair)]
 
@@ -94,11 +95,11 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     error = np.linalg.norm(true - model, ord=2, axis=(1, 2)).max()
     beta = max(1.0, float(np.linalg.norm(model, ord=2, axis=(1, 2)).max()))
     steps = float(np.sum(beta ** np.arange(plan.horizon)))
-    ratio = np.sqrt(weight[plan.goals][None, :] * inverse_or_zero(weight[plan.starts])[:, None])
+    ratio = np.sqrt(reach_over_start(weight[plan.goals], weight[plan.starts]))
     gap = float(max(np.abs(exact.column_weight - weight).max(), np.abs(exact.row_weight - weight).max()))
     operator = plan.rollout == "operator" or plan.horizon == 1
     return Bound(
-        2 * steps * float(error) * plan.average(ratio),
+        _times_risk(2 * steps * plan.average(ratio), float(error)),
         QUANTITY,
         plan.average(plan.best),
         (
@@ -127,11 +128,11 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     >>> round(bound.value, 3), bound.vacuous, bound.holds
     (1.6, True, True)
     """
-    ratio = exact.column_weight.max(axis=0)[plan.goals][None, :] * inverse_or_zero(exact.row_weight[0, plan.starts])[:, None]
+    ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     mean_ratio = plan.average(np.sqrt(ratio))
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
     return Bound(
-        2 * mean_ratio * risk,
+        _times_risk(2 * mean_ratio, risk),
         QUANTITY,
         plan.average(plan.best),
         (
@@ -149,10 +150,10 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
 
     Needs what it does not state: equal w+(.|a), and a rollout that multiplies the matrices Phat (docs/theory.md, 3.1, 3.3).
     """
-    ratio = exact.column_weight[:, plan.goals].max() * inverse_or_zero(exact.row_weight[0, plan.starts]).max()
+    ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
     return Bound(
-        2 * plan.horizon * float(np.sqrt(ratio)) * risk,
+        _times_risk(2 * plan.horizon * float(np.sqrt(ratio.max())), risk),
         QUANTITY,
         plan.average(plan.best),
         (
@@ -172,10 +173,21 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
 
 def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need."""
-    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    joint = exact.dense_joint()
     independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
     largest = (joint**2 * inverse_or_zero(independent)).max(axis=0)
     return 2 - plan.average(largest[np.ix_(plan.starts, plan.goals)])
+
+
+def reach_over_start(goal_weight: Array, start_weight: Array) -> Array:
+    """w(goal) / w(start) for each pair, shape (n, m); infinite for a start that the data never visit."""
+    safe = np.where(start_weight > 0, start_weight, 1.0)
+    return np.where(start_weight[:, None] > 0, goal_weight[None, :] / safe[:, None], np.inf)
+
+
+def _times_risk(factor: float, risk: float) -> float:
+    """factor * risk, infinite for an infinite factor even at risk 0: the data say nothing of a start they never visit."""
+    return factor * risk if np.isfinite(factor) else np.inf
 
 
 def _one_step(plan: GoalPlan) -> Assumption:

@@ -51,7 +51,10 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
         root_planned = np.sqrt(_concentrability(law, rho, inverse_rho))
         size = np.sqrt(q @ following**2)
         risk = transition_risk(exact, phat, pooled=True)
-        loose[i] = np.sum(discounts * (root_best + root_planned) * size) * np.sqrt(risk)
+        with np.errstate(invalid="ignore"):
+            total = np.sum(np.where(size > 0, discounts * (root_best + root_planned) * size, 0.0))
+        # Without coverage the risk says nothing, even a risk of 0; a model that expects no reward errs by nothing.
+        loose[i] = total * np.sqrt(risk) if 0 < total < np.inf else total
     shape = model.shape[:-3]
     return tight.reshape(shape), loose.reshape(shape)
 

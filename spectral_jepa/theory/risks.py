@@ -150,7 +150,7 @@ def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
     if exact.is_sparse:
         cross = np.sum((exact.stacked @ target) * predicted)
         norm = squared_norm(exact.stacked)
-        return float(max(norm - 2 * cross + _gram_product(target, predicted), 0.0))
+        return max(float(norm - 2 * cross + _gram_product(target, predicted)), 0.0)
     return float(np.sum((exact.stacked - predicted @ target.T) ** 2))
 
 
@@ -163,7 +163,7 @@ def chi_square_information(exact: CoOccurrence) -> Array:
     >>> chi_square_information(CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))).round(12)
     array([0.64])
     """
-    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    joint = exact.dense_joint()
     independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
     return np.sum((joint - independent) ** 2 * inverse_or_zero(independent), axis=(1, 2))
 

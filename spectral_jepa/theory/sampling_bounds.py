@@ -7,6 +7,8 @@ sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 (docs/theory.md, 4.5-4.6).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from spectral_jepa._validation import Array, InputError, check_count
@@ -15,7 +17,7 @@ from spectral_jepa.embedding import tail
 from spectral_jepa.linalg import inverse_or_zero, squared_norm
 from spectral_jepa.planning.goal import GoalPlan
 from spectral_jepa.theory.bound import Assumption, Bound
-from spectral_jepa.theory.goal_bounds import PAPER, printed_spurious_constant
+from spectral_jepa.theory.goal_bounds import PAPER, printed_spurious_constant, reach_over_start
 
 INDEPENDENT = Assumption("the transitions are i.i.d. from the data law", None)
 KNOWN = Assumption("the estimate divides by the true marginals", None)
@@ -134,7 +136,8 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     """Rademacher complexity of all functions on a finite set bounded by ``ceiling``, at N samples from ``weight``.
 
     (ceiling / N) sum_x E|sum_i sigma_i 1[x_i = x]|, each term the mean absolute position of a lazy random walk, by
-    |s| = (1/pi) int_0^pi (1 - cos ts) / (1 - cos t) dt; the midpoint rule is exact for walks shorter than its nodes.
+    |s| = (1/pi) int_0^pi (1 - cos ts) / (1 - cos t) dt. The midpoint rule with m nodes is exact for walks shorter than m;
+    twelve standard deviations of the walk are enough for rounding error.
 
     Examples
     --------
@@ -142,10 +145,17 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     0.5
     """
     check_count("n_samples", n_samples)
-    n_nodes = min(n_samples + 1, 20_000)
+    return ceiling * _unit_rademacher(np.ascontiguousarray(weight, dtype=np.float64).tobytes(), n_samples)
+
+
+@lru_cache(maxsize=1024)
+def _unit_rademacher(weight_bytes: bytes, n_samples: int) -> float:
+    """Rademacher complexity at ceiling 1; kept, because a sweep asks for it again at every dimension."""
+    weight = np.frombuffer(weight_bytes)
+    n_nodes = min(n_samples, int(12 * np.sqrt(n_samples))) + 1
     cosine = np.cos((np.arange(n_nodes) + 0.5) * np.pi / n_nodes)
     walk = 1 - (1 - weight[:, None] * (1 - cosine)) ** n_samples
-    return float(ceiling / n_samples * np.mean(walk / (1 - cosine), axis=1).sum())
+    return float(np.mean(walk / (1 - cosine), axis=1).sum() / n_samples)
 
 
 def printed_sample_bound(
@@ -199,7 +209,7 @@ def printed_chain_bound(
     under_root = tail(exact, dim).max() + c1 * rademacher + c2 * _printed_confidence(n_samples, failure_probability)
     if spurious_constant:
         under_root += printed_spurious_constant(exact, plan)
-    ratio = exact.column_weight.max(axis=0)[plan.goals][None, :] * inverse_or_zero(exact.row_weight[0, plan.starts])[:, None]
+    ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     single = plan.horizon == 1
     factor = plan.average(np.sqrt(ratio)) if single else plan.horizon * float(np.sqrt(ratio.max()))
     return Bound(
@@ -216,7 +226,7 @@ def printed_chain_bound(
 
 def _pair_laws(exact: CoOccurrence, shared: bool) -> tuple[Array, Array, Array]:
     """Joint law and its two normalisers, (A, S, S) or the stacked (A * S, S)."""
-    joint = np.stack([m.toarray() for m in exact.joint]) if isinstance(exact.joint, tuple) else exact.joint
+    joint = exact.dense_joint()
     if not shared:
         return joint, exact.row_weight, exact.column_weight
     pooled = (exact.action_frequency[:, None, None] * joint).reshape(-1, exact.n_states)

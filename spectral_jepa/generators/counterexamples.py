@@ -1,0 +1,277 @@
+"""The worlds on which the planning theorems fail as printed (docs/theory.md, section 3), and their simple relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
+from spectral_jepa.generators._common import Seed, as_generator, require_dense
+from spectral_jepa.mdp import TabularMDP
+
+GAUGE_PERMUTATIONS = ((0, 2, 1), (1, 0, 2))
+
+
+def make_reset(n_states: int = 4, noise: float = 0.1, *, discount: float | None = None) -> TabularMDP:
+    """Reset MDP: action a sends every state to state a, or anywhere with probability ``noise``.
+
+    P(y|x,a) = (1 - noise) 1[y = a] + noise / S does not depend on x, so the co-occurrence of every action has rank one
+    and all that an action does sits in its marginal w+(.|a), which g^T f cannot see.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of states and of actions.
+    noise : float in [0, 1]
+        Probability of a uniformly random state instead (the target included).
+    discount : float in [0, 1], optional
+        Discount factor, for a reward added later.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, uniform ``weight``, no reward.
+
+    Raises
+    ------
+    InputError
+        ``n_states`` or ``noise`` out of range.
+
+    Notes
+    -----
+    O(S^3). Source: docs/theory.md, section 3.1; refutes arXiv 2606.27014, Thm 4.1 and 4.2, as printed.
+
+    Examples
+    --------
+    >>> make_reset(n_states=2, noise=0.1).transition[1]
+    array([[0.05, 0.95],
+           [0.05, 0.95]])
+    """
+    n_states, noise = check_count("n_states", n_states), check_fraction("noise", noise)
+    require_dense(n_states, n_states, "use fewer states")
+    rows = (1 - noise) * np.eye(n_states) + noise / n_states
+    return TabularMDP(np.repeat(rows[:, None, :], n_states, axis=1), discount=discount, name="reset")
+
+
+def make_permutation(
+    n_states: int = 6,
+    n_actions: int = 2,
+    *,
+    permutations: ArrayLike | None = None,
+    discount: float | None = None,
+    seed: Seed = 0,
+) -> TabularMDP:
+    """Deterministic, reversible MDP: each action permutes the states, so every singular value is 1.
+
+    Parameters
+    ----------
+    n_states, n_actions : int
+        Sizes S and A of random permutations. Ignored when ``permutations`` is given.
+    permutations : integer array (A, S), optional
+        ``permutations[a][x]`` is the state that action a leads to from x.
+    discount : float in [0, 1], optional
+        Discount factor, for a reward added later.
+    seed : int or Generator
+        Seed of the random permutations.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, uniform ``weight`` (stationary for every action), no reward.
+
+    Raises
+    ------
+    InputError
+        A size out of range, or a row of ``permutations`` that is not one.
+
+    Notes
+    -----
+    O(A S^2). The approximation error tail_k = S - k has no decay (docs/theory.md, section 2.8).
+
+    Examples
+    --------
+    >>> make_permutation(permutations=[(1, 2, 0)]).transition[0]
+    array([[0., 1., 0.],
+           [0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    if permutations is None:
+        n_states, n_actions = check_count("n_states", n_states), check_count("n_actions", n_actions)
+        targets = as_generator(seed).permuted(np.tile(np.arange(n_states), (n_actions, 1)), axis=1)
+    else:
+        targets = np.asarray(permutations)
+        if targets.ndim != 2 or 0 in targets.shape or not np.issubdtype(targets.dtype, np.integer):
+            raise InputError(
+                f"permutations has shape {targets.shape} and dtype {targets.dtype}, expected whole numbers "
+                "of shape (actions, states): give one row for each action"
+            )
+        wrong = np.flatnonzero((np.sort(targets, axis=1) != np.arange(targets.shape[1])).any(axis=1))
+        if wrong.size:
+            row = int(wrong[0])
+            raise InputError(
+                f"permutations[{row}] is {targets[row].tolist()}, expected each of 0 to {targets.shape[1] - 1} once: "
+                "mend that row"
+            )
+    require_dense(len(targets), targets.shape[1])
+    return TabularMDP(np.eye(targets.shape[1])[targets], discount=discount, name="permutation")
+
+
+def make_two_state(
+    p: float | Sequence[float] = 0.3,
+    q: float | Sequence[float] = 0.2,
+    *,
+    weight: ArrayLike | None = None,
+    discount: float | None = None,
+) -> TabularMDP:
+    """Two states: leave state 0 with probability p, leave state 1 with probability q.
+
+    Parameters
+    ----------
+    p, q : float or sequence of A floats
+        One value for each action; a single number serves all actions.
+    weight : array (2,), optional
+        Data law. Default: uniform.
+    discount : float in [0, 1], optional
+        Discount factor, for a reward added later.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, P_a = [[1 - p_a, p_a], [q_a, 1 - q_a]], no reward.
+
+    Raises
+    ------
+    InputError
+        A probability outside [0, 1], or p and q of different lengths.
+
+    Notes
+    -----
+    Second singular value: :func:`two_state_singular_values`. Source: docs/theory.md, section 2.9.
+
+    Examples
+    --------
+    >>> make_two_state(p=[0.4, 0.5], q=[1.0, 0.0]).transition
+    array([[[0.6, 0.4],
+            [1. , 0. ]],
+    <BLANKLINE>
+           [[0.5, 0.5],
+            [0. , 1. ]]])
+    """
+    leave_0, leave_1 = (as_float(name, np.atleast_1d(v), (None,)) for name, v in (("p", p), ("q", q)))
+    if len(leave_0) != len(leave_1) and 1 not in (len(leave_0), len(leave_1)):
+        raise InputError(
+            f"p has {len(leave_0)} entries and q has {len(leave_1)}, expected the same number: give one an action"
+        )
+    for name, values in (("p", leave_0), ("q", leave_1)):
+        for value in values:
+            check_fraction(name, value)
+    leave_0, leave_1 = np.broadcast_arrays(leave_0, leave_1)
+    transition = np.stack([np.stack([1 - leave_0, leave_0], axis=-1), np.stack([leave_1, 1 - leave_1], axis=-1)], axis=1)
+    return TabularMDP(transition, weight=weight, discount=discount, name="two states")  # type: ignore[arg-type]
+
+
+def reset_counterexample() -> TabularMDP:
+    """Four states, noise 0.1: regret .675 where the printed Thm 4.1 promises .0048, at angle .05 (docs/theory.md, 3.1).
+
+    Examples
+    --------
+    >>> reset_counterexample().n_actions
+    4
+    """
+    return make_reset(n_states=4, noise=0.1)
+
+
+def two_state_counterexample() -> TabularMDP:
+    """Exact embedding, zero risk, and yet mean regret .05 of the dot-product planner (docs/theory.md, 3.2).
+
+    Examples
+    --------
+    >>> two_state_counterexample().next_weight
+    array([[0.8 , 0.2 ],
+           [0.25, 0.75]])
+    """
+    return make_two_state(p=(0.4, 0.5), q=(1.0, 0.0))
+
+
+def gauge_counterexample() -> TabularMDP:
+    """Three states and two permutations: zero risk, and yet latent rollouts plan wrongly at T = 3 (docs/theory.md, 3.3).
+
+    Examples
+    --------
+    >>> gauge_counterexample().is_deterministic
+    True
+    """
+    return make_permutation(permutations=GAUGE_PERMUTATIONS)
+
+
+def reset_embedding_arrays(n_states: int = 4, angle: float = 0.05) -> tuple[Array, Array]:
+    """The unit-norm embedding that fools the planner on the reset MDP.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of states and actions of :func:`make_reset`.
+    angle : float
+        In radians; predictions of actions 1, 2, ... are turned by it, that of action 0 is not.
+
+    Returns
+    -------
+    target : array (S, 2)
+        f(x) = (1, 0) for all x.
+    predicted : array (A, S, 2)
+        g(f(x), a) = (cos, sin) of 0 for a = 0 and of ``angle`` otherwise.
+
+    Raises
+    ------
+    InputError
+        ``n_states`` below 1 or an angle that is not finite.
+
+    Notes
+    -----
+    Risk R_S(a) = (1 - cos angle)^2 for a > 0 and 0 for a = 0. Source: docs/theory.md, section 3.1.
+
+    Examples
+    --------
+    >>> target, predicted = reset_embedding_arrays(n_states=3, angle=np.pi / 2)
+    >>> target.shape, predicted.shape, predicted[1, 0].round(12)
+    ((3, 2), (3, 3, 2), array([0., 1.]))
+    """
+    n_states = check_count("n_states", n_states)
+    angles = np.where(np.arange(n_states) == 0, 0.0, as_float("angle", angle, ()))
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    target = np.tile([1.0, 0.0], (n_states, 1))
+    return target, np.repeat(directions[:, None, :], n_states, axis=1)
+
+
+def gauge_embedding_arrays() -> tuple[Array, Array]:
+    """An exact embedding of :func:`gauge_counterexample` in an unlucky gauge.
+
+    Returns
+    -------
+    target : array (3, 3)
+        f(x) = sqrt(3) Q e_x with Q = [[1, 0, 0], [0, 1, -1], [0, 0, 1]].
+    predicted : array (2, 3, 3)
+        g(f(x), a) = W_a f(x) with W_a = Q^-T Perm_a^T Q^-1. The three f(x) are a basis, so these arrays determine W_a:
+        its transpose is ``np.linalg.solve(target, predicted[a])``.
+
+    Notes
+    -----
+    g^T f reproduces P exactly (zero risk), but W_a maps f(x) to Q^-T e_y instead of Q e_y, so a second step starts from the
+    wrong place. Source: docs/theory.md, section 3.3.
+
+    Examples
+    --------
+    >>> target, predicted = gauge_embedding_arrays()
+    >>> (predicted[0] @ target.T).round(12) / 3 + 0.0  # the first permutation, (0, 2, 1)
+    array([[1., 0., 0.],
+           [0., 0., 1.],
+           [0., 1., 0.]])
+    """
+    gauge = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
+    target = np.sqrt(3) * gauge.T
+    permutations = np.eye(3)[np.asarray(GAUGE_PERMUTATIONS)]  # [a, x, y]
+    inverse = np.linalg.inv(gauge)
+    linear = inverse.T @ permutations.transpose(0, 2, 1) @ inverse
+    return target, target @ linear.transpose(0, 2, 1)

@@ -1,0 +1,150 @@
+"""New worlds from old ones: a nuisance beside the task, and predictions several steps ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from spectral_jepa._validation import Array, check_choice, check_count, check_fraction
+from spectral_jepa.generators._common import Seed, as_generator, require_dense
+from spectral_jepa.mdp import TabularMDP
+
+NUISANCE_KINDS = ("iid", "markov", "frozen")
+
+
+def with_nuisance(
+    mdp: TabularMDP,
+    n_values: int,
+    kind: str = "iid",
+    *,
+    persistence: float = 0.9,
+    seed: Seed | None = None,
+) -> TabularMDP:
+    """Observe the task together with a nuisance that no action moves and no reward depends on.
+
+    The nuisance keeps its value with probability c and is drawn afresh from its law otherwise: c = 0 is "iid", c = 1 is
+    "frozen", and ``persistence`` is the c of "markov". Its singular values are 1, c, ..., c, so the product has s_i once
+    and c s_i repeated n_values - 1 times for each s_i of the task.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        The task, S states.
+    n_values : int
+        Number of nuisance values m. State s with nuisance v gets the id ``s * m + v``.
+    kind : {"iid", "markov", "frozen"}
+        How the nuisance moves.
+    persistence : float in [0, 1]
+        Probability of keeping the value, used by "markov" alone.
+    seed : int or Generator, optional
+        Draws the law of the nuisance from Dirichlet(5). Default: the uniform law, nothing random.
+
+    Returns
+    -------
+    TabularMDP
+        S * m states; ``weight`` and ``start`` are products, the reward ignores the nuisance, sparse input stays sparse,
+        ``state_labels`` holds (task label, value).
+
+    Raises
+    ------
+    InputError
+        An unknown ``kind``, a number out of range, or a dense product that does not fit in memory.
+
+    Notes
+    -----
+    O(A S^2 m^2) dense, O(non-zeros * m^2) sparse (times m when frozen). Source: docs/theory.md, sections 2.9 and 6.
+
+    Examples
+    --------
+    >>> from spectral_jepa.generators import make_ring
+    >>> mdp = with_nuisance(make_ring(n_states=5), 4, "frozen")
+    >>> mdp.n_states, mdp.state_labels[6]
+    (20, (1, 2))
+    """
+    check_choice("kind", kind, NUISANCE_KINDS)
+    n_values, persistence = check_count("n_values", n_values), check_fraction("persistence", persistence)
+    law = np.full(n_values, 1 / n_values) if seed is None else as_generator(seed).dirichlet(np.full(n_values, 5.0))
+    keep = {"iid": 0.0, "markov": persistence, "frozen": 1.0}[kind]
+    nuisance = keep * np.eye(n_values) + (1 - keep) * law
+    n_states = mdp.n_states * n_values
+    transition: Array | tuple[sp.csr_array, ...]
+    if isinstance(mdp.transition, tuple):
+        transition = tuple(sp.csr_array(sp.kron(rows, sp.csr_array(nuisance), format="csr")) for rows in mdp.transition)
+    else:
+        require_dense(mdp.n_actions, n_states, "pass mdp.as_sparse() or use fewer values")
+        transition = np.asarray(np.kron(mdp.transition, nuisance[None]), dtype=np.float64)
+    labels = range(mdp.n_states) if mdp.state_labels is None else mdp.state_labels
+    return replace(
+        mdp,
+        transition=transition,
+        weight=np.kron(mdp.weight, law),
+        start=np.kron(mdp.start, law),
+        reward=None if mdp.reward is None else np.repeat(mdp.reward, n_values, axis=0),
+        name=f"{mdp.name} x {n_values} {kind} values",
+        state_labels=tuple((label, value) for label in labels for value in range(n_values)),
+    )
+
+
+def with_horizon(mdp: TabularMDP, n_steps: int) -> TabularMDP:
+    """The world seen every ``n_steps`` steps, each action being held in between: transition P_a^H.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        The one-step world.
+    n_steps : int
+        Horizon H >= 1; 1 changes nothing but the name.
+
+    Returns
+    -------
+    TabularMDP
+        Same states, actions and ``weight``. The reward of a held action is what it collects on the way,
+        sum_{h<H} discount^h P_a^h r(., a), and the discount becomes discount^H (without a discount: the plain sum).
+
+    Raises
+    ------
+    InputError
+        ``n_steps`` below 1.
+
+    Notes
+    -----
+    Dense: O(A S^3 log H). Sparse input stays sparse, although P_a^H fills up as H grows: use it for short horizons.
+    When ``weight`` is stationary and the normalised co-occurrence is normal, singular values become s^H
+    (docs/theory.md, section 2.9).
+
+    Examples
+    --------
+    >>> from spectral_jepa.generators import make_ring
+    >>> with_horizon(make_ring(n_states=8, slip=0.0, n_actions=2), 3).transition[1, 0].argmax()
+    np.int64(3)
+    """
+    n_steps = check_count("n_steps", n_steps)
+    transition: Array | tuple[sp.csr_array, ...]
+    if isinstance(mdp.transition, tuple):
+        transition = tuple(_sparse_power(rows, n_steps) for rows in mdp.transition)
+    else:
+        transition = np.asarray(np.linalg.matrix_power(mdp.transition, n_steps), dtype=np.float64)
+    discount = 1.0 if mdp.discount is None else mdp.discount
+    reward = None
+    if mdp.reward is not None:
+        reward = mdp.reward
+        for _ in range(n_steps - 1):
+            ahead = np.stack([rows @ reward[:, action] for action, rows in enumerate(mdp.transition)], axis=1)
+            reward = mdp.reward + discount * ahead
+    return replace(
+        mdp,
+        transition=transition,
+        reward=reward,
+        discount=None if mdp.discount is None else discount**n_steps,
+        name=f"{mdp.name}, {n_steps} steps",
+    )
+
+
+def _sparse_power(rows: sp.csr_array, n_steps: int) -> sp.csr_array:
+    """rows^n_steps; multiplying by the one-step matrix keeps one factor as sparse as it can be."""
+    power = rows
+    for _ in range(n_steps - 1):
+        power = power @ rows
+    return sp.csr_array(power)
