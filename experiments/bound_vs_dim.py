@@ -10,6 +10,7 @@ the true marginals ("known"), so that risk is measured and reported beside it.
 """
 
 import numpy as np
+import pandas as pd
 
 import spectral_jepa as sj
 
@@ -103,3 +104,21 @@ def goal_metrics(mdp, exact, sampled, dim, n_transitions):
         "goal_printed_holds": printed.holds_as_printed,
         "goal_printed_chain": sj.printed_chain_bound(exact, dim, per_action, dot_plan, ceiling=ceiling).value,
     }
+
+
+def summary(table):
+    """Best dimension and what it buys, for each family and sample size (means over seeds)."""
+    means = table[table["status"] == "ok"].assign(
+        relative_reward_regret=lambda t: t["reward_regret"] / t["reward_optimal"],
+        relative_goal_regret=lambda t: t["goal_regret"] / t["goal_best"],
+    )
+    columns = ["root_risk", "relative_reward_regret", "relative_goal_regret"]
+    means = means.groupby(["family", "n_transitions", "dim"], sort=False)[columns].mean().reset_index()
+    rows = []
+    for (family, n_transitions), part in means.groupby(["family", "n_transitions"], sort=False):
+        row = {"family": family, "n_transitions": n_transitions}
+        for column, name in zip(columns, ("error", "reward regret", "goal regret"), strict=True):
+            best, last = part.loc[part[column].idxmin()], part.loc[part["dim"].idxmax()]
+            row |= {f"best k by {name}": int(best["dim"]), name: best[column], f"{name}, k = S": last[column]}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -5,6 +5,7 @@ the spectrum of plug-in counts from a finite log, which shows where sampling noi
 read from Gymnasium.
 """
 
+import gymnasium as gym
 import numpy as np
 
 import spectral_jepa as sj
@@ -59,10 +60,14 @@ def autoregressive_with_closed_form():
 
 
 def gymnasium(name, **options):
-    """An environment of Gymnasium; nobody knows a closed form."""
-    import gymnasium as gym
+    """An environment of Gymnasium: a closed form only when it is deterministic, ones for each state that is reached."""
+    mdp = sj.TabularMDP.from_gymnasium(gym.make(name, **options))
+    return mdp, sj.deterministic_singular_values(mdp.transition[0].argmax(axis=1)) if mdp.is_deterministic else None
 
-    return sj.TabularMDP.from_gymnasium(gym.make(name, **options)), None
+
+def reset_with_closed_form():
+    """Every row of an action is the same law: rank one."""
+    return sj.make_reset(8, 0.2), np.eye(8)[0]
 
 
 FAMILIES = {
@@ -71,7 +76,7 @@ FAMILIES = {
     "torus 6 x 6, slip .3": torus_with_closed_form,
     "two states": lambda: (sj.make_two_state(0.3, 0.2), sj.two_state_singular_values(0.3, 0.2)),
     "permutation": permutation_with_closed_form,
-    "reset": lambda: (sj.make_reset(8, 0.2), None),
+    "reset": reset_with_closed_form,
     "autoregressive .8": autoregressive_with_closed_form,
     "block 5": block_with_closed_form,
     "block 5 + 10 % noise": lambda: (sj.make_block(noise=0.1, seed=0), None),

@@ -1,6 +1,7 @@
 """Draw ``spectra``: singular values of every family, closed forms overlaid."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
 
@@ -31,6 +32,7 @@ def draw(table):
             )
         axis.set_title(f"{family}  ({part['n_states'].iloc[0]} states)", fontsize=8)
         axis.set_ylim(-0.03, 1.05)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for axis in axes.ravel()[len(families) :]:
         axis.set_visible(False)
     for axis in axes[-1]:

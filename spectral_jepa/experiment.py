@@ -114,16 +114,16 @@ class Experiment:
         return self.run_cell(**cell)
 
 
-def experiments_folder() -> Path:
-    """Where the shipped experiments are: inside the package in a wheel, beside it in a clone."""
+def shipped_folder(name: str) -> Path:
+    """Where the shipped ``experiments`` or ``figures`` are: inside the package in a wheel, beside it in a clone."""
     package = Path(__file__).resolve().parent
-    inside = package / "_experiments"
-    return inside if inside.is_dir() else package.parent / "experiments"
+    inside = package / f"_{name}"
+    return inside if inside.is_dir() else package.parent / name
 
 
 def known_experiments() -> dict[str, Path]:
     """Name -> file of the shipped experiments (files that start with an underscore are helpers, not experiments)."""
-    return {path.stem: path for path in sorted(experiments_folder().glob("*.py")) if not path.name.startswith("_")}
+    return {path.stem: path for path in sorted(shipped_folder("experiments").glob("*.py")) if not path.name.startswith("_")}
 
 
 def load_experiment(name_or_path: str | Path) -> Experiment:

@@ -1,0 +1,303 @@
+"""Command line ``spectral-jepa``: each function below is a command, its docstring is its help."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import tyro
+
+import spectral_jepa as sj
+from spectral_jepa import generators
+from spectral_jepa._validation import InputError
+from spectral_jepa.experiment import Experiment, known_experiments, load_experiment
+from spectral_jepa.mdp import TabularMDP
+from spectral_jepa.sweep import run_sweep, sweep_status
+
+app = tyro.extras.SubcommandApp()
+Positional = tyro.conf.Positional
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a mistake of the user is one sentence on stderr and exit status 2."""
+    warnings.showwarning = lambda message, *_: print(f"spectral-jepa: {message}", file=sys.stderr)
+    try:
+        app.cli(
+            prog="spectral-jepa",
+            args=arguments,
+            description="The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo",
+        )
+    except InputError as error:
+        print(f"spectral-jepa: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("spectral-jepa: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+
+
+@app.command
+def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
+    """Three seconds of theory: error, regret and bound against the latent dimension in one small world.
+
+    Example: spectral-jepa demo --seed 3
+
+    Args:
+        seed: World and data.
+        out: Folder of the figure.
+    """
+    began = time.perf_counter()
+    mdp = sj.make_block(n_states=60, n_blocks=5, n_actions=3, seed=seed)
+    exact = sj.CoOccurrence.exact(mdp)
+    data = sj.sample_transitions(mdp, n_per_action=3_000, seed=seed + 1)
+    sampled = sj.CoOccurrence.from_transitions(data)
+    print(f"{mdp.n_states} states in 5 blocks, {mdp.n_actions} actions, {len(data):,} transitions\n")
+    rows = []
+    for dim in (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 60):
+        embedding = sj.spectral_embedding(sampled, dim)
+        plan = sj.plan_goals(mdp, embedding)
+        bound = sj.pointwise_single_step_bound(exact, embedding, plan)
+        rows.append(
+            {
+                "k": dim,
+                "tail (N = inf)": sj.tail(exact, dim).max(),
+                "pretraining error": sj.spectral_risk(exact, embedding).max(),
+                "goal regret": plan.mean_regret,
+                "bound": bound.value,
+                "vacuous": "vacuous" if bound.vacuous else "",
+            }
+        )
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format="{:.4f}".format))
+    best = table.loc[table["pretraining error"].idxmin(), "k"]
+    print(f"\nThe error is least at k = {best}: below, directions are missing; above, they are noise.")
+    path = _save(_demo_figure(table), out, "demo")
+    print(f"Figure: {path}   ({time.perf_counter() - began:.1f} s)   Next: spectral-jepa sweep bound_vs_dim")
+
+
+@app.command
+def sweep(
+    experiment: Positional[str],
+    preset: str = "quick",
+    folder: Path | None = None,
+    n_jobs: int = -1,
+    dask: str | None = None,
+    overwrite: bool = False,
+    figures: bool = True,
+) -> None:
+    """Run an experiment: one row a result, killed at any moment it resumes, the figures at the end.
+
+    Experiments: bound_vs_dim (the headline), spectra, solvers, claims, or a path to a .py file with PRESETS and run_cell.
+    Examples: spectral-jepa sweep bound_vs_dim | spectral-jepa sweep solvers --preset paper --n-jobs 4 |
+    spectral-jepa sweep bound_vs_dim --dask tcp://scheduler:8786
+
+    Args:
+        experiment: Name of a shipped experiment, or a .py file.
+        preset: Which set of cells: quick or paper.
+        folder: Where results go. Default: results/EXPERIMENT/PRESET.
+        n_jobs: Worker processes; -1 means one a core.
+        dask: Address of a Dask scheduler; run there instead of on local processes.
+        overwrite: Forget earlier results of this folder.
+        figures: Draw the figures when done.
+    """
+    chosen = load_experiment(experiment)
+    cells = chosen.cells(preset)
+    where = folder or _default_folder(chosen, preset)
+    if dask is None:
+        table = run_sweep(chosen, cells, where, n_jobs=n_jobs, overwrite=overwrite)
+    else:
+        table = run_sweep(chosen, cells, where, client=_dask_client(dask), overwrite=overwrite)
+    failed = table.loc[table["status"] == "error"]
+    if len(failed):
+        first = str(failed["traceback"].iloc[0]).strip().splitlines()[-1]
+        print(f"{len(failed)} rows are failures, kept in the table and tried again next time; the first says: {first}", file=sys.stderr)
+    print(f"Table: {where / 'table.csv'} (and .parquet), {len(table)} rows")
+    _print_summary(chosen, table, where)
+    if figures:
+        _draw(chosen, table, where)
+    if len(failed):
+        raise SystemExit(1)
+
+
+@app.command
+def status(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
+    """How far a sweep is: cells done, failed, missing, damaged.
+
+    Example: spectral-jepa status bound_vs_dim --preset paper
+
+    Args:
+        experiment: Name of a shipped experiment, or a .py file.
+        preset: Which set of cells.
+        folder: Where the results are. Default: results/EXPERIMENT/PRESET.
+    """
+    chosen = load_experiment(experiment)
+    counts = sweep_status(folder or _default_folder(chosen, preset), chosen.cells(preset))
+    print(f"{chosen.name}, {preset}: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+
+
+@app.command
+def figures(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
+    """Draw an experiment's figures again from its table, as PNG and PDF.
+
+    Example: spectral-jepa figures bound_vs_dim --preset paper
+
+    Args:
+        experiment: Name of a shipped experiment, or a .py file.
+        preset: Which set of cells.
+        folder: Where the results are. Default: results/EXPERIMENT/PRESET.
+    """
+    from spectral_jepa.results import read_table
+
+    chosen = load_experiment(experiment)
+    where = folder or _default_folder(chosen, preset)
+    _draw(chosen, read_table(where), where)
+
+
+@app.command
+def spectrum(
+    world: Positional[str],
+    dim: int = 12,
+    set: Annotated[dict[str, int | float], tyro.conf.arg(metavar="NAME VALUE")] = {},  # noqa: A002, B006
+    out: Path = Path("results/spectrum"),
+) -> None:
+    """Singular values, tails and data demand of one world, with a figure.
+
+    WORLD is a generator (block, low_rank, garnet, ring, torus, four_rooms, reset, permutation, two_state, dirichlet, ...),
+    or a Gymnasium id. Examples: spectral-jepa spectrum block --set noise 0.1 | spectral-jepa spectrum FrozenLake-v1
+
+    Args:
+        world: Generator name or Gymnasium id.
+        dim: How many singular values to print.
+        set: Options of the generator, such as n_states 100.
+        out: Folder of the figure.
+    """
+    mdp = _build_world(world, set)
+    exact = sj.CoOccurrence.exact(mdp)
+    dim = min(dim, mdp.n_states)
+    per_action, stacked = sj.spectrum(exact), sj.spectrum(exact, shared=True)
+    print(f"{mdp.name}: {mdp.n_states} states, {mdp.n_actions} actions{', deterministic' if mdp.is_deterministic else ''}")
+    rows = {
+        "k": np.arange(1, dim + 1),
+        "s_k, mean over actions": per_action.mean(axis=0)[:dim],
+        "s_k, shared encoder": stacked[:dim],
+        "tail, mean over actions": [sj.tail(exact, k).mean() for k in range(1, dim + 1)],
+        "tail, shared encoder": [sj.tail(exact, k, shared=True) for k in range(1, dim + 1)],
+    }
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format))
+    demand = float(sj.expected_squared_error(exact, 1, shared=True))
+    print(f"sampling: E||A_hat - A||_F^2 = {demand:.4g} / N for N transitions in all (known marginals)")
+    print(f"Figure: {_save(_spectrum_figure(mdp, per_action, stacked), out, world.replace('/', '_'))}")
+
+
+@app.command
+def analyze(
+    log: Positional[Path],
+    state: str = "state",
+    action: str = "action",
+    next_state: str = "next_state",
+    reward: str = "reward",
+    seed: int = 0,
+    out: Path | None = None,
+) -> None:
+    """Your own transitions: spectrum, suggested latent dimension, a figure and a verdict in words.
+
+    LOG is a CSV, Parquet or npz file with one transition a row; states may be any labels.
+    Example: spectral-jepa analyze my_log.csv --next-state following
+
+    Args:
+        log: The file.
+        state: Column of the state.
+        action: Column of the action.
+        next_state: Column of the next state.
+        reward: Column of the reward, if there is one.
+        seed: Of the random splits.
+        out: Folder of the figure. Default: results/analyze.
+    """
+    from spectral_jepa.analysis import analyze as analyze_log
+    from spectral_jepa.logs import read_log
+    from spectral_jepa.plotting.analysis import analysis_figure
+
+    data = read_log(log, state=state, action=action, next_state=next_state, reward=reward)
+    analysis = analyze_log(data, seed=seed)
+    print(analysis.verdict())
+    print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
+
+
+def _default_folder(experiment: Experiment, preset: str) -> Path:
+    return Path("results") / experiment.name / preset
+
+
+def _dask_client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'") from None
+    return Client(address)
+
+
+def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) -> None:
+    summarize = getattr(experiment.module, "summary", None)
+    if summarize is None:
+        return
+    short = summarize(table)
+    short.to_csv(folder / "summary.csv", index=False)
+    print(short.to_string(index=False, float_format="{:.3g}".format))
+    print(f"Summary: {folder / 'summary.csv'}")
+
+
+def _draw(experiment: Experiment, table: pd.DataFrame, folder: Path) -> None:
+    from spectral_jepa.plotting.drawing import find_drawing
+    from spectral_jepa.plotting.style import save_figure
+
+    draw = find_drawing(experiment)
+    if draw is None:
+        print(f"{experiment.name} has no figure: add a function draw(table) to it to have one", file=sys.stderr)
+        return
+    for name, figure in draw(table).items():
+        paths = save_figure(figure, folder / "figures", name)
+        print("Figure: " + ", ".join(str(path) for path in paths))
+
+
+def _save(figure: Any, folder: Path, name: str) -> Path:
+    from spectral_jepa.plotting.style import save_figure
+
+    return save_figure(figure, folder, name)[0]
+
+
+def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
+    makers = {key.removeprefix("make_"): maker for key, maker in inspect.getmembers(generators) if key.startswith("make_")}
+    if name in makers:
+        known = inspect.signature(makers[name]).parameters
+        unknown = [option for option in options if option not in known]
+        if unknown:
+            raise InputError(f"{name} has no option {unknown[0]!r}, expected one of {', '.join(known)}: choose one of these")
+        return makers[name](**options)
+    import gymnasium
+
+    if name not in gymnasium.registry:
+        raise InputError(
+            f"world {name!r} is unknown, expected a generator ({', '.join(sorted(makers))}) or a Gymnasium id: choose one of these"
+        )
+    return TabularMDP.from_gymnasium(name)
+
+
+def _demo_figure(table: pd.DataFrame) -> Any:
+    from spectral_jepa.plotting.figures import demo_figure
+
+    return demo_figure(table)
+
+
+def _spectrum_figure(mdp: TabularMDP, per_action: np.ndarray, stacked: np.ndarray) -> Any:
+    from spectral_jepa.plotting.figures import spectrum_figure
+
+    return spectrum_figure(mdp.name, per_action, stacked)
+
+
+__all__ = ["known_experiments", "main"]

@@ -1,0 +1,34 @@
+"""From an experiment's table to its figures: ``figures/<experiment>.py`` holds ``draw(table) -> {file name: Figure}``."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.experiment import Experiment, shipped_folder
+
+Draw = Callable[[pd.DataFrame], dict[str, Figure]]
+
+
+def find_drawing(experiment: Experiment) -> Draw | None:
+    """The function that draws an experiment: its own ``draw``, or that of the shipped figure of the same name; or None."""
+    own = getattr(experiment.module, "draw", None)
+    if own is not None:
+        return own
+    path = shipped_folder("figures") / f"{experiment.name}.py"
+    return _load_draw(path) if path.is_file() else None
+
+
+def _load_draw(path: Path) -> Draw:
+    spec = importlib.util.spec_from_file_location(f"spectral_jepa_figure_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "draw", None)):
+        raise InputError(f"{path} has no function draw(table), expected one that returns a dict of figures: add it")
+    return module.draw
