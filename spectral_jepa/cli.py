@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import tyro
+from tyro.conf import Positional
 
 import spectral_jepa as sj
 from spectral_jepa import generators
@@ -21,7 +22,7 @@ from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 
 app = tyro.extras.SubcommandApp()
-Positional = tyro.conf.Positional
+CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,7 +77,7 @@ def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
         )
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="{:.4f}".format))
-    best = table.loc[table["pretraining error"].idxmin(), "k"]
+    best = table["k"].iloc[int(table["pretraining error"].argmin())]
     print(f"\nThe error is least at k = {best}: below, directions are missing; above, they are noise.")
     path = _save(_demo_figure(table), out, "demo")
     print(f"Figure: {path}   ({time.perf_counter() - began:.1f} s)   Next: spectral-jepa sweep bound_vs_dim")
@@ -117,7 +118,10 @@ def sweep(
     failed = table.loc[table["status"] == "error"]
     if len(failed):
         first = str(failed["traceback"].iloc[0]).strip().splitlines()[-1]
-        print(f"{len(failed)} rows are failures, kept in the table and tried again next time; the first says: {first}", file=sys.stderr)
+        print(
+            f"{len(failed)} rows are failures, kept in the table and tried again next time; the first says: {first}",
+            file=sys.stderr,
+        )
     print(f"Table: {where / 'table.csv'} (and .parquet), {len(table)} rows")
     _print_summary(chosen, table, where)
     if figures:
@@ -164,7 +168,7 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
 def spectrum(
     world: Positional[str],
     dim: int = 12,
-    set: Annotated[dict[str, int | float], tyro.conf.arg(metavar="NAME VALUE")] = {},  # noqa: A002, B006
+    set: Annotated[dict[str, int | float], tyro.conf.arg(metavar="NAME VALUE")] = {},  # noqa: B006
     out: Path = Path("results/spectrum"),
 ) -> None:
     """Singular values, tails and data demand of one world, with a figure.
@@ -230,6 +234,31 @@ def analyze(
     print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
 
 
+@app.command
+def repro(check: bool = False, root: Path = Path(".")) -> None:
+    """Measure every claim again and write paper_repro.md and its table, reference/claims.csv.
+
+    Example: spectral-jepa repro --check
+
+    Args:
+        check: Write nothing; fail if the file does not follow from its table.
+        root: The clone that holds paper_repro.md.
+    """
+    experiment = load_experiment("claims")
+    text, reference = root / "paper_repro.md", root / "reference" / "claims.csv"
+    if check:
+        expected = experiment.module.report(pd.read_csv(reference))
+        if text.read_text() != expected:
+            raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
+        print(f"{text} follows from {reference}")
+        return
+    table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"))
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    table[CLAIM_COLUMNS].to_csv(reference, index=False)
+    text.write_text(experiment.module.report(pd.read_csv(reference)))
+    print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
+
+
 def _default_folder(experiment: Experiment, preset: str) -> Path:
     return Path("results") / experiment.name / preset
 
@@ -238,7 +267,9 @@ def _dask_client(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("--dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'") from None
+        raise InputError(
+            "--dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'"
+        ) from None
     return Client(address)
 
 
@@ -283,7 +314,7 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
 
     if name not in gymnasium.registry:
         raise InputError(
-            f"world {name!r} is unknown, expected a generator ({', '.join(sorted(makers))}) or a Gymnasium id: choose one of these"
+            f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
         )
     return TabularMDP.from_gymnasium(name)
 

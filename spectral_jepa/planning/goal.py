@@ -129,6 +129,12 @@ def plan_goals(
     check_count("horizon", horizon)
     check_choice("score", score, SCORES)
     check_choice("rollout", rollout, ROLLOUTS)
+    got, expected = (embedding.n_actions, embedding.n_states), (mdp.n_actions, mdp.n_states)
+    if got != expected:
+        raise InputError(
+            f"the embedding covers {got[0]} actions x {got[1]} states, expected {expected[0]} x {expected[1]} as in the "
+            "MDP: build both from the same spaces"
+        )
     n_sequences = mdp.n_actions**horizon
     if n_sequences > MAX_SEQUENCES:
         raise InputError(

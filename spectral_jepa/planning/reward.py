@@ -108,6 +108,11 @@ def plan_rewards(
             f"the reward of {mdp.name} spans [{reward.min():.4g}, {reward.max():.4g}], expected [0, 1] because values are "
             "clipped to what such rewards can reach: use mdp.with_unit_reward()"
         )
+    if not isinstance(model, tuple) and model.shape[-3:] != (mdp.n_actions, mdp.n_states, mdp.n_states):
+        raise InputError(
+            f"model has shape {model.shape}, expected (..., {mdp.n_actions}, {mdp.n_states}, {mdp.n_states}) as in the MDP: "
+            "build both from the same spaces"
+        )
     law = as_weights("start", start, mdp.n_states, mdp.start)
     true_values, optimal_policy = backward_induction(mdp.transition, reward, horizon, gamma, clip=False)
     model_values, policy = backward_induction(model, reward, horizon, gamma)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count
+from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
 from spectral_jepa.mdp import TabularMDP, Transition
 
 Policy = NDArray[np.int64]
@@ -51,14 +51,16 @@ def required_reward(mdp: TabularMDP) -> Array:
 def required_discount(mdp: TabularMDP, discount: float | None) -> float:
     """The discount given, else the MDP's own, else 1 (plain finite horizon)."""
     chosen = discount if discount is not None else mdp.discount
-    return 1.0 if chosen is None else float(chosen)
+    return 1.0 if chosen is None else check_fraction("discount", chosen)
 
 
 def action_values(transition: Transition, values: Array) -> Array:
     """Expected next value of every pair: sum_y P(y|x,a) V(y), shape (A, S) for V (S,), or (A, S, K) for V (S, K)."""
     if isinstance(transition, tuple):
         return np.stack([rows @ values for rows in transition])
-    return transition @ values
+    # One tall product: BLAS then sees a single matrix-vector (or matrix-matrix) call instead of one an action.
+    n_actions, n_states, _ = transition.shape
+    return (transition.reshape(-1, n_states) @ values).reshape(n_actions, n_states, *values.shape[1:])
 
 
 def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance: float = 1e-8) -> Solution:
@@ -94,6 +96,8 @@ def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance:
         raise InputError(
             f"discount is {gamma}, expected a number in [0, 1) for an infinite horizon: use backward_induction instead"
         )
+    if not tolerance > 0:
+        raise InputError(f"tolerance is {tolerance}, expected a number above 0: values come from an iteration")
     values = np.full(mdp.n_states, reward.min() / (1 - gamma))
     states = np.arange(mdp.n_states)
     n_iterations = 0
@@ -103,8 +107,9 @@ def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance:
         policy = action_value.argmax(axis=0)
         improved = action_value[policy, states]
         low, high = (improved - values).min(), (improved - values).max()
-        # V* lies in improved + gamma / (1 - gamma) [low, high] (MacQueen's bounds).
-        if gamma * (high - low) <= 2 * tolerance * (1 - gamma):
+        # V* lies in improved + gamma / (1 - gamma) [low, high] (MacQueen's bounds). A span of a few roundings cannot shrink.
+        rounding = 4 * np.finfo(float).eps * np.abs(improved).max()
+        if gamma * (high - low) <= max(2 * tolerance * (1 - gamma), rounding):
             return Solution(improved + gamma / (1 - gamma) * (low + high) / 2, policy, n_iterations)
         values = _evaluate_partially(mdp.transition, reward[policy, states], policy, improved, gamma, 20)
 

@@ -1,0 +1,128 @@
+"""From a world to figures, through every stage, on the worlds that the issue names."""
+
+import time
+
+import numpy as np
+import pytest
+
+import spectral_jepa as sj
+from spectral_jepa import cli
+from spectral_jepa.experiment import known_experiments, load_experiment
+from spectral_jepa.plotting.drawing import find_drawing
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("FrozenLake-v1", {"map_name": "4x4", "is_slippery": False}, (16, 4)),
+        ("FrozenLake-v1", {"map_name": "8x8"}, (64, 4)),
+        ("CliffWalking-v1", {}, (48, 4)),
+        ("Taxi-v4", {}, (500, 6)),
+    ],
+)
+def test_gymnasium_worlds_go_through_the_whole_pipeline(name, options, size):
+    import gymnasium
+
+    mdp = sj.TabularMDP.from_gymnasium(gymnasium.make(name, **options), discount=0.95).with_unit_reward()
+    assert (mdp.n_states, mdp.n_actions) == size
+    exact = sj.CoOccurrence.exact(mdp)
+    data = sj.sample_transitions(mdp, n_per_action=20 * mdp.n_states, seed=0)
+    sampled = sj.CoOccurrence.from_transitions(data)
+    dim = mdp.n_states // 4
+    full, truncated = (sj.spectral_embedding(sampled, k) for k in (mdp.n_states, dim))
+    assert np.all(sj.spectral_risk(exact, sj.spectral_embedding(exact, dim)) <= sj.spectral_risk(exact, truncated) + 1e-9)
+    plan = sj.plan_goals(mdp, truncated, starts=mdp.weight)
+    assert sj.goal_regret(mdp, full, starts=mdp.weight) < plan.mean_regret
+    bound = sj.pointwise_single_step_bound(exact, truncated, plan)
+    assert 0 < plan.mean_regret <= bound.value + 1e-10
+    shared = sj.spectral_embedding(sampled, dim, shared=True)
+    model = shared.transition()
+    reward_plan = sj.plan_rewards(mdp, model, horizon=30)
+    tight, _ = sj.reward_bounds(mdp, exact, model, reward_plan)
+    assert 0 < float(reward_plan.regret) <= tight.value + 1e-10
+
+
+def test_every_shipped_experiment_has_presets_and_a_figure():
+    experiments = {name: load_experiment(name) for name in known_experiments()}
+    assert {"bound_vs_dim", "spectra", "solvers", "claims"} <= set(experiments)
+    for name, experiment in experiments.items():
+        assert {"quick", "paper"} <= set(experiment.presets), name
+        assert experiment.title.endswith("."), name
+        assert name == "claims" or find_drawing(experiment) is not None, name
+
+
+@pytest.fixture
+def small_table(tmp_path):
+    experiment = load_experiment("bound_vs_dim")
+    cells = [
+        {"family": family, "n_transitions": n, "seed": seed}
+        for family in ("low rank 8", "torus 8 x 8")
+        for n in (3000, 32_000)
+        for seed in (0, 1)
+    ]
+    return experiment, sj.run_sweep(experiment, cells, tmp_path, n_jobs=1, progress=False)
+
+
+def test_headline_rows_obey_the_corrected_bounds_and_draw(small_table):
+    experiment, table = small_table
+    assert (table["status"] == "ok").all()
+    assert len(table) == 4 * 18 + 4 * 19
+    for measured, bound in (
+        ("goal_regret", "goal_pointwise"),
+        ("goal_pointwise", "goal_averaged"),
+        ("reward_regret", "reward_tight"),
+        ("reward_tight", "reward_loose"),
+        ("root_tail", "root_risk"),
+        ("root_risk_known", "oracle_measured"),
+    ):
+        assert (table[measured] <= table[bound] + 1e-10).all(), (measured, bound)
+        assert (table[measured] < 0.999 * table[bound]).any()
+    figures = find_drawing(experiment)(table)
+    assert set(figures) == {"bound_vs_dim", "bound_vs_dim_low_rank_8", "bound_vs_dim_torus_8_x_8"}
+    pretraining = figures["bound_vs_dim_low_rank_8"].axes[0]
+    drawn = next(line for line in pretraining.lines if line.get_label() == "measured, N = 32,000")
+    expected = (
+        table[(table["family"] == "low rank 8") & (table["n_transitions"] == 32_000)].groupby("dim")["root_risk"].mean()
+    )
+    np.testing.assert_allclose(drawn.get_ydata(), expected)
+
+
+def test_commands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    cli.main(["demo"])
+    shown = capsys.readouterr().out
+    assert "least at k = " in shown
+    assert (tmp_path / "results/demo/demo.png").stat().st_size > 10_000
+    cli.main(["spectrum", "two_state", "--set", "p", "0.3", "q", "0.2"])
+    # |1 - p - q| sqrt(w1 w2 / (w1+ w2+)) with w+ = (.45, .55)
+    assert f"{0.5 * 0.5 / np.sqrt(0.45 * 0.55):.4f}" in capsys.readouterr().out
+    cli.main(["sweep", "spectra", "--n-jobs", "1"])
+    assert (tmp_path / "results/spectra/quick/figures/spectra.pdf").is_file()
+    capsys.readouterr()
+    cli.main(["status", "spectra"])
+    assert "20 done, 0 failed, 0 missing" in capsys.readouterr().out
+    before = (tmp_path / "results/spectra/quick/figures/spectra.pdf").read_bytes()
+    time.sleep(1.1)
+    cli.main(["figures", "spectra"])
+    assert (tmp_path / "results/spectra/quick/figures/spectra.pdf").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sweep", "nope"], "experiment 'nope' is unknown, expected one of bound_vs_dim"),
+        (["sweep", "spectra", "--preset", "huge"], "no preset 'huge', expected one of 'quick', 'paper'"),
+        (["figures", "spectra"], "results"),
+        (["spectrum", "nope"], "world 'nope' is unknown, expected"),
+        (["spectrum", "block", "--set", "colour", "3"], "block has no option 'colour', expected one of n_states"),
+        (["analyze", "missing.csv"], "missing.csv"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert sentence in error
+    assert len(error.splitlines()) == 1
