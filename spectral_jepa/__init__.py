@@ -1,11 +1,13 @@
 """The laboratory in which the theory of JEPA world models is checked, refuted, corrected and taught."""
 
 from spectral_jepa._validation import InputError
+from spectral_jepa.analysis import Analysis, analyze
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions
 from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
 from spectral_jepa.generators import *  # noqa: F403
 from spectral_jepa.generators import __all__ as _generator_names
+from spectral_jepa.logs import log_to_mdp, read_log, write_log
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning import (
     GoalPlan,
@@ -25,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     *_generator_names,
     *_theory_names,
+    "Analysis",
     "CoOccurrence",
     "Embedding",
     "GoalPlan",
@@ -32,14 +35,18 @@ __all__ = [
     "RewardPlan",
     "TabularMDP",
     "Transitions",
+    "analyze",
     "goal_regret",
+    "log_to_mdp",
     "optimal_values",
     "plan_goals",
     "plan_rewards",
+    "read_log",
     "reward_regret",
     "run_sweep",
     "sample_transitions",
     "spectral_embedding",
     "spectrum",
     "tail",
+    "write_log",
 ]

@@ -63,7 +63,7 @@ def as_distribution(name: str, value: ArrayLike, size: int) -> Array:
 
 def check_transition_rows(rows: Array | sp.csr_array, action: int) -> None:
     """Check that each row of one action's S x S matrix is a probability vector; name the first that is not."""
-    data = rows.data if sp.issparse(rows) else rows
+    data = np.asarray(rows.data if sp.issparse(rows) else rows)
     if not np.isfinite(data).all() or (data < 0).any():
         coo = sp.coo_array(rows)
         bad = np.flatnonzero(~np.isfinite(coo.data) | (coo.data < 0))[0]

@@ -35,7 +35,7 @@ PAIR_TOLERANCE = 1e-12
 SPARSE_ADVICE = "use CoOccurrence.from_transitions(..., sparse=True) or TabularMDP.as_sparse() and ask for a few dimensions"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CoOccurrence:
     """Co-occurrence matrices of all actions, exact or estimated: one type for both.
 
@@ -166,6 +166,10 @@ class CoOccurrence:
                 raise InputError(f"reference[{state}] is 0, expected a positive mass on every state: mix in a uniform law")
             columns = np.broadcast_to(measure, columns.shape)
         return cls(joint, rows, columns, frequency, seen, normalization)
+
+    def __repr__(self) -> str:
+        size = "exact" if self.n_samples is None else f"{int(self.n_samples.sum())} transitions, {self.normalization}"
+        return f"CoOccurrence({self.n_actions} actions, {self.n_states} states, {size})"
 
     @property
     def n_states(self) -> int:

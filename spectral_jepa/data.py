@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from spectral_jepa.mdp import TabularMDP
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transitions:
     """N observed transitions with integer ids.
 
@@ -50,12 +50,15 @@ class Transitions:
     next_state: Ids
     n_states: int = 0
     n_actions: int = 0
-    reward: Array | None = field(default=None, repr=False)
-    state_labels: tuple[Any, ...] | None = field(default=None, repr=False)
-    action_labels: tuple[Any, ...] | None = field(default=None, repr=False)
+    reward: Array | None = None
+    state_labels: tuple[Any, ...] | None = None
+    action_labels: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         columns = {name: np.atleast_1d(np.asarray(getattr(self, name))) for name in ("state", "action", "next_state")}
+        for name, column in columns.items():
+            if column.ndim != 1:
+                raise InputError(f"{name} has shape {column.shape}, expected (N,): give one id for each transition")
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
             raise InputError(
@@ -65,15 +68,20 @@ class Transitions:
             raise InputError(
                 "the log of transitions is empty, expected at least one row: check the file or the filter before it"
             )
-        if not self.n_states:
-            object.__setattr__(self, "n_states", int(max(columns["state"].max(), columns["next_state"].max())) + 1)
-        if not self.n_actions:
-            object.__setattr__(self, "n_actions", int(columns["action"].max()) + 1)
+        for count, names in (("n_states", ("state", "next_state")), ("n_actions", ("action",))):
+            if getattr(self, count):
+                check_count(count, getattr(self, count))
+            else:
+                ids = [columns[name] for name in names if np.issubdtype(columns[name].dtype, np.integer)]
+                object.__setattr__(self, count, max([0, *(int(column.max()) for column in ids)]) + 1)
         for name, column in columns.items():
             size, what = (self.n_actions, "action") if name == "action" else (self.n_states, "state")
             object.__setattr__(self, name, read_only(check_indices(name, column, size, what)))
         if self.reward is not None:
             object.__setattr__(self, "reward", read_only(as_float("reward", self.reward, (len(self),))))
+
+    def __repr__(self) -> str:
+        return f"Transitions({len(self)} rows, {self.n_states} states, {self.n_actions} actions)"
 
     def __len__(self) -> int:
         return len(self.state)

@@ -14,7 +14,7 @@ from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm, tail_energy
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embedding:
     """Encoder f and prediction g on a finite world.
 
@@ -56,6 +56,10 @@ class Embedding:
         weight = np.broadcast_to(weight, (n_actions, n_states))
         for name, value in (("target", target), ("predicted", predicted), ("column_weight", weight)):
             object.__setattr__(self, name, read_only(value))
+
+    def __repr__(self) -> str:
+        encoder = "shared encoder" if self.shared else "one encoder an action"
+        return f"Embedding(dim {self.dim}, {self.n_actions} actions, {self.n_states} states, {encoder})"
 
     @property
     def dim(self) -> int:

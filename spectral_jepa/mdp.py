@@ -7,7 +7,7 @@ p(a) -> ``action_frequency``, w+(y|a) = sum_x w(x) P(y|x,a) -> ``next_weight[a, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from spectral_jepa._validation import (
 Transition = Array | tuple[sp.csr_array, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TabularMDP:
     """A finite MDP with the law its data come from.
 
@@ -64,8 +64,8 @@ class TabularMDP:
     Examples
     --------
     >>> mdp = TabularMDP([[[0.9, 0.1], [0.2, 0.8]]])
-    >>> mdp.n_states, mdp.n_actions
-    (2, 1)
+    >>> mdp
+    TabularMDP('mdp', 2 states, 1 actions, dense)
     >>> mdp.next_weight.round(3)
     array([[0.55, 0.45]])
     """
@@ -77,8 +77,8 @@ class TabularMDP:
     start: Array = None  # type: ignore[assignment]
     action_frequency: Array = None  # type: ignore[assignment]
     name: str = "mdp"
-    state_labels: tuple[Any, ...] | None = field(default=None, repr=False)
-    action_labels: tuple[Any, ...] | None = field(default=None, repr=False)
+    state_labels: tuple[Any, ...] | None = None
+    action_labels: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         transition = _read_transition(self.transition)
@@ -106,6 +106,8 @@ class TabularMDP:
         ):
             if labels is not None and len(labels) != size:
                 raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
+            if labels is not None and len(set(labels)) < size:
+                raise InputError(f"{name} has only {len(set(labels))} different labels, expected {size}: make each one unique")
         values = dict(
             transition=transition,
             weight=read_only(weight),
@@ -116,6 +118,10 @@ class TabularMDP:
         )
         for key, value in values.items():
             object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        kind = "sparse" if self.is_sparse else "dense"
+        return f"TabularMDP({self.name!r}, {self.n_states} states, {self.n_actions} actions, {kind})"
 
     @property
     def n_states(self) -> int:
@@ -205,7 +211,7 @@ class TabularMDP:
 def _read_transition(value: Any) -> Transition:
     """Bring every accepted form of a transition to (A, S, S) float64 or a tuple of CSR matrices."""
     if not isinstance(value, np.ndarray) and isinstance(value, Sequence) and len(value) and sp.issparse(value[0]):
-        matrices = tuple(sp.csr_array(m, dtype=np.float64) for m in value)
+        matrices = tuple(sp.csr_array(m, dtype=np.float64, copy=True) for m in value)
         shapes = {m.shape for m in matrices}
         if len(shapes) != 1 or len(set(matrices[0].shape)) != 1:
             raise InputError(
@@ -216,7 +222,13 @@ def _read_transition(value: Any) -> Transition:
         raise InputError(
             "transition is a single sparse matrix, expected one for each action: pass [matrix_of_action_0, ...]"
         )
-    array = np.asarray(value, dtype=np.float64)
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise InputError(
+            "transition is ragged, mixes dense with sparse, or is not numeric, expected one square matrix (S, S) for each "
+            "action: give all of them the same states and the same storage"
+        ) from None
     if array.ndim != 3 or array.shape[1] != array.shape[2] or 0 in array.shape:
         raise InputError(
             f"transition has shape {array.shape}, expected (actions, states, states): put the action axis first"

@@ -51,7 +51,7 @@ def make_block(
     Returns
     -------
     TabularMDP
-        Dense, uniform ``weight``; ``state_labels`` holds the block of each state.
+        Dense, uniform ``weight``; ``state_labels`` holds (block, member of the block).
 
     Raises
     ------
@@ -66,7 +66,7 @@ def make_block(
     --------
     >>> mdp = make_block(n_states=12, n_blocks=3, n_actions=2, seed=0)
     >>> mdp.state_labels
-    (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2)
+    ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3))
     >>> int(np.linalg.matrix_rank(mdp.transition[0]))
     3
     """
@@ -76,6 +76,7 @@ def make_block(
     require_dense(n_actions, n_states)
     block = np.arange(n_states) * n_blocks // n_states
     latent = rng.dirichlet(np.full(n_blocks, concentration), size=(n_actions, n_blocks))
+    member = np.arange(n_states) - np.searchsorted(block, block)
     emission = (1 / np.bincount(block))[block]
     transition = latent[:, block][:, :, block] * emission
     reward = draw_reward(rng, n_states, n_rewarded)
@@ -84,7 +85,7 @@ def make_block(
         reward=reward,
         discount=discount,
         name="block",
-        state_labels=tuple(block.tolist()),
+        state_labels=tuple(zip(block.tolist(), member.tolist(), strict=True)),
     )
 
 
@@ -157,7 +158,7 @@ def latent_chain(mdp: TabularMDP) -> tuple[Array, Array]:
     Parameters
     ----------
     mdp : TabularMDP
-        With the block 0, ..., Z-1 of each state in ``state_labels``, as :func:`make_block` gives it.
+        With labels (block, member), blocks 0, ..., Z-1, as :func:`make_block` gives them.
 
     Returns
     -------
@@ -181,10 +182,11 @@ def latent_chain(mdp: TabularMDP) -> tuple[Array, Array]:
     >>> latent.shape, block_weight.round(3)
     ((2, 3, 3), array([0.333, 0.333, 0.333]))
     """
-    block = np.asarray(mdp.state_labels)
-    if block.shape != (mdp.n_states,) or not np.issubdtype(block.dtype, np.integer) or block.min() < 0:
+    labels = mdp.state_labels or ()
+    block = np.array([label[0] if isinstance(label, tuple) else None for label in labels])
+    if not np.issubdtype(block.dtype, np.integer) or block.min() < 0:
         raise InputError(
-            f"state_labels of {mdp.name} is {mdp.state_labels!r:.60}, expected the block 0, 1, ... of each state: "
+            f"state_labels of {mdp.name} is {mdp.state_labels!r:.60}, expected (block, member) of each state: "
             "build the MDP with make_block or set state_labels"
         )
     member = np.eye(int(block.max()) + 1)[block]

@@ -23,7 +23,9 @@ TOLERANCE = 1e-10
 
 
 def pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
-    """|P - Phat|(goal | start) summed over the best and the planned action of each pair, shape (n, m)."""
+    """|P - Phat|(goal | start) summed over the best and the planned action of each pair, shape (n, m); infinite at T > 1."""
+    if plan.horizon > 1:
+        return np.full(plan.best.shape, np.inf)
     error = np.abs(exact.conditional() - embedding.transition())[:, plan.starts][:, :, plan.goals]
     error[:, (exact.row_weight[:, plan.starts] == 0).any(axis=0)] = np.inf  # the data know nothing of such a start
     pair = tuple(np.indices(plan.best_sequence.shape))

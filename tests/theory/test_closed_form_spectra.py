@@ -150,7 +150,7 @@ def test_two_states_second_value_is_not_the_eigenvalue():
 def test_block_is_its_latent_chain(n_states, n_blocks):
     mdp = make_block(n_states, n_blocks, 3, seed=1)
     # The latent chain read off without the package: mass that the first state of each block sends to each block.
-    block = np.array(mdp.state_labels)
+    block = np.array(mdp.state_labels)[:, 0]
     first = np.searchsorted(block, np.arange(n_blocks))
     for rows in mdp.transition:
         latent = np.stack([rows[first][:, block == z].sum(axis=1) for z in range(n_blocks)], axis=1)
@@ -163,7 +163,7 @@ def test_block_is_its_latent_chain(n_states, n_blocks):
 def test_block_spectrum_needs_only_the_mass_of_each_block():
     mdp = make_block(24, 4, 1, seed=2)
     weight = np.random.default_rng(3).dirichlet(np.ones(24))
-    block_weight = np.bincount(mdp.state_labels, weights=weight)
+    block_weight = np.bincount(np.array(mdp.state_labels)[:, 0], weights=weight)
     latent, _ = latent_chain(mdp)
     closed_form = block_singular_values(latent[0], block_weight, 24)
     assert_spectrum(mdp.transition[0], weight, closed_form, n_positive=4)

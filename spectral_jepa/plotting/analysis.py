@@ -1,0 +1,113 @@
+"""The figure of a log's analysis: spectrum, held-out risk, and the two terms of the oracle inequality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spectral_jepa.analysis import Analysis
+from spectral_jepa.plotting.style import COLORS, new_figure, styled
+
+BAND = "1 s.e. of the gap to the least"
+
+
+@styled
+def analysis_figure(analysis: Analysis) -> Figure:
+    """Draw what a log says about its latent dimension, in three panels.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    matplotlib Figure
+        Spectrum with its noise level; held-out risk with its band and both choices; tail term, sample term and their sum
+        with the choice each noise level leads to. Save it with :func:`spectral_jepa.plotting.style.save_figure`.
+
+    Examples
+    --------
+    >>> from spectral_jepa import make_block, sample_transitions
+    >>> from spectral_jepa.analysis import analyze
+    >>> data = sample_transitions(make_block(n_states=30, n_blocks=3, seed=0), n_transitions=2_000, seed=0)
+    >>> [axis.get_title() for axis in analysis_figure(analyze(data)).axes]
+    ['Spectrum of the log', 'Held-out risk', 'Worst case: oracle inequality']
+    """
+    figure, axes = new_figure(1, 3, width=4.2, height=4.2)
+    for axis, draw in zip(axes[0], (_draw_spectrum, _draw_risk, _draw_oracle), strict=True):
+        draw(axis, analysis)
+        # Below the panel, a legend never hides a curve, whatever the log.
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.2)
+    return figure
+
+
+def _draw_spectrum(axis: Axes, analysis: Analysis) -> None:
+    values, level = analysis.singular_values, analysis.noise_level
+    clear = np.arange(1, values.size + 1) <= analysis.n_above_noise
+    index = np.arange(1, values.size + 1)
+    axis.axhspan(0, level, color="0.88", linewidth=0, zorder=0)
+    axis.axhline(level, color="0.45", linewidth=1, linestyle="--", label=f"noise level {level:.2f} (half-sample)")
+    axis.plot(index, values, color=COLORS["measured"], linewidth=0.8, alpha=0.5)
+    axis.plot(index[clear], values[clear], "o", color=COLORS["measured"], label=f"clear of it by 2 spreads: {clear.sum()}")
+    axis.plot(index[~clear], values[~clear], "o", color=COLORS["measured"], markerfacecolor="white", label="not clear of it")
+    axis.set(title="Spectrum of the log", ylabel="singular value (stacked matrix)", ylim=(0, 1.06))
+    _label_index(axis, "index i", values.size)
+
+
+def _draw_risk(axis: Axes, analysis: Analysis) -> None:
+    dims, mean, error = analysis.dims, analysis.held_out_mean, analysis.held_out_error
+    axis.fill_between(dims, mean - error, mean + error, color=COLORS["measured"], alpha=0.2, linewidth=0, label=BAND)
+    axis.plot(dims, mean, color=COLORS["measured"], label=f"mean of {len(analysis.held_out_risk)} folds")
+    axis.axhline(mean.min(), color="0.45", linewidth=0.8, linestyle=":")
+    _mark(axis, dims, mean, analysis.one_standard_error_dim, "s", COLORS["tight"], "smallest within 1 s.e.", size=10)
+    _mark(axis, dims, mean, analysis.held_out_dim, "o", COLORS["printed"], "least")
+    axis.set(title="Held-out risk", ylabel=r"$-2\,E\,[g^\top f_+] + E\,[(g^\top f\,')^2]$")
+    # Beyond a few times the useful range the curve only says "worse": keep the valley readable.
+    low, top = float((mean - error).min()), float(max(mean[0], 0.0))
+    span = max(top - low, 0.1)
+    axis.set_ylim(low - 0.08 * span, min(float((mean + error).max()), top + 0.6 * span) + 0.05 * span)
+    _label_index(axis, "latent dimension k", int(dims[-1]))
+
+
+def _draw_oracle(axis: Axes, analysis: Analysis) -> None:
+    dims = analysis.dims
+    missed, sampled = analysis.oracle_terms()
+    bernstein = sum(analysis.oracle_terms(bernstein=True))
+    axis.plot(dims, missed, "--", color=COLORS["other"], label=r"left out: $\sqrt{\mathrm{tail}_k}$")
+    axis.plot(dims, sampled, "-.", color=COLORS["loose"], label=r"sampling: $2\sqrt{2k}\,\|E\|_2$")
+    axis.plot(dims, missed + sampled, color=COLORS["measured"], label="sum, half-sample noise")
+    axis.plot(dims, bernstein, color=COLORS["chain"], label="sum, Bernstein noise")
+    _mark(axis, dims, missed + sampled, analysis.oracle_dim(), "o", COLORS["measured"], "least")
+    _mark(axis, dims, np.asarray(bernstein), analysis.oracle_dim(bernstein=True), "o", COLORS["chain"], "least")
+    axis.set(title="Worst case: oracle inequality", ylabel=r"bound on $\sqrt{R_S}$", yscale="log")
+    positive = np.concatenate([missed[missed > 1e-3], sampled[sampled > 1e-3], [1.0]])
+    axis.set_ylim(0.7 * positive.min(), 2 * max(float(np.max(bernstein)), 1.0))
+    _label_index(axis, "latent dimension k", int(dims[-1]))
+
+
+def _mark(
+    axis: Axes, dims: np.ndarray, curve: np.ndarray, dim: int, marker: str, color: str, text: str, size: float = 7
+) -> None:
+    """A choice on its curve; of two at one place the larger, drawn first, shows as a frame."""
+    style: dict[str, Any] = {
+        "color": color,
+        "markersize": size,
+        "markeredgecolor": "white",
+        "linestyle": "none",
+        "zorder": 4,
+    }
+    axis.plot([dim], curve[dims == dim], marker, label=f"{text}: k = {dim}", **style)
+
+
+def _label_index(axis: Axes, label: str, largest: int) -> None:
+    axis.set_xlabel(label)
+    if largest <= 24:
+        step = 1 + largest // 9
+        axis.set_xticks(np.unique([1, *range(step, largest + 1, step)]))
+    else:
+        axis.set_xscale("log", base=2)
+        ticks = 2 ** np.arange(int(np.log2(largest)) + 1)
+        axis.set_xticks(ticks, [str(t) for t in ticks])
