@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 import time
 import warnings
@@ -27,6 +28,8 @@ CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a mistake of the user is one sentence on stderr and exit status 2."""
+    # The font library warns about its own fonts whenever a PDF is written.
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_: print(f"spectral-jepa: {message}", file=sys.stderr)
     try:
         app.cli(
@@ -203,9 +206,9 @@ def spectrum(
 @app.command
 def analyze(
     log: Positional[Path],
-    state: str = "state",
-    action: str = "action",
-    next_state: str = "next_state",
+    state: tuple[str, ...] = ("state",),
+    action: tuple[str, ...] = ("action",),
+    next_state: tuple[str, ...] = ("next_state",),
     reward: str = "reward",
     seed: int = 0,
     out: Path | None = None,
@@ -213,13 +216,14 @@ def analyze(
     """Your own transitions: spectrum, suggested latent dimension, a figure and a verdict in words.
 
     LOG is a CSV, Parquet or npz file with one transition a row; states may be any labels.
-    Example: spectral-jepa analyze my_log.csv --next-state following
+    Examples: spectral-jepa analyze my_log.csv --next-state following |
+    spectral-jepa analyze grid.csv --state row column --next-state next_row next_column
 
     Args:
         log: The file.
-        state: Column of the state.
-        action: Column of the action.
-        next_state: Column of the next state.
+        state: Column of the state, or several that make one label.
+        action: Column or columns of the action.
+        next_state: Column or columns of the next state.
         reward: Column of the reward, if there is one.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
@@ -228,7 +232,7 @@ def analyze(
     from spectral_jepa.logs import read_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
-    data = read_log(log, state=state, action=action, next_state=next_state, reward=reward)
+    data = read_log(log, state=list(state), action=list(action), next_state=list(next_state), reward=reward)
     analysis = analyze_log(data, seed=seed)
     print(analysis.verdict())
     print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")

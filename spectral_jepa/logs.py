@@ -241,7 +241,7 @@ def _read_table(path: Path, wanted: list[str], reward: str | None) -> Table:
         if absent:
             raise InputError(
                 f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}: "
-                "name the columns with state=, action=, next_state= and reward="
+                "name them with state=, action=, next_state= and reward=, several that make one label as a list"
             )
         twice = [name for name in needed if present.count(name) > 1]
         if twice:

@@ -9,6 +9,7 @@ from spectral_jepa.theory.goal_bounds import (
     printed_single_step_bound,
     printed_spurious_constant,
 )
+from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
 from spectral_jepa.theory.risks import (
     chi_square_information,
@@ -41,9 +42,11 @@ __all__ = [
     "oracle_bound",
     "pointwise_single_step_bound",
     "pooled_risk",
+    "printed_approximation_error",
     "printed_chain_bound",
     "printed_multi_step_bound",
     "printed_risk_constant",
+    "printed_risk_identity",
     "printed_sample_bound",
     "printed_single_step_bound",
     "printed_spurious_constant",

@@ -1,0 +1,68 @@
+"""Thm 3.1 and Thm 4.3 of arXiv 2606.27014 as printed, with the hypotheses that they carry, and the clash between them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spectral_jepa._validation import check_count
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import Embedding, tail
+from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.goal_bounds import PAPER, TOLERANCE
+from spectral_jepa.theory.risks import jepa_loss, printed_risk_constant, unit_norm_risk_floor
+
+
+def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: int = 0) -> Bound:
+    """Thm 3.1 as printed, read as a bound: R_S(a) = loss of eq 3 minus the constant 2 - ||Mbar(a)||_F^2.
+
+    An equality when E||f(x+)||^2 = E||g||^2 = 1, which is weaker than the unit norms that the theorem asks for; false
+    without it. Without norms, use :func:`spectral_loss` plus ||Mbar||_F^2.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, spectral_risk
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> constant = Embedding(np.ones((2, 1)), np.ones((1, 2, 1)), np.array([0.5, 0.5]))
+    >>> identity = printed_risk_identity(exact, constant)
+    >>> identity.holds, round(identity.value, 12) == round(spectral_risk(exact, constant)[0], 12)
+    (True, True)
+    """
+    target_norm = float(exact.column_weight[action] @ np.sum(embedding.targets[action] ** 2, axis=1))
+    predicted_norm = float(exact.row_weight[action] @ np.sum(embedding.predicted[action] ** 2, axis=1))
+    unit = max(abs(target_norm - 1), abs(predicted_norm - 1)) < TOLERANCE
+    return Bound(
+        float(jepa_loss(exact, embedding)[action] - printed_risk_constant(exact)[action]),
+        "pretraining error R_S(a)",
+        float(exact.action_norms()[action]),
+        (Assumption("E||f(x+)||^2 = E||g(f(x),a)||^2 = 1", unit),),
+        f"{PAPER}, Thm 3.1",
+    )
+
+
+def printed_approximation_error(exact: CoOccurrence, dim: int, *, action: int = 0, unit_norm: bool = False) -> Bound:
+    """Thm 4.3 as printed: the least R_S(a) at dimension k is tail_k(a).
+
+    Right for free f, g. With the unit norms of Thm 3.1 (``unit_norm=True``) it is right only at k = 1 or where the spectrum
+    happens to allow it; :func:`unit_norm_risk_floor` says how far off it is.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([np.eye(4)]))
+    >>> free, unit = (printed_approximation_error(exact, 2, unit_norm=flag) for flag in (False, True))
+    >>> round(free.value, 12), free.holds, unit.holds
+    (2.0, True, False)
+    """
+    check_count("dim", dim, 1, exact.n_states, "the largest possible rank is the number of states")
+    value = float(tail(exact, dim)[action])
+    reachable = not unit_norm or float(unit_norm_risk_floor(exact, dim)[action]) <= value + TOLERANCE
+    return Bound(
+        value,
+        "least pretraining error R_S(a)",
+        float(exact.action_norms()[action]),
+        (
+            Assumption("each action has its own encoder", True),
+            Assumption("the norms of f and g are free, or the spectrum fits in nuclear norm 1", reachable, printed=False),
+        ),
+        f"{PAPER}, Thm 4.3",
+    )
