@@ -13,6 +13,9 @@ from spectral_jepa._validation import Array, InputError, as_float, check_count, 
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm, tail_energy
 
+# Lanczos tolerance where only singular values are wanted: their error is of its square, 1e-12.
+VALUES_TOLERANCE = 1e-6
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Embedding:
@@ -217,7 +220,7 @@ def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False
         return cooc.stacked_decomposition[1] if shared else cooc.decomposition[1]
     check_count("dim", dim, 1, cooc.n_states, "the largest possible rank is the number of states")
     actions: list[int | None] = [None] if shared else list(range(cooc.n_actions))
-    values = np.stack([_leading(cooc, action, dim, seed)[1] for action in actions])
+    values = np.stack([_leading(cooc, action, dim, seed, VALUES_TOLERANCE)[1] for action in actions])
     return values[0] if shared else values
 
 
@@ -251,11 +254,13 @@ def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
     return float(result) if shared else result
 
 
-def _leading(cooc: CoOccurrence, action: int | None, dim: int, seed: int) -> tuple[Array, Array, Array]:
+def _leading(
+    cooc: CoOccurrence, action: int | None, dim: int, seed: int, tolerance: float = 0.0
+) -> tuple[Array, Array, Array]:
     """The first ``dim`` singular triplets of one action (or of the stack), by whichever solver suits the storage."""
     if not cooc.is_sparse or dim == cooc.n_states:  # Lanczos cannot find the last singular value
         left, values, right = cooc.stacked_decomposition if action is None else (part[action] for part in cooc.decomposition)
         return left[:, :dim], values[:dim], right[:, :dim]
     matrix = cooc.stacked if action is None else cooc.normalized[action]
     assert isinstance(matrix, sp.csr_array)
-    return largest_singular_triplets(matrix, dim, seed=seed, top=cooc.constant_pair(action))
+    return largest_singular_triplets(matrix, dim, seed=seed, tolerance=tolerance, top=cooc.constant_pair(action))

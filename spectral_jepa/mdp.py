@@ -107,7 +107,7 @@ class TabularMDP:
             if labels is not None and len(labels) != size:
                 raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
             if labels is not None and len(set(labels)) < size:
-                raise InputError(f"{name} has only {len(set(labels))} different labels, expected {size}: make each one unique")
+                raise InputError(f"{name} repeats a label, expected {size} different ones: make each one unique")
         values = dict(
             transition=transition,
             weight=read_only(weight),
