@@ -256,7 +256,7 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
             raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
         print(f"{text} follows from {reference}")
         return
-    table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"))
+    table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"), overwrite=True)
     reference.parent.mkdir(parents=True, exist_ok=True)
     table[CLAIM_COLUMNS].to_csv(reference, index=False)
     text.write_text(experiment.module.report(pd.read_csv(reference)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
+from spectral_jepa._validation import Array, InputError, as_float, as_number, check_count, check_fraction
 from spectral_jepa.generators._common import Seed, as_generator, require_dense
 from spectral_jepa.mdp import TabularMDP
 
@@ -204,6 +204,62 @@ def gauge_counterexample() -> TabularMDP:
     True
     """
     return make_permutation(permutations=GAUGE_PERMUTATIONS)
+
+
+def rare_state_counterexample(rarity: float = 1e-4) -> TabularMDP:
+    """Five states x0, s, r, y, z: a plan must pass through s, which the data hardly visit (docs/theory.md, 3.4).
+
+    Both actions send x0 to s and keep y and z; action 0 sends s to y and r to z, action 1 the other way round. The law of
+    the next state is the same for both actions, and yet Thm 4.2 fails: the data law is not stationary.
+
+    Parameters
+    ----------
+    rarity : float in (0, 1/4)
+        w(s) = w(r).
+
+    Raises
+    ------
+    InputError
+        If ``rarity`` is out of range.
+
+    Examples
+    --------
+    >>> rare_state_counterexample().next_weight
+    array([[0.  , 0.5 , 0.  , 0.25, 0.25],
+           [0.  , 0.5 , 0.  , 0.25, 0.25]])
+    """
+    if not 0 < as_number("rarity", rarity) < 0.25:
+        raise InputError(f"rarity is {rarity}, expected a number between 0 and 1/4: it is the weight of two states of five")
+    successor = np.array([[1, 3, 4, 3, 4], [1, 4, 3, 3, 4]])
+    weight = np.array([0.5, rarity, rarity, 0.25 - rarity, 0.25 - rarity])
+    return TabularMDP(np.eye(5)[successor], weight=weight, name="rare state")
+
+
+def rare_state_embedding_arrays() -> tuple[Array, Array]:
+    """The exact embedding of :func:`rare_state_counterexample`, but with the two actions exchanged at s.
+
+    Returns
+    -------
+    target : array (5, 5)
+        f(y) = e_y.
+    predicted : array (2, 5, 5)
+        g(f(x), a) = P'(.|x, a) / w+, with P' the transitions after the exchange.
+
+    Notes
+    -----
+    R_S(a) = 8 rarity, because s is rare; every plan through s is wrong. Source: docs/theory.md, section 3.4.
+
+    Examples
+    --------
+    >>> target, predicted = rare_state_embedding_arrays()
+    >>> predicted[0, 1]  # action 0 at s: believed to lead to z
+    array([0., 0., 0., 0., 4.])
+    """
+    mdp = rare_state_counterexample()
+    believed = np.array(mdp.transition)
+    believed[:, 1] = believed[::-1, 1]
+    next_weight = mdp.next_weight[0]
+    return np.eye(5), believed * np.where(next_weight > 0, 1 / np.where(next_weight > 0, next_weight, 1.0), 0.0)
 
 
 def reset_embedding_arrays(n_states: int = 4, angle: float = 0.05) -> tuple[Array, Array]:

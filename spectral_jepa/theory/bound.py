@@ -57,12 +57,12 @@ class Bound:
     @property
     def holds(self) -> bool:
         """Whether no assumption is known to fail here, those that the source leaves out included."""
-        return all(a.holds is not False for a in self.assumptions)
+        return all(a.holds is None or bool(a.holds) for a in self.assumptions)
 
     @property
     def holds_as_printed(self) -> bool:
         """Whether no assumption that the source states is known to fail here."""
-        return all(a.holds is not False for a in self.assumptions if a.printed)
+        return all(a.holds is None or bool(a.holds) for a in self.assumptions if a.printed)
 
     def __str__(self) -> str:
         words = {True: "holds", False: "FAILS", None: "not checked"}

@@ -90,6 +90,19 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
 
     delta_a compares P and the Phat that the planner multiplies, both as D^{1/2} (.) D^{-1/2}; for a truncated SVD its
     norm is s_{k+1}(a). Should some ||B(a)||_2 = beta exceed 1, T becomes 1 + beta + ... + beta^{T-1}. Needs no determinism.
+
+    Examples
+    --------
+    Two steps, w uniform and stationary, second singular values .8 and .4: 2 * 2 * .8.
+
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> poor = spectral_embedding(exact, 1)
+    >>> plan = plan_goals(mdp, poor, horizon=2)
+    >>> bound = multi_step_bound(exact, poor, plan)
+    >>> round(plan.mean_regret, 3), round(bound.value, 3), bound.holds
+    (0.24, 3.2, True)
     """
     weight = exact.row_weight[0]
     scale = np.sqrt(weight)[:, None] * inverse_or_zero(np.sqrt(weight))[None, :]
@@ -98,14 +111,13 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     beta = max(1.0, float(np.linalg.norm(model, ord=2, axis=(1, 2)).max()))
     steps = float(np.sum(beta ** np.arange(plan.horizon)))
     ratio = np.sqrt(reach_over_start(weight[plan.goals], weight[plan.starts]))
-    gap = float(max(np.abs(exact.column_weight - weight).max(), np.abs(exact.row_weight - weight).max()))
     operator = plan.rollout == "operator" or plan.horizon == 1
     return Bound(
         _times_risk(2 * steps * plan.average(ratio), float(error)),
         QUANTITY,
         plan.average(plan.best),
         (
-            Assumption("the data law w is stationary under every action", gap < TOLERANCE),
+            Assumption("the data law w is stationary under every action", _is_stationary(exact)),
             Assumption("w is positive everywhere", bool((weight > 0).all())),
             Assumption("latents are carried by the operator T_a", operator),
             _scores_transition(plan),
@@ -150,7 +162,21 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
 def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Thm 4.2 as printed: regret <= 2 T c3 max_a sqrt(R_S(a)) for deterministic M(a), c3 = max sqrt(w(g|a) / w(x)). False.
 
-    Needs what it does not state: equal w+(.|a), and a rollout that multiplies the matrices Phat (docs/theory.md, 3.1, 3.3).
+    Needs what it does not state: w stationary under every action (so that w+(.|a) is equal over actions, 3.1, and a rare
+    state on the way does not hide its error, 3.4), ||B(a)||_2 <= 1, and a rollout that multiplies the matrices Phat (3.3).
+    Then it follows from :func:`multi_step_bound`. Sections of docs/theory.md.
+
+    Examples
+    --------
+    Two permutations of two states: s_2 = 1 is left out at k = 1, so 2 * 2 * 1.
+
+    >>> from spectral_jepa import make_permutation, plan_goals, spectral_embedding
+    >>> mdp = make_permutation(permutations=[(0, 1), (1, 0)])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> poor = spectral_embedding(exact, 1, shared=True)
+    >>> bound = printed_multi_step_bound(exact, poor, plan_goals(mdp, poor, horizon=2, score="dot"))
+    >>> round(bound.value, 12), bound.vacuous, bound.holds
+    (4.0, True, True)
     """
     ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
@@ -162,6 +188,8 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
             Assumption("every M(a) is deterministic", _is_deterministic(exact)),
             _equal_mean_reach(exact, plan),
             _equal_reach(exact),
+            Assumption("the data law w is stationary under every action", _is_stationary(exact), printed=False),
+            Assumption("||B(a)||_2 <= 1 for every action", _is_contraction(exact, embedding), printed=False),
             Assumption(
                 "latents are carried by the operator T_a, not by g itself",
                 plan.rollout == "operator" or plan.horizon == 1,
@@ -174,7 +202,16 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
 
 
 def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
-    """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need."""
+    """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP(np.full((1, 2, 2), 0.5))
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> round(printed_spurious_constant(exact, plan_goals(mdp, spectral_embedding(exact, 1))), 12)
+    1.75
+    """
     joint = exact.dense_joint()
     independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
     largest = (joint**2 * inverse_or_zero(independent)).max(axis=0)
@@ -219,6 +256,17 @@ def _scores_like_dot(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
         "euclidean": bool(embedding.shared and np.ptp(norms, axis=0).max() < TOLERANCE),
     }
     return Assumption("the planner ranks actions as g^T f does", same[plan.score], printed=False)
+
+
+def _is_stationary(exact: CoOccurrence) -> bool:
+    weight = exact.row_weight[0]
+    gap = max(np.abs(exact.column_weight - weight).max(), np.abs(exact.row_weight - weight).max())
+    return bool(gap < TOLERANCE)
+
+
+def _is_contraction(exact: CoOccurrence, embedding: Embedding) -> bool:
+    target, predicted = embedding.factors(exact)
+    return float(np.linalg.norm(predicted @ np.swapaxes(target, 1, 2), ord=2, axis=(1, 2)).max()) <= 1 + TOLERANCE
 
 
 def _is_deterministic(exact: CoOccurrence) -> bool:

@@ -33,6 +33,18 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     model : array (..., A, S, S)
     plan : RewardPlan
         Made with that model.
+
+    Examples
+    --------
+    A right model and one that knows nothing.
+
+    >>> from spectral_jepa import TabularMDP, plan_rewards
+    >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
+    >>> models = np.stack([mdp.transition, np.full((2, 2, 2), 0.5)])
+    >>> plan = plan_rewards(mdp, models, horizon=3)
+    >>> tight, loose = reward_bound_values(mdp, CoOccurrence.exact(mdp), models, plan)
+    >>> plan.regret, tight.round(3), loose.round(3)
+    (array([0., 1.]), array([0., 2.]), array([0.   , 5.576]))
     """
     flat_model = model.reshape(-1, *model.shape[-3:])
     flat_policy = plan.policy.reshape(-1, *plan.policy.shape[-2:])

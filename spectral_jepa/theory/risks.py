@@ -89,7 +89,16 @@ def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
 
 
 def printed_risk_constant(exact: CoOccurrence) -> Array:
-    """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right only if E||f+||^2 = E||g||^2 = 1."""
+    """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right only if E||f+||^2 = E||g||^2 = 1.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> unit = Embedding(np.ones((2, 1)), np.ones((1, 2, 1)), np.array([0.5, 0.5]))
+    >>> (jepa_loss(exact, unit) - spectral_risk(exact, unit)).round(12), printed_risk_constant(exact).round(12)
+    (array([0.36]), array([0.36]))
+    """
     return 2 - exact.action_norms()
 
 

@@ -72,6 +72,8 @@ def bernstein_bound(
     0.0759
     """
     check_count("n_samples", n_samples)
+    if failure_probability is not None:
+        _failure(failure_probability)
     joint, row, column = _pair_laws(exact, shared)
     if shared:
         joint, row, column = joint[None], row[None], column[None]
@@ -171,6 +173,16 @@ def printed_sample_bound(
 
     c1 = 32 k^2 kappa^3 + 32 k kappa, c2 = 8 k kappa^2 + 2 k^2 kappa^4, for coordinates bounded by kappa = ``ceiling``; the
     Rademacher terms are those of all tabular coordinates so bounded, at n/2 samples.
+
+    Examples
+    --------
+    One state, where there is nothing to learn: 64 (.5 + .5) + 10 (sqrt(log(40) / 4) + .05).
+
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[1.0]]]))
+    >>> bound = printed_sample_bound(exact, 1, 4, ceiling=1.0)
+    >>> round(bound.value, 3), bound.vacuous
+    (74.103, True)
     """
     check_count("dim", dim, 1, exact.n_states)
     kappa = _positive("ceiling", ceiling)
@@ -201,6 +213,17 @@ def printed_chain_bound(
     2 c0 [or 2 T c3] sqrt(max_a tail_k(a) + c1 [Rad + Rad] + c2 (...) + c) with the printed
     c1 = 16 k^2 kappa^2 + 16 k^2 kappa, which differs from Thm 4.4's, and the printed c, which nothing needs:
     ``spurious_constant=False`` leaves it out.
+
+    Examples
+    --------
+    One state, where no plan can go wrong: 2 sqrt(32 (.5 + .5) + 10 (sqrt(log(40) / 4) + .05) + 1).
+
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp = TabularMDP([[[1.0]]])
+    >>> exact = CoOccurrence.exact(mdp)
+    >>> plan = plan_goals(mdp, spectral_embedding(exact, 1))
+    >>> plan.mean_regret, round(printed_chain_bound(exact, 1, 4, plan, ceiling=1.0).value, 3)
+    (0.0, 13.131)
     """
     check_count("dim", dim, 1, exact.n_states)
     kappa = _positive("ceiling", ceiling)
@@ -243,7 +266,7 @@ def _printed_c2(dim: int, kappa: float) -> float:
 
 
 def _printed_confidence(n_samples: int, delta: float) -> float:
-    return float(np.sqrt(np.log(2 / delta) / n_samples) + delta)
+    return float(np.sqrt(np.log(2 / _failure(delta)) / n_samples) + delta)
 
 
 def _printed_sampling(kappa: float) -> tuple[Assumption, ...]:
@@ -257,3 +280,9 @@ def _positive(name: str, value: float) -> float:
     if not value > 0:
         raise InputError(f"{name} is {value}, expected a number above 0: pass the largest coordinate of f and g")
     return float(value)
+
+
+def _failure(probability: float) -> float:
+    if not 0 < probability < 1:
+        raise InputError(f"failure_probability is {probability}, expected a number in (0, 1): 0.05 is common")
+    return float(probability)

@@ -1,0 +1,221 @@
+"""Goal reaching by the cross-entropy method, many start-goal pairs at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from spectral_jepa.point_mass.environment import PointMass, random_actions, shorten
+from spectral_jepa.point_mass.model import WorldModel
+from spectral_jepa.point_mass.settings import PointMassSettings, make_generator
+
+# (indices of pairs, plans (P, C, T, 2)) -> costs (P, C)
+Cost = Callable[[Tensor], Tensor]
+
+
+def cross_entropy_method(
+    cost: Cost,
+    mean: Tensor,
+    generators: Sequence[torch.Generator],
+    settings: PointMassSettings,
+    repeat: int = 1,
+) -> Tensor:
+    """Minimise a cost over action sequences, for many problems at once.
+
+    Parameters
+    ----------
+    cost : callable
+        Plans (P, C, T, 2) -> costs (P, C).
+    mean : Tensor (P, K, 2)
+        First guess: K actions, each held for ``repeat`` steps (T = K * repeat).
+    generators : sequence of P torch.Generator
+        One a problem, on the CPU, so that a problem's candidates do not depend on its company.
+    settings : PointMassSettings
+        Number of candidates, elites, rounds; first spread.
+    repeat : int
+        Steps each action is held.
+
+    Returns
+    -------
+    Tensor (P, K, 2)
+        Mean of the last elites, actions of length at most 1.
+
+    Notes
+    -----
+    The mean of the round before is among each round's candidates. O(n_iterations P C T).
+
+    Examples
+    --------
+    >>> goal = torch.tensor([0.3, -0.4])
+    >>> plan = cross_entropy_method(
+    ...     lambda plans: (plans - goal).square().sum((-1, -2)), torch.zeros(1, 2, 2), [make_generator(0)],
+    ...     PointMassSettings(n_iterations=20))
+    >>> torch.allclose(plan, goal.expand(1, 2, 2), atol=0.02)
+    True
+    """
+    spread = torch.full_like(mean, settings.initial_spread)
+    for _ in range(settings.n_iterations):
+        noise = torch.stack([torch.randn(settings.n_candidates - 1, *mean.shape[1:], generator=g) for g in generators])
+        drawn = mean[:, None] + spread[:, None] * noise.to(mean)
+        plans = shorten(torch.cat([mean[:, None], drawn], 1))
+        costs = cost(plans.repeat_interleave(repeat, 2))
+        best = costs.topk(settings.n_elites, dim=1, largest=False).indices
+        elites = plans.take_along_dim(best[:, :, None, None], 1)
+        mean, spread = elites.mean(1), elites.std(1, unbiased=False)
+    return mean
+
+
+@dataclass(frozen=True)
+class Reaching:
+    """How each pair ended.
+
+    Parameters
+    ----------
+    first_hit : Tensor (P,)
+        First step within the success radius; -1 if there is none within the budget.
+    final_distance : Tensor (P,)
+        Distance from the goal when the episode ended.
+    """
+
+    first_hit: Tensor
+    final_distance: Tensor
+
+    def success(self, budget: int) -> float:
+        """Share of pairs that touched the goal within ``budget`` steps.
+
+        Examples
+        --------
+        >>> Reaching(torch.tensor([3, 5, -1, 6]), torch.zeros(4)).success(5)
+        0.5
+        """
+        return float(((self.first_hit > 0) & (self.first_hit <= budget)).double().mean())
+
+
+def reach_goals(
+    world: PointMass,
+    start: Tensor,
+    goal: Tensor,
+    n_steps: int,
+    planner: WorldModel | str,
+    *,
+    budget: int,
+    seed: int,
+    weight: Tensor | None = None,
+) -> Reaching:
+    """Drive every pair towards its goal, planning again as it goes.
+
+    The plan aims at arriving at step ``n_steps``: its length is what is left of that, and H from then on (receding
+    horizon); its cost is the distance at its end, ||zhat_T - f(x_g)||^2 (paper, eq. 9). An episode ends at its first hit.
+
+    Parameters
+    ----------
+    world : PointMass
+    start, goal : Tensor (P, 4)
+    n_steps : int
+        Required steps, the length of the first plan.
+    planner : WorldModel, "simulator" or "random"
+        "simulator" plans with the true dynamics and the true distance; "random" does not plan.
+    budget : int
+        Steps after which an episode counts as failed.
+    seed : int
+        Pair i's stream depends on (seed, n_steps, i) alone.
+    weight : Tensor (D,), optional
+        Compare decoded predictions with the goal observation, with this weight a feature, instead of latents.
+
+    Returns
+    -------
+    Reaching
+
+    Notes
+    -----
+    A pair's result does not depend on its company, up to rounding in the batched products. Cost: one rollout of all
+    candidates a round and plan.
+
+    Examples
+    --------
+    >>> from spectral_jepa.point_mass.environment import goal_pairs
+    >>> world = PointMass(PointMassSettings(), 0.0)
+    >>> reach_goals(world, *goal_pairs(world, 5, 4, seed=0), 5, "simulator", budget=10, seed=0).success(10)
+    1.0
+    """
+    settings, n_pairs = world.settings, len(start)
+    generators = [make_generator(seed, n_steps, pair, 12) for pair in range(n_pairs)]
+    first_hit = torch.full((n_pairs,), -1)
+    state = start.clone()
+    goal_observation = _observe(world, goal, generators)
+    repeat, time = 1, 0
+    plan = torch.zeros(n_pairs, 0, 2)
+    while time < budget:
+        active = (first_hit < 0).nonzero().squeeze(1)
+        if not len(active):
+            break
+        own = [generators[i] for i in active.tolist()]
+        if planner == "random":
+            actions = torch.stack([random_actions(1, generator=g) for g in own])
+        else:
+            left = n_steps - time
+            repeat = math.ceil(n_steps / settings.n_segments) if left > 0 else 1
+            n_segments = math.ceil(left / repeat) if left > 0 else min(n_steps, settings.horizon)
+            # What the last plan still held, then zeros: a warm start wherever there is one.
+            kept = plan[active, :n_segments]
+            mean = torch.cat([kept, torch.zeros(len(active), n_segments - kept.shape[1], 2)], 1)
+            cost = _cost(world, planner, state[active], goal[active], goal_observation[active], own, weight)
+            found = cross_entropy_method(cost, mean, own, settings, repeat)
+            plan = torch.zeros(n_pairs, n_segments - 1, 2)
+            plan[active] = found[:, 1:]
+            actions = found[:, :1].expand(-1, min(repeat, budget - time), -1)
+        for t in range(actions.shape[1]):
+            time += 1
+            moving = first_hit[active] < 0
+            state[active] = torch.where(moving[:, None], world.step(state[active], actions[:, t]), state[active])
+            near = (state[active, :2] - goal[active, :2]).norm(dim=-1) <= settings.success_radius
+            first_hit[active] = torch.where(moving & near, time, first_hit[active])
+    return Reaching(first_hit, (state[:, :2] - goal[:, :2]).norm(dim=-1))
+
+
+def _observe(world: PointMass, state: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    noise = torch.stack([torch.randn(world.settings.n_noise, generator=g) for g in generators])
+    return world.observe(state, noise)
+
+
+def _cost(
+    world: PointMass,
+    planner: WorldModel | str,
+    state: Tensor,
+    goal: Tensor,
+    goal_observation: Tensor,
+    generators: Sequence[torch.Generator],
+    weight: Tensor | None,
+) -> Cost:
+    """Distance from the goal at the end of each plan, by the simulator or by a model that sees noisy observations."""
+    if not isinstance(planner, WorldModel):
+
+        def simulated(plans: Tensor) -> Tensor:
+            reached = state[:, None].expand(-1, plans.shape[1], -1)
+            for t in range(plans.shape[2]):
+                reached = world.step(reached, plans[:, :, t])
+            return (reached[..., :2] - goal[:, None, :2]).square().sum(-1)
+
+        return simulated
+
+    model = planner
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        latent = model.encode(_observe(world, state, generators).to(device))
+        target = goal_observation.to(device) if weight is not None else model.encode(goal_observation.to(device))
+
+    @torch.no_grad()
+    def predicted(plans: Tensor) -> Tensor:
+        pairs, candidates = plans.shape[:2]
+        first = latent.repeat_interleave(candidates, 0)
+        last = model.predict(first, plans.flatten(0, 1).to(device))[:, -1]
+        if weight is not None:
+            last = model.decode(last)
+        error = (last.unflatten(0, (pairs, candidates)) - target[:, None]).square()
+        return (error if weight is None else error * weight.to(device)).sum(-1).cpu()
+
+    return predicted

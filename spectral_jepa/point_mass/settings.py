@@ -1,0 +1,105 @@
+"""Every constant of the point-mass experiment, and its random streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class PointMassSettings:
+    """Constants of the point mass of arXiv 2606.27014, Section 5, which states none but the horizon and the radius.
+
+    Parameters
+    ----------
+    damping, scale, time_step : float
+        v' = damping v + scale a, p' = p + time_step v', with |a| <= 1 (Euclidean). At full thrust the mass covers .04
+        in its first step and .08 a step in the end.
+    arena : float
+        Starts of the training windows, and starts and goals of the tasks, lie in [-arena, arena]^2; there is no wall.
+    success_radius : float
+        Success is |p - p_g| <= success_radius (the paper's .08).
+    n_nuisance, nuisance_frequency : int, float
+        Nonlinear projections of the state, sin(frequency W s + b) with W standard normal and b uniform on a circle.
+    n_noise : int
+        Features of Gaussian noise, drawn afresh at every observation; their standard deviation is the noise level.
+    feature_seed : int
+        Draws W and b: one world for all runs.
+    horizon : int
+        H, steps of a training window (the paper's 3).
+    hidden, action_dim : int
+        Width of encoder, decoder and GRU; width of the action encoder.
+    batch_size : int
+        Windows an update.
+    learning_rate : float
+        Of Adam, falling to 0 along a cosine.
+    variance_weight, whitening_weight, sigreg_weight : float
+        Strength of the regularisers; the losses are sums over latent coordinates divided by the latent dimension, and
+        SIGReg is divided by the batch size (factor 1).
+    n_directions : int
+        Views of SIGReg.
+    noise_loss_weight : float
+        Weight of the noise features in the input arm's loss and in its planning cost.
+    n_candidates, n_elites, n_iterations : int
+        Cross-entropy method: plans drawn, kept, and rounds.
+    n_segments : int
+        A plan of n steps is ``n_segments`` constant actions of ceil(n / n_segments) steps (fewer when n is smaller), and
+        the first is carried out before planning again.
+    initial_spread : float
+        Standard deviation of the first round's actions.
+    """
+
+    damping: float = 0.5
+    scale: float = 0.4
+    time_step: float = 0.1
+    arena: float = 1.5
+    success_radius: float = 0.08
+    n_nuisance: int = 8
+    nuisance_frequency: float = 1.0
+    n_noise: int = 8
+    feature_seed: int = 0
+    horizon: int = 3
+    hidden: int = 64
+    action_dim: int = 16
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    variance_weight: float = 0.1
+    whitening_weight: float = 0.1
+    sigreg_weight: float = 1.0
+    n_directions: int = 16
+    noise_loss_weight: float = 1.0
+    n_candidates: int = 64
+    n_elites: int = 8
+    n_iterations: int = 4
+    n_segments: int = 5
+    initial_spread: float = 0.7
+
+
+def make_generator(*key: int, device: str = "cpu") -> torch.Generator:
+    """A torch generator of its own for every tuple of whole numbers.
+
+    Parameters
+    ----------
+    *key : int
+        What the stream may depend on, for example (seed, episode).
+    device : str
+        Streams differ between devices; data and initial weights are drawn on the CPU and moved, so that they do not.
+
+    Returns
+    -------
+    torch.Generator
+
+    Notes
+    -----
+    The tuple is hashed by numpy's SeedSequence, so neighbouring keys give unrelated streams. O(1).
+
+    Examples
+    --------
+    >>> first, again, other = (torch.rand((), generator=make_generator(*key)) for key in ((1, 2), (1, 2), (2, 1)))
+    >>> bool(first == again), bool(first == other)
+    (True, False)
+    """
+    state = np.random.SeedSequence(list(key)).generate_state(2, np.uint32)
+    return torch.Generator(device=device).manual_seed(int(state[0]) << 31 ^ int(state[1]))

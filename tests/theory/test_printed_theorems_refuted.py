@@ -1,0 +1,271 @@
+"""docs/theory.md, section 3: Thm 4.1 and 4.2 are false as printed; and the hypotheses that make 4.1 true."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from spectral_jepa import (
+    CoOccurrence,
+    Embedding,
+    TabularMDP,
+    multi_step_bound,
+    plan_goals,
+    printed_multi_step_bound,
+    printed_single_step_bound,
+    rare_state_counterexample,
+    rare_state_embedding_arrays,
+    spectral_embedding,
+    spectral_risk,
+)
+from spectral_jepa.generators import gauge_embedding_arrays, make_reset, reset_embedding_arrays
+from spectral_jepa.generators.counterexamples import gauge_counterexample, reset_counterexample, two_state_counterexample
+
+
+def reset_by_hand(n, eta):
+    transition = np.full((n, n, n), eta / n)
+    for a in range(n):
+        transition[a, :, a] += 1 - eta
+    return transition
+
+
+def reset_embedding(exact, n=4, angle=0.05):
+    target, predicted = reset_embedding_arrays(n, angle)
+    return Embedding(target, predicted, exact.column_weight)
+
+
+# --- 3.1 reset, one step -------------------------------------------------------------------------------------------------
+
+
+def test_reset_refutes_the_single_step_theorem_at_its_exact_numbers():
+    mdp, angle = reset_counterexample(), 0.05
+    assert np.abs(mdp.dense() - reset_by_hand(4, 0.1)).max() < 1e-15
+    exact = CoOccurrence.exact(mdp)
+    embedding = reset_embedding(exact)
+    # By hand: g^T f is cos(0) for action 0 and cos(.05) for the others, so action 0 is planned for every goal.
+    regret = np.mean([0.925 - (0.925 if goal == 0 else 0.025) for goal in range(4)])
+    assert regret == pytest.approx(0.675, abs=1e-12)
+    bound = 2 * np.sqrt(0.925 / 0.25) * (1 - np.cos(angle))
+    assert bound == pytest.approx(0.0048, abs=5e-5)
+    assert spectral_risk(exact, embedding).max() == pytest.approx((1 - np.cos(angle)) ** 2, abs=1e-12)
+    for score in ("dot", "euclidean"):  # alike at unit norm
+        plan = plan_goals(mdp, embedding, score=score)
+        assert (plan.planned_sequence == 0).all()
+        assert plan.mean_regret == pytest.approx(regret, abs=1e-12)
+        printed = printed_single_step_bound(exact, embedding, plan)
+        assert printed.value == pytest.approx(bound, abs=1e-12)
+        assert printed.holds_as_printed and not printed.holds and not printed.vacuous
+        assert plan.mean_regret > 100 * printed.value
+
+
+def test_reset_is_planned_right_once_the_marginal_is_put_back():
+    mdp = reset_counterexample()
+    embedding = reset_embedding(CoOccurrence.exact(mdp))
+    assert plan_goals(mdp, embedding, score="transition").mean_regret == pytest.approx(0, abs=1e-12)
+
+
+def test_reset_with_deterministic_actions_refutes_the_multi_step_theorem():
+    mdp = make_reset(4, noise=0.0)
+    exact = CoOccurrence.exact(mdp)
+    embedding = reset_embedding(exact)
+    bound = 2 * 2 * np.sqrt(1 / 0.25) * (1 - np.cos(0.05))
+    assert bound == pytest.approx(0.0100, abs=5e-5)
+    for rollout in ("latent", "operator"):
+        plan = plan_goals(mdp, embedding, horizon=2, score="dot", rollout=rollout)
+        assert plan.mean_regret == pytest.approx(0.75, abs=1e-12)
+        printed = printed_multi_step_bound(exact, embedding, plan)
+        assert printed.value == pytest.approx(bound, abs=1e-12)
+        assert printed.holds_as_printed == (rollout == "operator" or True)
+        assert not printed.holds
+
+
+# --- 3.2 two states, zero risk ---------------------------------------------------------------------------------------------
+
+
+def test_two_states_at_zero_risk():
+    transition = np.array([[[0.6, 0.4], [1, 0]], [[0.5, 0.5], [0, 1]]])
+    mdp = two_state_counterexample()
+    assert np.abs(mdp.dense() - transition).max() < 1e-12
+    exact = CoOccurrence.exact(mdp)
+    embedding = spectral_embedding(exact, 2)
+    assert spectral_risk(exact, embedding).max() < 1e-24
+    after = np.array([[0.8, 0.2], [0.25, 0.75]])
+    regret = 0.0
+    for start, goal in itertools.product(range(2), repeat=2):
+        planned = int(np.argmax(transition[:, start, goal] / after[:, goal]))
+        regret += (transition[:, start, goal].max() - transition[planned, start, goal]) / 4
+    assert regret == pytest.approx(0.05, abs=1e-12)
+    plan = plan_goals(mdp, embedding, score="dot")
+    assert plan.mean_regret == pytest.approx(0.05, abs=1e-12)
+    printed = printed_single_step_bound(exact, embedding, plan)
+    assert printed.value < 1e-11
+    assert printed.holds_as_printed and not printed.holds
+    assert plan_goals(mdp, embedding, score="transition").mean_regret == pytest.approx(0, abs=1e-12)
+
+
+# --- 3.3 gauge, three steps ------------------------------------------------------------------------------------------------
+
+PERMUTATIONS = ((0, 2, 1), (1, 0, 2))
+GAUGE = np.array([[1.0, 0, 0], [0, 1, -1], [0, 0, 1]])
+
+
+def latent_rollouts(score, horizon):
+    """For each (start, goal): the true values and the scores of all sequences, by naive rollout z <- W_a z."""
+    inverse, permutation = np.linalg.inv(GAUGE), np.eye(3)[np.array(PERMUTATIONS)]
+    steps = [inverse.T @ permutation[a].T @ inverse for a in range(2)]
+    features = [np.sqrt(3) * GAUGE[:, x] for x in range(3)]
+    tables = {}
+    for start, goal in itertools.product(range(3), repeat=2):
+        values, scores = [], []
+        for sequence in itertools.product(range(2), repeat=horizon):
+            state, latent = start, features[start]
+            for a in sequence:
+                state, latent = PERMUTATIONS[a][state], steps[a] @ latent
+            values.append(float(state == goal))
+            gap = latent - features[goal]
+            scores.append(latent @ features[goal] if score == "dot" else -gap @ gap)
+        tables[start, goal] = np.array(values), np.array(scores)
+    return tables
+
+
+def wrong_pairs(score, horizon):
+    """Pairs where every maximiser of the score loses (strictly wrong), and where some maximiser does (ties included)."""
+    strict, possible = set(), set()
+    for pair, (values, scores) in latent_rollouts(score, horizon).items():
+        loss = values.max() - values[scores > scores.max() - 1e-9]
+        if loss.min() > 0:
+            strict.add(pair)
+        if loss.max() > 0:
+            possible.add(pair)
+    return strict, possible
+
+
+@pytest.mark.parametrize("score, n_strict, n_possible", [("dot", 5, 5), ("euclidean", 3, 5)])
+def test_gauge_counts_of_strictly_wrong_pairs(score, n_strict, n_possible):
+    """Of the Euclidean planner's five doubtful pairs two are ties: (2, 1) and (2, 2), between sequences 6 and 7."""
+    strict, possible = wrong_pairs(score, horizon=3)
+    assert (len(strict), len(possible)) == (n_strict, n_possible)
+    mdp = gauge_counterexample()
+    exact = CoOccurrence.exact(mdp)
+    embedding = Embedding(*gauge_embedding_arrays(), np.full(3, 1 / 3))
+    assert spectral_risk(exact, embedding).max() < 1e-24
+    plan = plan_goals(mdp, embedding, horizon=3, score=score, rollout="latent")
+    wrong = {(int(x), int(y)) for x, y in np.argwhere(plan.regret > 0.5)}
+    assert strict <= wrong <= possible
+    # Ties go to the first sequence: it is right for (2, 1) and wrong for (2, 2).
+    assert wrong - strict == (set() if score == "dot" else {(2, 2)})
+    printed = printed_multi_step_bound(exact, embedding, plan)
+    assert printed.value < 1e-11 and plan.mean_regret > 0.4
+    assert not printed.holds
+
+
+def test_gauge_needs_three_steps_for_the_dot_planner():
+    assert wrong_pairs("dot", 1) == (set(), set())
+    strict, possible = wrong_pairs("dot", 2)
+    assert (len(strict), len(possible)) == (0, 4)
+    assert len(wrong_pairs("euclidean", 2)[0]) == 3
+
+
+@pytest.mark.parametrize("score", ["dot", "transition"])
+def test_gauge_operator_rollout_is_right_everywhere(score):
+    mdp = gauge_counterexample()
+    embedding = Embedding(*gauge_embedding_arrays(), np.full(3, 1 / 3))
+    assert plan_goals(mdp, embedding, horizon=3, score=score, rollout="operator").regret.max() == 0
+
+
+# --- what makes Thm 4.1 true -----------------------------------------------------------------------------------------------
+
+
+def circulant_actions(rng, n, n_actions):
+    kernels = rng.dirichlet(np.full(n, 0.3), size=n_actions)
+    return np.array([[np.roll(kernel, x) for x in range(n)] for kernel in kernels])
+
+
+def doubly_stochastic_actions(rng, n, n_actions):
+    """Mixtures of random permutations."""
+    shares = rng.dirichlet(np.full(4, 0.5), size=n_actions)
+    return np.array([sum(s * np.eye(n)[rng.permutation(n)] for s in share) for share in shares])
+
+
+@pytest.mark.parametrize("family", [circulant_actions, doubly_stochastic_actions])
+def test_equal_marginals_and_the_dot_planner_make_the_single_step_theorem_true(family):
+    positive = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        n, n_actions = int(rng.integers(2, 7)), int(rng.integers(2, 4))
+        mdp = TabularMDP(family(rng, n, n_actions))
+        exact = CoOccurrence.exact(mdp)
+        base = spectral_embedding(exact, int(rng.integers(1, n + 1)))
+        noise = rng.choice([0.0, 0.1, 0.5])
+        embedding = Embedding(
+            base.target + noise * rng.standard_normal(base.target.shape),
+            base.predicted + noise * rng.standard_normal(base.predicted.shape),
+            exact.column_weight,
+        )
+        plan = plan_goals(mdp, embedding, score="dot")
+        printed = printed_single_step_bound(exact, embedding, plan)
+        by_hand = 2 * 1.0 * np.sqrt(spectral_risk(exact, embedding).max())  # c0 = E sqrt((1/n) / (1/n)) = 1
+        assert printed.value == pytest.approx(by_hand, abs=1e-10)
+        assert printed.holds
+        assert plan.mean_regret <= by_hand + 1e-10
+        positive += plan.mean_regret > 1e-6
+    assert positive > 75
+
+
+@pytest.mark.parametrize("dropped", ["equal marginals", "dot planner"])
+def test_each_of_the_two_hypotheses_is_needed(dropped):
+    """At k = n the risk and the bound are 0; without the hypothesis the regret is not."""
+    broken = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        if dropped == "equal marginals":
+            mdp, score = TabularMDP(rng.dirichlet(np.full(4, 0.3), size=(3, 4))), "dot"
+        else:
+            mdp, score = TabularMDP(doubly_stochastic_actions(rng, 4, 3)), "euclidean"
+        exact = CoOccurrence.exact(mdp)
+        embedding = spectral_embedding(exact, 4).rotate(rng.standard_normal((4, 4)))
+        plan = plan_goals(mdp, embedding, score=score)
+        printed = printed_single_step_bound(exact, embedding, plan)
+        assert printed.value < 1e-8
+        assert not printed.holds
+        assert plan_goals(mdp, embedding, score="transition").mean_regret < 1e-8
+        broken += plan.mean_regret > 0.01
+    assert broken >= 15
+
+
+def test_equal_means_as_printed_are_weaker_than_equal_functions():
+    """Over uniform goals E w+(goal|a) = 1/n whatever the action, so the printed hypothesis excludes nothing."""
+    exact = CoOccurrence.exact(reset_counterexample())
+    assert np.ptp(exact.column_weight.mean(axis=1)) < 1e-15
+    assert np.ptp(exact.column_weight, axis=0).min() > 0.8
+
+
+# --- 3.4 a rare state on the way -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rarity", [1e-2, 1e-4, 1e-6])
+def test_equal_marginals_and_operator_rollouts_do_not_save_the_multi_step_theorem(rarity):
+    mdp = rare_state_counterexample(rarity)
+    exact = CoOccurrence.exact(mdp)
+    assert np.ptp(exact.column_weight, axis=0).max() < 1e-15
+    embedding = Embedding(*rare_state_embedding_arrays(), exact.column_weight)
+    # By hand: s leads to y or z, each with w+ = 1/4; exchanging them costs w(s) (1/w+ + 1/w+) = 8 w(s) for each action.
+    assert spectral_risk(exact, embedding) == pytest.approx([8 * rarity] * 2, rel=1e-9)
+    plan = plan_goals(mdp, embedding, horizon=2, score="dot", rollout="operator", starts=[0], goals=[3])
+    printed = printed_multi_step_bound(exact, embedding, plan)
+    assert plan.mean_regret == 1
+    assert printed.value == pytest.approx(2 * 2 * np.sqrt(0.25 / 0.5) * np.sqrt(8 * rarity), rel=1e-9)
+    assert printed.value < 0.81
+    assert printed.holds_as_printed and not printed.holds
+    corrected = multi_step_bound(exact, embedding, plan)
+    assert not corrected.holds  # w is not stationary, so that bound does not apply either
+
+
+def test_the_rare_state_is_planned_through_once_its_error_is_gone():
+    mdp = rare_state_counterexample()
+    exact = CoOccurrence.exact(mdp)
+    target, predicted = rare_state_embedding_arrays()
+    mended = predicted.copy()
+    mended[:, 1] = predicted[::-1, 1]
+    plan = plan_goals(mdp, Embedding(target, mended, exact.column_weight), horizon=2, score="dot", starts=[0], goals=[3])
+    assert plan.mean_regret == 0
