@@ -1,0 +1,140 @@
+"""Worlds drawn with plain numpy and the paper's matrices as loops, so that no test leans on the code it tests."""
+
+import contextlib
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.embedding import Embedding
+from spectral_jepa.mdp import TabularMDP
+
+
+@dataclass
+class World:
+    transition: np.ndarray  # P[a, x, y]
+    weight: np.ndarray  # w[x]
+    frequency: np.ndarray  # p[a]
+    reward: np.ndarray  # r[x, a] in [0, 1]
+
+    @property
+    def next_weight(self):
+        """w+(y|a), summed by hand."""
+        n_actions, n_states = self.transition.shape[:2]
+        return np.array(
+            [
+                [sum(self.weight[x] * self.transition[a, x, y] for x in range(n_states)) for y in range(n_states)]
+                for a in range(n_actions)
+            ]
+        )
+
+    @property
+    def mdp(self):
+        return TabularMDP(self.transition, self.weight, self.reward, 0.9, None, self.frequency)
+
+    @property
+    def exact(self):
+        return CoOccurrence.exact(self.mdp)
+
+    def normalized(self, action):
+        """Mbar(a), entry by entry; 0/0 := 0."""
+        n_states, after = len(self.weight), self.next_weight[action]
+        result = np.zeros((n_states, n_states))
+        for x in range(n_states):
+            for y in range(n_states):
+                joint = self.weight[x] * self.transition[action, x, y]
+                if joint > 0:
+                    result[x, y] = joint / np.sqrt(self.weight[x] * after[y])
+        return result
+
+    def stacked(self):
+        """The pooled matrix A, entry by entry; row a * S + x."""
+        n_actions, n_states = self.transition.shape[:2]
+        pooled_after = self.frequency @ self.next_weight
+        result = np.zeros((n_actions * n_states, n_states))
+        for a in range(n_actions):
+            for x in range(n_states):
+                for y in range(n_states):
+                    joint = self.frequency[a] * self.weight[x] * self.transition[a, x, y]
+                    if joint > 0:
+                        result[a * n_states + x, y] = joint / np.sqrt(self.frequency[a] * self.weight[x] * pooled_after[y])
+        return result
+
+
+def _balance(matrix, weight):
+    """Sinkhorn: a joint law with both marginals equal to ``weight``, as a stochastic matrix."""
+    for _ in range(2000):
+        matrix = matrix * (weight / matrix.sum(axis=1))[:, None]
+        matrix = matrix * (weight / matrix.sum(axis=0))[None, :]
+        if np.abs(matrix.sum(axis=1) - weight).max() < 1e-15:
+            break
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="session")
+def draw_world():
+    """Random world: Dirichlet rows, positive non-uniform data law, rewards in [0, 1].
+
+    ``stationary``: every action keeps the data law w (non-uniform), as the multi-step bound asks.
+    """
+
+    def draw(seed, n_states=6, n_actions=3, concentration=1.0, stationary=False, uniform=False):
+        rng = np.random.default_rng(seed)
+        weight = np.full(n_states, 1 / n_states) if uniform else rng.dirichlet(np.full(n_states, 3.0)) * 0.9 + 0.1 / n_states
+        rows = rng.dirichlet(np.full(n_states, concentration), size=(n_actions, n_states))
+        if stationary:
+            rows = np.stack([_balance(m + 1e-3, weight) for m in rows])
+        frequency = rng.dirichlet(np.full(n_actions, 5.0))
+        return World(rows, weight, frequency, rng.random((n_states, n_actions)))
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def draw_embedding():
+    """Arbitrary f and g: Gaussian, no normalisation, read back with the given column weight."""
+
+    def draw(seed, world, dim, shared=True, scale=1.0, column_weight=None):
+        rng = np.random.default_rng([seed, 7])
+        n_actions, n_states = world.transition.shape[:2]
+        target = scale * rng.standard_normal((n_states, dim) if shared else (n_actions, n_states, dim))
+        predicted = scale * rng.standard_normal((n_actions, n_states, dim))
+        return Embedding(target, predicted, world.next_weight if column_weight is None else column_weight)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def as_world():
+    """A world from given matrices; uniform data law, action frequency and zero reward unless told."""
+
+    def build(transition, weight=None, frequency=None, reward=None):
+        transition = np.asarray(transition, dtype=float)
+        n_actions, n_states = transition.shape[:2]
+        return World(
+            transition,
+            np.full(n_states, 1 / n_states) if weight is None else np.asarray(weight, dtype=float),
+            np.full(n_actions, 1 / n_actions) if frequency is None else np.asarray(frequency, dtype=float),
+            np.zeros((n_states, n_actions)) if reward is None else np.asarray(reward, dtype=float),
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def refused():
+    """Context: the block raises an InputError of one sentence that holds every given fragment and says what is expected."""
+
+    @contextlib.contextmanager
+    def check(*fragments):
+        with pytest.raises(InputError) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message and not re.search(r"[.!?] [A-Z]", message), message
+        for fragment in fragments:
+            assert fragment in message, message
+
+    return check
