@@ -30,7 +30,9 @@ def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool 
     ----------
     exact : CoOccurrence
     n_samples : int
-        N transitions of each action; when ``shared``, of all actions together.
+        N transitions of each action; when ``shared``, of all actions together, drawn i.i.d. and estimated by
+        counts / (N sqrt(rho q)). ``CoOccurrence.stacked`` with known marginals weighs actions by p(a), not by how often
+        each came up, and obeys another (at large N slightly smaller) variance.
     shared : bool
         The stacked matrix instead of one value an action.
 

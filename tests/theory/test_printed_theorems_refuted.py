@@ -269,3 +269,29 @@ def test_the_rare_state_is_planned_through_once_its_error_is_gone():
     mended[:, 1] = predicted[::-1, 1]
     plan = plan_goals(mdp, Embedding(target, mended, exact.column_weight), horizon=2, score="dot", starts=[0], goals=[3])
     assert plan.mean_regret == 0
+
+
+# --- what makes Thm 4.2 true ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("horizon", [2, 3])
+def test_stationarity_contraction_and_the_operator_rollout_make_the_multi_step_theorem_true(horizon):
+    """Permutations keep the uniform law; c3 = 1, and the bound follows from 4.3 because ||delta||_2 <= ||delta||_F."""
+    positive = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, horizon])
+        n = int(rng.integers(3, 6))
+        mdp = TabularMDP(np.eye(n)[[rng.permutation(n) for _ in range(2)]])
+        exact = CoOccurrence.exact(mdp)
+        # Any contraction is a model B(a) = G F^T: F = I, G = B.
+        model = mdp.transition + 10 ** rng.uniform(-1, 1) * rng.standard_normal((2, n, n))
+        model /= np.maximum(np.linalg.norm(model, ord=2, axis=(1, 2)), 1)[:, None, None]
+        embedding = Embedding(np.sqrt(n) * np.eye(n), np.sqrt(n) * model, exact.column_weight)
+        by_hand = 2 * horizon * max(np.linalg.norm(mdp.transition[a] - model[a], "fro") for a in range(2))
+        plan = plan_goals(mdp, embedding, horizon=horizon, score="dot", rollout="operator")
+        printed = printed_multi_step_bound(exact, embedding, plan)
+        assert printed.value == pytest.approx(by_hand, rel=1e-9)
+        assert printed.holds
+        assert plan.regret.max() <= by_hand + 1e-10
+        positive += plan.mean_regret > 1e-6
+    assert positive > 20

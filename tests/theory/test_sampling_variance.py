@@ -77,6 +77,18 @@ def test_full_enumeration_of_pooled_samples(draw_world, n_samples):
     assert float(expected_squared_error(world.exact, n, shared=True)) == pytest.approx(mean_error, rel=1e-10)
 
 
+def test_the_stack_with_known_marginals_weighs_actions_by_their_known_frequency(draw_world):
+    """It is another estimate than counts / (N sqrt(rho q)), the one that the pooled formula and Bernstein are about."""
+    world, n_transitions = draw_world(4, 3, 2), 200
+    data = sample_transitions(world.mdp, n_transitions=n_transitions, seed=0)
+    stacked = CoOccurrence.from_transitions(data, "known", known=world.mdp).stacked.reshape(2, 3, 3)
+    rho, q = world.frequency[:, None, None] * world.weight[None, :, None], world.frequency @ world.next_weight
+    pooled = data.counts() / n_transitions / np.sqrt(rho * q)
+    came_up = data.actions_seen / n_transitions / world.frequency
+    assert np.abs(stacked * came_up[:, None, None] - pooled).max() < 1e-12
+    assert np.abs(came_up - 1).max() > 0.01
+
+
 @pytest.mark.parametrize("n_per_action", [50, 400])
 def test_monte_carlo(draw_world, n_per_action):
     world = draw_world(5, 3, 2, concentration=5.0)
