@@ -1,0 +1,96 @@
+# Two commands do everything: `make reproduce` and `make test`. The first one run makes .venv and installs into it, once.
+PYTHON ?= python3
+VENV ?= .venv
+# Test processes.
+JOBS ?= 2
+# What to install as torch. Empty: the CPU build named below, or, where nvidia-smi sees a GPU, whatever pyproject.toml allows.
+TORCH ?=
+TORCH_CPU := torch==2.13.0
+TORCH_GPU := torch>=2.4,<3
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip
+PYTEST := $(BIN)/python -m pytest
+SPECTRAL_JEPA := $(BIN)/spectral-jepa
+
+.DEFAULT_GOAL := help
+.PHONY: help install venv reproduce paper figures test test-slow lint types bench clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Another Python: make clean, then make PYTHON=python3.12 TARGET. Another torch: make TORCH="torch==2.8.0" TARGET.'
+
+install: $(STAMP)  ## Make .venv and install everything into it (the other targets do this by themselves)
+
+venv: install
+
+# torch first, on its own: every later install finds it there and leaves it alone. See constraints-cpu.txt.
+$(STAMP): pyproject.toml constraints-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+	@set -e; limit='--constraint constraints-cpu.txt'; \
+	if $(PIP) show --quiet torch 2>/dev/null; then \
+		limit=; echo "torch is there already: keeping it"; \
+	elif nvidia-smi -L >/dev/null 2>&1; then \
+		limit=; echo "NVIDIA GPU found: installing torch with CUDA (gigabytes)"; \
+		$(PIP) install --quiet '$(or $(TORCH),$(TORCH_GPU))'; \
+	else \
+		echo "No NVIDIA GPU: installing torch without CUDA"; \
+		$(PIP) install --quiet '$(or $(TORCH),$(TORCH_CPU))' $$limit >$(VENV)/torch.log 2>&1 || { \
+			echo "The package index has no such build for this Python: asking $(TORCH_CPU_INDEX)"; \
+			$(PIP) install --quiet --timeout 20 --retries 2 '$(or $(TORCH),$(TORCH_CPU))' $$limit --index-url $(TORCH_CPU_INDEX); \
+		} || { \
+			cat $(VENV)/torch.log; \
+			echo "No torch without CUDA found: both attempts are above. Install one of your choice into $(VENV)," \
+				"'$(PIP) install torch', and run make again."; \
+			exit 1; \
+		}; \
+	fi; \
+	echo "Installing spectral-jepa and its tools"; \
+	$(PIP) install --quiet --editable '.[dev]' $$limit
+	@touch $@
+
+reproduce: $(STAMP)  ## The paper's headline curve and the spectra of all worlds: tables, figures (about a minute)
+	$(SPECTRAL_JEPA) sweep spectra
+	$(SPECTRAL_JEPA) sweep bound_vs_dim
+	@echo
+	@echo 'Every number:   results/bound_vs_dim/quick/table.csv    results/spectra/quick/table.csv'
+	@echo 'The table above: results/bound_vs_dim/quick/summary.csv'
+	@echo 'The picture:    results/bound_vs_dim/quick/figures/bound_vs_dim_low_rank_8.png'
+	@echo 'The others:     results/bound_vs_dim/quick/figures/     results/spectra/quick/figures/'
+	@echo 'Claim by claim, with verdicts: paper_repro.md'
+
+paper: $(STAMP)  ## The same and the solvers at full size (hours; stop it at any time, it resumes)
+	for experiment in spectra solvers bound_vs_dim; do $(SPECTRAL_JEPA) sweep $$experiment --preset paper || exit 1; done
+
+figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
+	$(SPECTRAL_JEPA) figures spectra
+	$(SPECTRAL_JEPA) figures bound_vs_dim
+
+# One BLAS thread a test process: more would fight for the same cores.
+test test-slow: export OMP_NUM_THREADS = 1
+test test-slow: export OPENBLAS_NUM_THREADS = 1
+test test-slow: export MPLBACKEND = Agg
+
+test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs)
+	$(PYTEST) -n $(JOBS)
+
+test-slow: $(STAMP)  ## The tests that take over a minute each
+	$(PYTEST) -n $(JOBS) -m slow
+
+lint: $(STAMP)  ## ruff: style and layout
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)  ## mypy
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Time the solvers against SciPy, scikit-learn and QuantEcon
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:  ## Remove .venv, caches and builds; keep results/
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
