@@ -7,6 +7,12 @@ from spectral_jepa.data import Transitions, sample_transitions
 from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
 from spectral_jepa.generators import *  # noqa: F403
 from spectral_jepa.generators import __all__ as _generator_names
+from spectral_jepa.input_level import (
+    InputLevelModel,
+    critical_nuisance_scale,
+    product_observations,
+    reduced_rank_regression,
+)
 from spectral_jepa.logs import log_to_mdp, read_log, write_log
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning import (
@@ -32,16 +38,20 @@ __all__ = [
     "Embedding",
     "GoalPlan",
     "InputError",
+    "InputLevelModel",
     "RewardPlan",
     "TabularMDP",
     "Transitions",
     "analyze",
+    "critical_nuisance_scale",
     "goal_regret",
     "log_to_mdp",
     "optimal_values",
     "plan_goals",
     "plan_rewards",
+    "product_observations",
     "read_log",
+    "reduced_rank_regression",
     "reward_regret",
     "run_sweep",
     "sample_transitions",

@@ -131,7 +131,8 @@ def _read(env: Any, weight: ArrayLike | None, discount: float | None, sparse: bo
     _check_roles(outcomes, absorbing, start, name)
 
     live = ~absorbing[outcomes.state]
-    state, action, next_state, probability, reward = (column[live] for column in outcomes[:5])
+    state, action, next_state = outcomes.state[live], outcomes.action[live], outcomes.next_state[live]
+    probability, reward = outcomes.probability[live], outcomes.reward[live]
     pair = action * n_states + state
     expected = np.bincount(pair, probability * reward, minlength=n_actions * n_states).reshape(n_actions, n_states).T
     ends = np.flatnonzero(absorbing)

@@ -44,6 +44,13 @@ class InputLevelModel:
     column_weight : array (A, S)
     shared : bool
         Whether one set of directions serves all actions; the leading axis then repeats it.
+
+    Examples
+    --------
+    >>> from spectral_jepa.generators import make_ring
+    >>> model = reduced_rank_regression(CoOccurrence.exact(make_ring(5, 0.4)), np.eye(5))
+    >>> model.max_dim, model.embedding(3)
+    (5, Embedding(dim 3, 3 actions, 5 states, one encoder an action))
     """
 
     mean: Array

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from spectral_jepa._cells import write_atomic
-from spectral_jepa._validation import Array, InputError, check_choice
+from spectral_jepa._validation import InputError, check_choice
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.mdp import TabularMDP
@@ -368,7 +369,7 @@ def _is_number(values: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(values))
 
 
-def _refuse_missing(missing: Array, what: str, path: Path) -> None:
+def _refuse_missing(missing: NDArray[Any], what: str, path: Path) -> None:
     if missing.any():
         raise InputError(
             f"{path} has {what} in {int(missing.sum())} of {missing.size} rows, the first in row "

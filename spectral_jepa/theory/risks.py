@@ -6,6 +6,8 @@ transition model read back from the embedding: R_S(a) = E_w sum_y (P - Phat)^2 /
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from spectral_jepa._validation import Array, InputError, check_count
@@ -102,7 +104,7 @@ def printed_risk_constant(exact: CoOccurrence) -> Array:
     return 2 - exact.action_norms()
 
 
-def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = False) -> Array:
+def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = False) -> Any:
     """Weighted error of a transition model, E_w sum_y (P - Phat)^2 / w+(y|a), one value an action.
 
     Parameters
