@@ -161,6 +161,6 @@ def sigreg(
     check_samples("values", values, weight)
     if directions.ndim < 2 or directions.shape[-2] != values.shape[-1]:
         raise InputError(
-            f"directions has shape {tuple(directions.shape)}, expected (..., {values.shape[-1]}, M): one unit vector a column"
+            f"directions has shape {tuple(directions.shape)}, expected (..., {values.shape[-1]}, M): unit columns"
         )
     return epps_pulley(values @ directions, weight, factor=factor, n_knots=n_knots, t_max=t_max).mean(-1)

@@ -46,7 +46,9 @@ def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: boo
     check_samples("values", values, weight)
     if centered:
         values = values - weighted_mean(values, weight, -2).unsqueeze(-2)
-    share = torch.full_like(values[..., 0], 1 / values.shape[-2]) if weight is None else weight / weight.sum(-1, keepdim=True)
+    share = (
+        torch.full_like(values[..., 0], 1 / values.shape[-2]) if weight is None else weight / weight.sum(-1, keepdim=True)
+    )
     return values.transpose(-2, -1) @ (values * share.unsqueeze(-1))
 
 

@@ -3,6 +3,7 @@
 The paper states no constants. All of ours are in :class:`PointMassSettings`.
 """
 
+from spectral_jepa.point_mass.discretised import discretised_transitions, noisy_population
 from spectral_jepa.point_mass.environment import PointMass, Windows, collect_windows, goal_pairs
 from spectral_jepa.point_mass.model import WorldModel
 from spectral_jepa.point_mass.planning import Reaching, cross_entropy_method, reach_goals
@@ -20,8 +21,10 @@ __all__ = [
     "WorldModel",
     "collect_windows",
     "cross_entropy_method",
+    "discretised_transitions",
     "goal_pairs",
     "make_generator",
+    "noisy_population",
     "reach_goals",
     "train",
 ]

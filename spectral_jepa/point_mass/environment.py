@@ -150,8 +150,8 @@ def collect_windows(world: PointMass, n_windows: int, generator: torch.Generator
     return Windows(observation.to(device), action.to(device), state.to(device))
 
 
-def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Starts and goals, both at rest in the arena, that an expert needs ``n_steps`` steps to connect.
+def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int, *, at_rest: bool = False) -> tuple[Tensor, Tensor]:
+    """Starts at rest and goals in the arena that an expert needs ``n_steps`` steps to connect.
 
     Parameters
     ----------
@@ -161,6 +161,8 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int) -> tuple
     n_pairs : int
     seed : int
         Pair i depends on (seed, n_steps, i) alone.
+    at_rest : bool
+        Give goals no velocity. Default: the expert's velocity as it passes.
 
     Returns
     -------
@@ -173,13 +175,15 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int) -> tuple
 
     Notes
     -----
-    The direction is uniform, the start uniform over the positions that keep both ends in the arena. O(n_pairs).
+    The direction is uniform, the start uniform over the positions that keep both ends in the arena. A goal at
+    rest one step away asks to move and not to move; a passing one that was missed cannot be passed again soon. Success looks
+    at the position alone. O(n_pairs).
 
     Examples
     --------
     >>> world = PointMass(PointMassSettings(), 0.0)
     >>> start, goal = goal_pairs(world, 25, 3, seed=0)
-    >>> torch.allclose((goal - start).norm(dim=-1), torch.tensor(world.goal_distance(25)))
+    >>> torch.allclose((goal - start)[:, :2].norm(dim=-1), torch.tensor(world.goal_distance(25)))
     True
     """
     distance, arena = world.goal_distance(n_steps), world.settings.arena
@@ -193,5 +197,6 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int) -> tuple
     offset = distance * torch.cat([angle.cos(), angle.sin()], -1)
     low, high = (-arena - offset).clamp_min(-arena), (arena - offset).clamp_max(arena)
     start = low + (high - low) * drawn[:, 1:]
-    rest = torch.zeros(n_pairs, 2)
-    return torch.cat([start, rest], -1), torch.cat([start + offset, rest], -1)
+    speed = world.settings.scale * (1 - world.settings.damping**n_steps) / (1 - world.settings.damping)
+    velocity = (0.0 if at_rest else speed / distance) * offset
+    return torch.cat([start, torch.zeros(n_pairs, 2)], -1), torch.cat([start + offset, velocity], -1)

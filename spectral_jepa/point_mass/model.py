@@ -112,6 +112,4 @@ class WorldModel(nn.Module):
 
 def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
     """Two hidden layers of SiLU units."""
-    return nn.Sequential(
-        nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs)
-    )
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))

@@ -203,19 +203,19 @@ def _cost(
         return simulated
 
     model = planner
-    device = next(model.parameters()).device
+    like = next(model.parameters())  # its device and type
     with torch.no_grad():
-        latent = model.encode(_observe(world, state, generators).to(device))
-        target = goal_observation.to(device) if weight is not None else model.encode(goal_observation.to(device))
+        latent = model.encode(_observe(world, state, generators).to(like))
+        target = goal_observation.to(like) if weight is not None else model.encode(goal_observation.to(like))
 
     @torch.no_grad()
     def predicted(plans: Tensor) -> Tensor:
         pairs, candidates = plans.shape[:2]
         first = latent.repeat_interleave(candidates, 0)
-        last = model.predict(first, plans.flatten(0, 1).to(device))[:, -1]
+        last = model.predict(first, plans.flatten(0, 1).to(like))[:, -1]
         if weight is not None:
             last = model.decode(last)
         error = (last.unflatten(0, (pairs, candidates)) - target[:, None]).square()
-        return (error if weight is None else error * weight.to(device)).sum(-1).cpu()
+        return (error if weight is None else error * weight.to(like)).sum(-1).cpu()
 
     return predicted

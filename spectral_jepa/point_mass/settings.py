@@ -66,7 +66,7 @@ class PointMassSettings:
     batch_size: int = 128
     learning_rate: float = 3e-3
     variance_weight: float = 0.1
-    whitening_weight: float = 0.1
+    whitening_weight: float = 1.0
     sigreg_weight: float = 1.0
     n_directions: int = 16
     noise_loss_weight: float = 1.0

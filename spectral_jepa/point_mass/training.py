@@ -81,7 +81,9 @@ def window_loss(
     predicted = model.predict(latent[:, 0], action)
     if arm.space == "input":
         root = weight.sqrt()
-        error = prediction_loss((model.decode(predicted) * root).transpose(0, 1), (observation[:, 1:] * root).transpose(0, 1))
+        error = prediction_loss(
+            (model.decode(predicted) * root).transpose(0, 1), (observation[:, 1:] * root).transpose(0, 1)
+        )
         return error.mean() / weight.sum()
     target = latent[:, 1:].transpose(0, 1)
     loss = prediction_loss(predicted.transpose(0, 1), target, stop_gradient=arm.stop_gradient).mean()
@@ -151,7 +153,7 @@ def train(
     model = WorldModel(world.observation_dim, dim, settings, make_generator(seed, 1), device)
     batches, views = make_generator(seed, 2), make_generator(seed, 3)
     weight = feature_weights(world, chosen).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     history = []
     for update in range(n_updates):
         index = torch.randint(len(windows.action), (settings.batch_size,), generator=batches).to(device)
