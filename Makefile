@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 SPECTRAL_JEPA := $(BIN)/spectral-jepa
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper figures test test-slow lint types bench clean
+.PHONY: help install venv reproduce paper figures test test-slow mutate nightly lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,7 +63,7 @@ reproduce: $(STAMP)  ## The paper's headline curve and the spectra of all worlds
 	@echo 'The others:     results/bound_vs_dim/quick/figures/     results/spectra/quick/figures/'
 	@echo 'Claim by claim, with verdicts: paper_repro.md'
 
-paper: $(STAMP)  ## The same and the solvers at full size (hours; stop it at any time, it resumes)
+paper: $(STAMP)  ## The same and the solvers at full size (under an hour; stop it at any time, it resumes)
 	for experiment in spectra solvers bound_vs_dim; do $(SPECTRAL_JEPA) sweep $$experiment --preset paper || exit 1; done
 
 figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
@@ -71,15 +71,21 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures bound_vs_dim
 
 # One BLAS thread a test process: more would fight for the same cores.
-test test-slow: export OMP_NUM_THREADS = 1
-test test-slow: export OPENBLAS_NUM_THREADS = 1
-test test-slow: export MPLBACKEND = Agg
+test test-slow nightly: export OMP_NUM_THREADS = 1
+test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
+test test-slow nightly: export MPLBACKEND = Agg
 
 test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs)
 	$(PYTEST) -n $(JOBS)
 
 test-slow: $(STAMP)  ## The tests that take over a minute each
 	$(PYTEST) -n $(JOBS) -m slow
+
+mutate: $(STAMP)  ## 159 wrong versions of the theory code, each killed by a test, as a table (3 minutes)
+	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)
+
+nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (5 to 10 minutes)
+	$(PYTEST) -n $(JOBS) tests/theory tests/property --seeds 20
 
 lint: $(STAMP)  ## ruff: style and layout
 	$(BIN)/ruff check

@@ -9,6 +9,29 @@ input arm, and the singular values of the world on a grid.
 ``goal``: "passing" has the velocity of an expert that passes it, "at rest" has none. ``cost``: "own" compares latents in the
 latent arms and decoded observations, weighted as in the loss, in the input arms; "position" is the input arm planning with
 the decoded position alone.
+
+What the quick preset says (10 seeds of the paper's two arms; means, at goals that the expert passes), reading by reading;
+differences are latent minus input, paired by seed, with 95 % t intervals:
+
+- 1 and 5 steps, both near perfect: holds without noise (1.00 and 1.00 latent, 1.00 and .98 input); at noise 1 five steps
+  give .73 and .84. One step is hard to fail: random actions reach about a third.
+- 10 steps, input better at low noise: not found, the opposite. Without noise latent .96, input .72 (.24 +- .11).
+- 15 and 20 steps, close, latent stabler at high noise: not found. Latent leads by .47 +- .09 and .48 +- .09 without noise
+  and by .35 +- .14 and .21 +- .21 at noise 1, where it is the latent arm that varies more between seeds (sd .23 to .13).
+- 25 steps, input collapses, latent clearly higher: found, .93 against .38 without noise and .60 against .26 at noise 1. But
+  noise is not the cause: the collapse is there without noise, and when the loss ignores the noise features (.33). The cost
+  is: the same input models, planning with the decoded position alone, reach .78 and .71, and differ from the latent arm by
+  .15 +- .19 and -.11 +- .25 (at 20 steps and noise 1 by -.21 +- .22).
+- The reading depends on choices that the paper does not state. With goals at rest and no noise the input arm reaches .01 at
+  one step and at most .60 anywhere, the latent arm .99 or more.
+
+Also (3 seeds, noise 1): without a regulariser the embedding collapses (variance 2e-6) and plans like the floor;
+stop-gradient alone does not collapse within this training and plans best of all (.83 at 25 steps); the variance hinge with
+gradients through the target ends in effective rank 1. White latents (SIGReg at its published strength, soft whitening) plan
+far goals as badly as the input arm or worse, and a tenth of SIGReg's strength does better. A likely cause, not tested: the
+dynamics is deterministic, so every function of the state is predictable, and a white embedding spends directions on
+functions that a Euclidean cost then weighs like position. The paper preset (4 noise levels, 1,500 updates, wider
+sweeps) has not been run.
 """
 
 import math
@@ -62,7 +85,8 @@ def grid(arms, noise, seeds, updates, pairs, dims=DIM, windows=WINDOWS):
 def preset(noise, seeds, few, updates, pairs, sweep_arms, sweep_noise, dims, windows):
     """Main comparison, controls, floor and ceiling, sweeps over dimension and data, spectrum."""
     return [
-        grid(MAIN, noise, seeds, updates, pairs),
+        grid(MAIN[:2], noise, seeds, updates, pairs),
+        grid(MAIN[2:], noise, few, updates, pairs),
         grid(CONTROLS, sweep_noise, few, updates, pairs),
         grid(list(PLANNERS), [0.0], seeds, 0, pairs, 0, 0),
         grid(sweep_arms, sweep_noise, few, updates, pairs, dims=dims),
@@ -72,7 +96,7 @@ def preset(noise, seeds, few, updates, pairs, sweep_arms, sweep_noise, dims, win
 
 
 PRESETS = {
-    "quick": preset([0.0, 1.0], 3, 2, 800, 20, ["latent", "input"], [1.0], [2, 32], [250]),
+    "quick": preset([0.0, 1.0], 10, 3, 800, 16, ["latent", "input"], [1.0], [2, 32], [250]),
     "paper": preset(
         [0.0, 0.5, 1.0, 2.0],
         10,

@@ -8,6 +8,7 @@ ARM_STYLES = {
     "input": {"color": COLORS["printed"], "marker": "s"},
     "sigreg": {"color": COLORS["tight"], "marker": "^"},
     "whitened": {"color": COLORS["loose"], "marker": "v"},
+    "sigreg, tenth strength": {"color": COLORS["tight"], "ls": "--"},
     "latent, full gradient": {"color": COLORS["other"], "ls": "--"},
     "latent, no regulariser": {"color": COLORS["exact"], "ls": "--"},
     "latent, stop-gradient only": {"color": COLORS["measured"], "ls": "--"},
@@ -50,10 +51,20 @@ def steps_panel(axis, runs, part, arms, cost="own"):
         chosen = part[(part["arm"] == arm) & (part["cost"] == cost)]
         if len(chosen):
             curve = mean_band(chosen, by="required_steps", value="success")
-            band(axis, curve, "required_steps", label=LABELS.get(arm, arm), **ARM_STYLES[arm])
+            interval(axis, curve, "required_steps", arm)
     success_axis(axis)
     axis.set_xticks(sorted(part["required_steps"].unique()))
     axis.set_xlabel("required steps")
+
+
+def interval(axis, curve, x, arm):
+    """Mean with its 95 % t interval: a band for the paper's two arms, bars for the others, lest they hide each other."""
+    style = {"label": LABELS.get(arm, arm), **ARM_STYLES[arm]}
+    if arm in ("latent", "input"):
+        band(axis, curve, x, zorder=3, **style)
+    else:
+        reach = [curve["mean"] - curve["low"].clip(lower=0), curve["high"].clip(upper=1) - curve["mean"]]
+        axis.errorbar(curve[x], curve["mean"], reach, elinewidth=0.8, capsize=2, lw=1.2, **style)
 
 
 def success_axis(axis):
@@ -77,7 +88,7 @@ def draw_noise_levels(main, runs):
             where = "goal has the expert's velocity" if goal == "passing" else "goal at rest"
             axis.set_title(f"noise {noise:g}, {where}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     seeds = main[main["arm"] == "input"]["seed"].nunique()
     figure.suptitle(f"Point mass: success within 1.5 x required steps ({seeds} seeds, 95 % t bands)")
     return figure
@@ -85,7 +96,7 @@ def draw_noise_levels(main, runs):
 
 def draw_sweeps(table, runs, models, main):
     """Success against dimension and data, controls, and the spectrum on a grid."""
-    figure, axes = new_figure(2, 2, width=4.6, height=3.3)
+    figure, axes = new_figure(2, 2, width=4.6, height=3.6)
     noise = max(models[models["dim"] != typical(models, "dim")]["noise"])
     own = models[(models["cost"] == "own") & (models["goal"] == "passing") & (models["noise"] == noise)]
     far = own[own["required_steps"] >= FAR]
@@ -96,17 +107,20 @@ def draw_sweeps(table, runs, models, main):
             if chosen[column].nunique() > 1:
                 # One number a seed: its mean over the far goals.
                 by_seed = chosen.groupby([column, "seed"], as_index=False)["success"].mean()
-                band(axis, mean_band(by_seed, by=column, value="success"), column, label=LABELS[arm], **ARM_STYLES[arm])
+                interval(axis, mean_band(by_seed, by=column, value="success"), column, arm)
         success_axis(axis)
         axis.legend()
         axis.set_title(f"goals {FAR} or more steps away, noise {noise:g}")
     dimension_axis(axes[0, 0], own["dim"])
     axes[0, 1].set_xscale("log")
+    ticks = sorted(own["n_windows"].unique())
+    axes[0, 1].set_xticks(ticks, [f"{n:,}" for n in ticks])
+    axes[0, 1].minorticks_off()
     axes[0, 1].set_xlabel("training windows")
     part = main[(main["noise"] == noise) & (main["goal"] == "passing")]
-    steps_panel(axes[1, 0], runs, part, [arm for arm in ARM_STYLES if arm not in ("sigreg", "whitened")])
+    steps_panel(axes[1, 0], runs, part, [arm for arm in ARM_STYLES if arm not in ("whitened",)])
     axes[1, 0].set_title(f"controls, noise {noise:g}")
-    axes[1, 0].legend(fontsize=6)
+    axes[1, 0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     spectrum_panel(axes[1, 1], table[table["arm"] == "spectrum"])
     return figure
 

@@ -13,6 +13,27 @@ from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP
 
 
+def pytest_addoption(parser):
+    parser.addoption("--seeds", type=int, help="run every test that takes a seed with seeds 0 to N - 1 (`make nightly`: 20)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc):
+    """--seeds N puts seeds 0 to N - 1 in the place of those that a test names for everyday use."""
+    n_seeds = metafunc.config.getoption("--seeds")
+    marks = metafunc.definition.own_markers
+    for index, mark in enumerate(marks):
+        if not n_seeds or mark.name != "parametrize":
+            continue
+        names = mark.args[0]
+        names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+        if "seed" in names:
+            at = names.index("seed")
+            rows = [row if len(names) > 1 else (row,) for row in mark.args[1]]
+            widened = dict.fromkeys((*row[:at], seed, *row[at + 1 :]) for row in rows for seed in range(n_seeds))
+            marks[index] = pytest.mark.parametrize(names, list(widened)).mark
+
+
 @dataclass
 class World:
     transition: np.ndarray  # P[a, x, y]

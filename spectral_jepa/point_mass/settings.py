@@ -36,10 +36,11 @@ class PointMassSettings:
     learning_rate : float
         Of Adam, falling to 0 along a cosine.
     variance_weight, whitening_weight, sigreg_weight : float
-        Strength of the regularisers; the losses are sums over latent coordinates divided by the latent dimension, and
-        SIGReg is divided by the batch size (factor 1).
+        Strength of the regularisers beside the prediction error; errors and the first two penalties are averaged over latent
+        coordinates. Whitening from .5 on keeps every direction (docs/theory.md, 2.6); SIGReg's .09 and its batch of 128 are
+        LeWM's published settings.
     n_directions : int
-        Views of SIGReg.
+        Views of SIGReg, drawn afresh at each update (LeWM: 1024, for 192 coordinates).
     noise_loss_weight : float
         Weight of the noise features in the input arm's loss and in its planning cost.
     n_candidates, n_elites, n_iterations : int
@@ -67,7 +68,7 @@ class PointMassSettings:
     learning_rate: float = 3e-3
     variance_weight: float = 0.1
     whitening_weight: float = 1.0
-    sigreg_weight: float = 1.0
+    sigreg_weight: float = 0.09
     n_directions: int = 16
     noise_loss_weight: float = 1.0
     n_candidates: int = 64

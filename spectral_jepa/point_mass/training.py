@@ -1,4 +1,4 @@
-"""Training of the point-mass world models: seven arms, one loop."""
+"""Training of the point-mass world models: nine arms, one loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from spectral_jepa.point_mass.settings import PointMassSettings, make_generator
 
 @dataclass(frozen=True)
 class Arm:
-    """What an arm trains: prediction in latent or input space, gradient through the target or not, which regulariser."""
+    """What an arm trains: prediction in latent or input space, gradient through the target or not, which regulariser.
+
+    ``strength`` multiplies the regulariser's weight; ``noise_loss_weight`` replaces the one of the settings.
+    """
 
     space: str = "latent"
     stop_gradient: bool = False
     regularizer: str | None = None
+    strength: float = 1.0
     noise_loss_weight: float | None = None
 
 
@@ -30,6 +34,7 @@ ARMS = {
     "input": Arm(space="input"),
     "sigreg": Arm(regularizer="sigreg"),
     "whitened": Arm(regularizer="whitening"),
+    "sigreg, tenth strength": Arm(regularizer="sigreg", strength=0.1),
     "latent, full gradient": Arm(regularizer="variance"),
     "latent, no regulariser": Arm(),
     "latent, stop-gradient only": Arm(stop_gradient=True),
@@ -86,17 +91,23 @@ def window_loss(
         )
         return error.mean() / weight.sum()
     target = latent[:, 1:].transpose(0, 1)
-    loss = prediction_loss(predicted.transpose(0, 1), target, stop_gradient=arm.stop_gradient).mean()
-    by_time = latent.transpose(0, 1)
+    error = prediction_loss(predicted.transpose(0, 1), target, stop_gradient=arm.stop_gradient).mean()
     dim = latent.shape[-1]
-    if arm.regularizer == "variance":
-        loss = loss + settings.variance_weight * variance_penalty(by_time).mean()
-    elif arm.regularizer == "whitening":
-        loss = loss + settings.whitening_weight * whitening_penalty(by_time).mean()
-    elif arm.regularizer == "sigreg":
+    return error / dim + arm.strength * regularizer(arm.regularizer, latent.transpose(0, 1), settings, generator)
+
+
+def regularizer(name: str | None, latent: Tensor, settings: PointMassSettings, generator: torch.Generator) -> Tensor:
+    """Weighted penalty on latents (H + 1, N, k), averaged over time; zero without a name."""
+    dim = latent.shape[-1]
+    if name == "variance":
+        return settings.variance_weight * variance_penalty(latent).mean() / dim
+    if name == "whitening":
+        return settings.whitening_weight * whitening_penalty(latent).mean() / dim
+    if name == "sigreg":
         directions = random_directions(dim, settings.n_directions, generator=generator).to(latent)
-        loss = loss + settings.sigreg_weight * dim * sigreg(by_time, directions, factor=1.0).mean()
-    return loss / dim
+        # The factor is an update's batch size whatever N is, so that losses on batches and on all windows compare.
+        return settings.sigreg_weight * sigreg(latent, directions, factor=settings.batch_size).mean()
+    return latent.new_zeros(())
 
 
 def train(

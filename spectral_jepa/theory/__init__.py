@@ -1,6 +1,7 @@
 """Risks, identities and bounds: the paper's statements as printed, and corrected."""
 
 from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.empirical import draw_tuples, empirical_risk, tuple_risk
 from spectral_jepa.theory.goal_bounds import (
     averaged_single_step_bound,
     multi_step_bound,
@@ -9,6 +10,7 @@ from spectral_jepa.theory.goal_bounds import (
     printed_single_step_bound,
     printed_spurious_constant,
 )
+from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
 from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
 from spectral_jepa.theory.risks import (
@@ -29,15 +31,35 @@ from spectral_jepa.theory.sampling_bounds import (
     printed_sample_bound,
     rademacher_complexity,
 )
+from spectral_jepa.theory.simulation import (
+    simulation_bound_values,
+    simulation_bounds,
+    transition_error,
+    value_difference,
+)
+from spectral_jepa.theory.whitening import (
+    mse_loss,
+    soft_whitening_embedding,
+    soft_whitening_loss,
+    soft_whitening_scales,
+    soft_whitening_value,
+    target_second_moment,
+    whitened_mse_value,
+)
 
 __all__ = [
     "Assumption",
     "Bound",
     "averaged_single_step_bound",
     "bernstein_bound",
+    "best_linear_predictor",
     "chi_square_information",
+    "draw_tuples",
+    "empirical_risk",
     "expected_squared_error",
     "jepa_loss",
+    "linear_covariances",
+    "mse_loss",
     "multi_step_bound",
     "oracle_bound",
     "pointwise_single_step_bound",
@@ -53,8 +75,20 @@ __all__ = [
     "rademacher_complexity",
     "reward_bound_values",
     "reward_bounds",
+    "simulation_bound_values",
+    "simulation_bounds",
+    "soft_whitening_embedding",
+    "soft_whitening_loss",
+    "soft_whitening_scales",
+    "soft_whitening_value",
     "spectral_loss",
     "spectral_risk",
+    "target_second_moment",
+    "transition_error",
     "transition_risk",
+    "tuple_risk",
     "unit_norm_risk_floor",
+    "value_difference",
+    "vamp2_score",
+    "whitened_mse_value",
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import spectral_jepa as sj
-from spectral_jepa import factorizers
+from spectral_jepa import factorizers, losses, point_mass
 from spectral_jepa.experiment import known_experiments, load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,8 @@ def test_a_comparison_can_fail():
 def test_names_and_paths_exist(claim):
     for name in claim.functions.split(","):
         owner, _, attribute = name.strip().partition(".")
-        found = getattr(sj, owner, None) or getattr(factorizers, owner, None)
+        modules = {"losses": losses, "point_mass": point_mass}
+        found = modules.get(owner) or getattr(sj, owner, None) or getattr(factorizers, owner, None)
         assert found is not None, name
         assert not attribute or hasattr(found, attribute), name
     assert (ROOT / claim.tests).is_file(), claim.tests

@@ -27,7 +27,7 @@ def test_closed_form_attains_the_tail(draw_world, seed, n_states, n_actions, spa
         assert embedding.dim == dim
         assert np.abs(spectral_risk(exact, embedding) - expected).max() < TOLERANCE
     assert np.abs(tail(exact, 0) - [np.linalg.norm(world.normalized(a)) ** 2 for a in range(n_actions)]).max() < TOLERANCE
-    assert tail_by_hand(world, 0, 1) > 0.01
+    assert tail_by_hand(world, 0, 1) > 1e5 * TOLERANCE
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -60,9 +60,10 @@ def minimise(matrix, dim, seed):
     for _ in range(5):
         end = scipy.optimize.minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options=options).x
         f, g = end.reshape(2, n, dim)
-        # Descent stalls where f and g differ much in size: balance them (a gauge transform) and go on.
-        balance = np.sqrt(np.linalg.norm(g) / np.linalg.norm(f))
-        start = np.concatenate([(f * balance).ravel(), (g / balance).ravel()])
+        # Descent stalls where f and g differ much in size or nearly cancel: balance them (a gauge transform) and go on.
+        left, values, right_t = np.linalg.svd(g @ f.T)
+        root = np.sqrt(values[:dim])
+        start = np.concatenate([(right_t[:dim].T * root).ravel(), (left[:, :dim] * root).ravel()])
     return f, g
 
 
@@ -81,9 +82,10 @@ def test_descent_from_random_starts_ends_at_the_tail_and_never_below(draw_world,
     assert risk <= floor + 1e-7
 
 
-def test_leading_means_largest(draw_world):
+@pytest.mark.parametrize("seed", [3])
+def test_leading_means_largest(draw_world, seed):
     """Keep any other singular pair instead and the risk is larger by the difference of the squares."""
-    world = draw_world(3, 5, 1, concentration=0.2)
+    world = draw_world(seed, 5, 1, concentration=0.2)
     left, values, right_t = np.linalg.svd(world.normalized(0))
     for kept in ([0, 2], [1, 2], [3, 4]):
         target = right_t[kept].T / np.sqrt(world.next_weight[0])[:, None]
@@ -94,9 +96,10 @@ def test_leading_means_largest(draw_world):
         assert excess > 1e-3
 
 
-def test_whitened_gauge(draw_world):
+@pytest.mark.parametrize("seed", [4])
+def test_whitened_gauge(draw_world, seed):
     """f has unit second moment under w+, and g is then the best predictor of the mean-square loss, E[f(x+) | x, a]."""
-    world = draw_world(4, 6, 2, concentration=0.3)
+    world = draw_world(seed, 6, 2, concentration=0.3)
     for dim in (1, 3, 6):
         embedding = spectral_embedding(world.exact, dim)
         for action in range(2):

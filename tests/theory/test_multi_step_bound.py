@@ -47,8 +47,9 @@ def test_truncated_svd_pair_by_pair(draw_world, seed, horizon):
         assert package.holds
 
 
-def test_bound_is_linear_in_the_horizon(draw_world):
-    world = draw_world(0, 4, 2, stationary=True)
+@pytest.mark.parametrize("seed", [0])
+def test_bound_is_linear_in_the_horizon(draw_world, seed):
+    world = draw_world(seed, 4, 2, stationary=True)
     embedding = spectral_embedding(world.exact, 2)
     values = [multi_step_bound(world.exact, embedding, plan_goals(world.mdp, embedding, horizon=t)).value for t in (1, 2, 5)]
     assert values[1] == pytest.approx(2 * values[0], rel=1e-10)
@@ -149,3 +150,27 @@ def test_stationarity_is_needed():
     naive = 2 * 2 * np.sqrt(weight[None, :] / weight[:, None]) * spectrum(exact)[:, 2].max()
     assert (plan.regret / naive).max() > 20
     assert not multi_step_bound(exact, embedding, plan).holds
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_starts_and_goals_of_their_own(draw_world, seed):
+    """Two starts, three goals: sqrt(w(goal) / w(start)) in that order, each pair with the weight of its start and goal."""
+    world = draw_world(seed, 5, 2, concentration=0.2, stationary=True)
+    starts, goals = np.array([0.3, 0.7, 0, 0, 0]), np.array([0, 0, 0.2, 0.5, 0.3])
+    embedding = spectral_embedding(world.exact, 2)
+    plan = plan_goals(world.mdp, embedding, horizon=2, starts=starts, goals=goals)
+    left_out = max(scipy.linalg.svdvals(world.normalized(a))[2] for a in range(2))
+    ratio = sum(starts[x] * goals[y] * np.sqrt(world.weight[y] / world.weight[x]) for x in range(5) for y in range(5))
+    assert multi_step_bound(world.exact, embedding, plan).value == pytest.approx(2 * 2 * ratio * left_out, rel=1e-9)
+    inverse = sum(starts[x] * goals[y] * np.sqrt(world.weight[x] / world.weight[y]) for x in range(5) for y in range(5))
+    assert abs(inverse / ratio - 1) > 1e-3
+
+
+def test_a_state_without_mass_is_not_covered(as_world):
+    """The data live in states 0 and 1, stationary under both actions: they say nothing of state 2."""
+    rows = [[[0.9, 0.1, 0], [0.1, 0.9, 0], [0, 0, 1]], [[0.3, 0.7, 0], [0.7, 0.3, 0], [1, 0, 0]]]
+    world = as_world(rows, weight=[0.5, 0.5, 0.0])
+    embedding = spectral_embedding(world.exact, 2)
+    plan = plan_goals(world.mdp, embedding, horizon=2, starts=[0, 1])
+    failed = [a.text for a in multi_step_bound(world.exact, embedding, plan).assumptions if not a.holds]
+    assert failed == ["w is positive everywhere"]

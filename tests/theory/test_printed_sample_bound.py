@@ -115,14 +115,15 @@ def test_the_spurious_constant_alone_is_vacuous_on_bijective_worlds(as_world, n,
     assert bound.vacuous and plan.mean_regret == 0
 
 
-def test_the_sample_theorem_holds_and_is_vacuous(draw_world):
+@pytest.mark.parametrize("seed", [0])
+def test_the_sample_theorem_holds_and_is_vacuous(draw_world, seed):
     """Measured excess risk of the empirical minimiser with known marginals against the printed bound: orders apart."""
-    world = draw_world(0, 4, 1, concentration=0.5)
+    world = draw_world(seed, 4, 1, concentration=0.5)
     exact = world.exact
     for n_samples in (100, 10_000):
         excess = []
-        for seed in range(20):
-            data = sample_transitions(world.mdp, n_samples, seed=seed)
+        for sample in range(20):
+            data = sample_transitions(world.mdp, n_samples, seed=sample)
             fit = spectral_embedding(CoOccurrence.from_transitions(data, "known", known=exact), 2)
             excess.append(spectral_risk(exact, fit)[0] - tail(exact, 2)[0])
         bound = printed_sample_bound(exact, 2, n_samples, ceiling=fit.coordinate_ceiling)

@@ -295,3 +295,83 @@ def test_stationarity_contraction_and_the_operator_rollout_make_the_multi_step_t
         assert plan.regret.max() <= by_hand + 1e-10
         positive += plan.mean_regret > 1e-6
     assert positive > 20
+
+
+# --- the printed constants and hypotheses on any world --------------------------------------------------------------------
+
+
+def hypotheses(bound, words):
+    (found,) = [a for a in bound.assumptions if words in a.text]
+    return found.holds
+
+
+@pytest.mark.parametrize("seed", [3])
+def test_printed_constants_by_hand(draw_world, draw_embedding, seed):
+    """c0 = E sqrt(max_a w+(goal|a) / w(start)) is a mean of roots, c3 the largest one."""
+    world = draw_world(seed, 5, 3, concentration=0.3)
+    exact, embedding = world.exact, draw_embedding(seed, world, 2)
+    rng = np.random.default_rng(3)
+    start, goal = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(5))
+    reach = np.array([max(world.next_weight[:, y]) for y in range(5)])
+    c0 = sum(start[x] * goal[y] * np.sqrt(reach[y] / world.weight[x]) for x in range(5) for y in range(5))
+    c3 = max(np.sqrt(reach[y] / world.weight[x]) for x in range(5) for y in range(5))
+    root_risk = np.sqrt(max(spectral_risk(exact, embedding)))
+    one, three = (plan_goals(world.mdp, embedding, horizon=t, starts=start, goals=goal) for t in (1, 3))
+    assert printed_single_step_bound(exact, embedding, one).value == pytest.approx(2 * c0 * root_risk, rel=1e-10)
+    assert printed_multi_step_bound(exact, embedding, three).value == pytest.approx(2 * 3 * c3 * root_risk, rel=1e-10)
+    # The instance tells them from the constants they might be taken for.
+    assert c0 < 0.999 * np.sqrt(start @ (1 / world.weight) * (reach @ goal)) and c0 < 0.9 * c3
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_equal_reach_is_about_actions_not_states(draw_world, seed):
+    world = draw_world(seed, 5, 3, stationary=True)
+    assert np.ptp(world.next_weight, axis=0).max() < 1e-12 < 0.05 < np.ptp(world.next_weight, axis=1).max()
+    embedding = spectral_embedding(world.exact, 2)
+    one = plan_goals(world.mdp, embedding, score="dot")
+    assert printed_single_step_bound(world.exact, embedding, one).holds
+    assert hypotheses(printed_multi_step_bound(world.exact, embedding, one), "the same function for every action")
+
+
+def test_equal_means_are_taken_over_the_goals_of_the_plan():
+    """Uniform goals: 1/n for every action. One goal alone: .925 for its own action, .025 for the others."""
+    mdp = reset_counterexample()
+    exact = CoOccurrence.exact(mdp)
+    embedding = reset_embedding(exact)
+    for goals, equal in ((None, True), ([0], False), ([0.4, 0.3, 0.2, 0.1], False)):
+        plan = plan_goals(mdp, embedding, score="dot", goals=goals)
+        assert hypotheses(printed_single_step_bound(exact, embedding, plan), "E_goal w(goal|a)") == equal
+
+
+@pytest.mark.parametrize("scales, contraction", [((1.0, 1.0), True), ((1.0, 1.5), False), ((1.5, 1.0), False)])
+def test_every_action_must_be_a_contraction(scales, contraction):
+    mdp = TabularMDP(np.stack([np.eye(4), np.roll(np.eye(4), 1, axis=1)]))
+    exact = CoOccurrence.exact(mdp)
+    model = np.array(scales)[:, None, None] * mdp.transition
+    embedding = Embedding(np.sqrt(4) * np.eye(4), np.sqrt(4) * model, exact.column_weight)
+    plan = plan_goals(mdp, embedding, horizon=2, score="dot")
+    printed = printed_multi_step_bound(exact, embedding, plan)
+    assert hypotheses(printed, "||B(a)||_2 <= 1") == contraction
+    assert printed.holds == contraction and printed.holds_as_printed
+
+
+def test_euclid_ranks_as_dot_only_with_one_encoder_and_equal_norms():
+    """-|g - f(goal)|^2 = 2 g.f - |g|^2 - |f|^2: both squares must not depend on the action."""
+    mdp = TabularMDP([np.eye(3), np.roll(np.eye(3), 1, axis=1)])
+    exact = CoOccurrence.exact(mdp)
+    rng = np.random.default_rng(0)
+    directions, by_state = rng.standard_normal((2, 3, 2)), np.array([1.0, 2.0, 3.0])[:, None]
+    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+    shared, own = rng.standard_normal((3, 2)), rng.standard_normal((2, 3, 2))
+    by_action = np.array([1.0, 2.0])[:, None, None]
+    for target, predicted, alike in (
+        (shared, directions, True),
+        (shared, by_state * directions, True),  # norms may differ between states
+        (shared, by_action * directions, False),  # equal over states, but not over actions
+        (own, directions, False),
+    ):
+        embedding = Embedding(target, predicted, exact.column_weight)
+        plan = plan_goals(mdp, embedding, score="euclidean")
+        assert hypotheses(printed_single_step_bound(exact, embedding, plan), "ranks actions as g^T f does") == alike
+        same = plan.planned_sequence == plan_goals(mdp, embedding, score="dot").planned_sequence
+        assert same.all() or not alike

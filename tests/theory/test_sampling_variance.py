@@ -29,9 +29,10 @@ def formula_by_hand(world, action, n_samples):
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
-def test_full_enumeration_of_all_samples(draw_world, n_samples):
+@pytest.mark.parametrize("seed", [3])
+def test_full_enumeration_of_all_samples(draw_world, n_samples, seed):
     """Every sample of N transitions of a two-state world, each with its probability: an equality, not a limit."""
-    world = draw_world(3, 2, 1)
+    world = draw_world(seed, 2, 1)
     joint = world.weight[:, None] * world.transition[0]
     mean_error, mean_matrix, mass = 0.0, np.zeros((2, 2)), 0.0
     for sample in itertools.product(itertools.product(range(2), repeat=2), repeat=n_samples):
@@ -49,9 +50,10 @@ def test_full_enumeration_of_all_samples(draw_world, n_samples):
     assert mean_error > 0.1
 
 
-def test_plug_in_estimates_obey_another_law(draw_world):
+@pytest.mark.parametrize("seed", [3])
+def test_plug_in_estimates_obey_another_law(draw_world, seed):
     """Negative control: divided by the counts' own marginals, one transition always gives a matrix of norm 1."""
-    world = draw_world(3, 2, 1)
+    world = draw_world(seed, 2, 1)
     joint = world.weight[:, None] * world.transition[0]
     mean_error = 0.0
     for x, y in itertools.product(range(2), repeat=2):
@@ -62,9 +64,10 @@ def test_plug_in_estimates_obey_another_law(draw_world):
 
 
 @pytest.mark.parametrize("n_samples", [1, 2])
-def test_full_enumeration_of_pooled_samples(draw_world, n_samples):
+@pytest.mark.parametrize("seed", [4])
+def test_full_enumeration_of_pooled_samples(draw_world, n_samples, seed):
     """The stacked matrix from N i.i.d. (x, a, x+), cells counted over N and divided by sqrt(rho q)."""
-    world = draw_world(4, 2, 2)
+    world = draw_world(seed, 2, 2)
     q, n = world.frequency @ world.next_weight, n_samples
     cells = list(itertools.product(range(2), repeat=3))
     law = {(a, x, y): world.frequency[a] * world.weight[x] * world.transition[a, x, y] for a, x, y in cells}
@@ -77,9 +80,10 @@ def test_full_enumeration_of_pooled_samples(draw_world, n_samples):
     assert float(expected_squared_error(world.exact, n, shared=True)) == pytest.approx(mean_error, rel=1e-10)
 
 
-def test_the_stack_with_known_marginals_weighs_actions_by_their_known_frequency(draw_world):
+@pytest.mark.parametrize("seed", [4])
+def test_the_stack_with_known_marginals_weighs_actions_by_their_known_frequency(draw_world, seed):
     """It is another estimate than counts / (N sqrt(rho q)), the one that the pooled formula and Bernstein are about."""
-    world, n_transitions = draw_world(4, 3, 2), 200
+    world, n_transitions = draw_world(seed, 3, 2), 200
     data = sample_transitions(world.mdp, n_transitions=n_transitions, seed=0)
     stacked = CoOccurrence.from_transitions(data, "known", known=world.mdp).stacked.reshape(2, 3, 3)
     rho, q = world.frequency[:, None, None] * world.weight[None, :, None], world.frequency @ world.next_weight
@@ -90,8 +94,9 @@ def test_the_stack_with_known_marginals_weighs_actions_by_their_known_frequency(
 
 
 @pytest.mark.parametrize("n_per_action", [50, 400])
-def test_monte_carlo(draw_world, n_per_action):
-    world = draw_world(5, 3, 2, concentration=5.0)
+@pytest.mark.parametrize("seed", [5])
+def test_monte_carlo(draw_world, n_per_action, seed):
+    world = draw_world(seed, 3, 2, concentration=5.0)
     exact = world.exact
     rng = np.random.default_rng(n_per_action)
     errors = []
@@ -123,8 +128,9 @@ def bernstein_by_hand(world, action, n_samples, failure_probability=None):
 
 
 @pytest.mark.parametrize("n_per_action", [20, 300])
-def test_bernstein_holds_in_expectation_and_with_high_probability(draw_world, n_per_action):
-    world = draw_world(6, 4, 2, concentration=0.5)
+@pytest.mark.parametrize("seed", [6])
+def test_bernstein_holds_in_expectation_and_with_high_probability(draw_world, n_per_action, seed):
+    world = draw_world(seed, 4, 2, concentration=0.5)
     exact = world.exact
     in_mean, likely = (bernstein_bound(exact, n_per_action, failure_probability=p) for p in (None, 0.2))
     for action in range(2):
@@ -140,9 +146,10 @@ def test_bernstein_holds_in_expectation_and_with_high_probability(draw_world, n_
         assert np.mean(values > likely[action].value) <= 0.2
 
 
-def test_bernstein_without_the_variance_term_fails(draw_world):
+@pytest.mark.parametrize("seed", [6])
+def test_bernstein_without_the_variance_term_fails(draw_world, seed):
     """Negative control: the range term alone is below the mean error once N is large."""
-    world = draw_world(6, 4, 1, concentration=0.5)
+    world = draw_world(seed, 4, 1, concentration=0.5)
     exact, n = world.exact, 20_000
     rng = np.random.default_rng(1)
     norms = [
@@ -158,8 +165,9 @@ def test_bernstein_without_the_variance_term_fails(draw_world):
     assert range_term < np.mean(norms) <= bernstein_bound(exact, n)[0].value
 
 
-def test_pooled_bernstein_is_the_formula_on_the_stack(draw_world):
-    world = draw_world(7, 3, 2)
+@pytest.mark.parametrize("seed", [7])
+def test_pooled_bernstein_is_the_formula_on_the_stack(draw_world, seed):
+    world = draw_world(seed, 3, 2)
     rho, q = (world.frequency[:, None] * world.weight).ravel(), world.frequency @ world.next_weight
     joint = rho[:, None] * world.transition.reshape(6, 3)
     variance = max((joint / q).sum(1)[i] / rho[i] for i in range(6))
@@ -183,8 +191,9 @@ def test_plug_in_rows_sum_to_one_at_every_dimension(draw_world, seed, n_per_acti
         assert np.abs(rows[~seen]).max(initial=0) < 1e-10
 
 
-def test_known_marginals_leave_the_row_mass_noisy(draw_world):
-    world = draw_world(0, 8, 2, concentration=0.15)
+@pytest.mark.parametrize("seed", [0])
+def test_known_marginals_leave_the_row_mass_noisy(draw_world, seed):
+    world = draw_world(seed, 8, 2, concentration=0.15)
     cooc = CoOccurrence.from_transitions(sample_transitions(world.mdp, 40, seed=0), "known", known=world.mdp)
     rows = spectral_embedding(cooc, 8).transition().sum(axis=2)
     assert np.abs(rows - 1).max() > 0.2

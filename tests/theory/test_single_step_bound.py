@@ -147,12 +147,13 @@ def test_both_terms_are_needed(as_world):
         assert pointwise_single_step_bound(world.exact, embedding, plan).value == pytest.approx(0.5)
 
 
-def test_another_planner_or_another_start_law_is_not_covered(draw_world):
-    world = draw_world(1, 5, 3, concentration=0.2)
+@pytest.mark.parametrize("seed", [1])
+def test_another_planner_or_another_start_law_is_not_covered(draw_world, seed):
+    world = draw_world(seed, 5, 3, concentration=0.2)
     exact = world.exact
     embedding = spectral_embedding(exact, 5)
     dot = plan_goals(world.mdp, embedding, score="dot")
-    assert dot.mean_regret > 0.01
+    assert dot.mean_regret > 1e-3
     for bound in (pointwise_single_step_bound, averaged_single_step_bound):
         assert bound(exact, embedding, dot).value < 1e-10
         assert not bound(exact, embedding, dot).holds

@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import scipy.optimize
 
-from spectral_jepa import Embedding, spectral_risk, tail, unit_norm_risk_floor
+from spectral_jepa import Embedding, printed_approximation_error, spectral_risk, tail, unit_norm_risk_floor
 from spectral_jepa.linalg import project_to_capped_simplex
 
 
@@ -92,9 +92,10 @@ def test_floor_is_below_every_unit_norm_model(draw_world, draw_embedding, seed):
             assert (spectral_risk(world.exact, embedding) >= floor - 1e-10).all()
 
 
-def test_floor_is_the_tail_at_dimension_one(draw_world):
+@pytest.mark.parametrize("seed", [0])
+def test_floor_is_the_tail_at_dimension_one(draw_world, seed):
     """The top pair is constant functions, which have unit norm: s_1 = 1 uses up the whole budget."""
-    world = draw_world(0, 5, 2, concentration=0.2)
+    world = draw_world(seed, 5, 2, concentration=0.2)
     assert np.abs(unit_norm_risk_floor(world.exact, 1) - tail(world.exact, 1)).max() < 1e-10
     ones = Embedding(np.ones((5, 1)), np.ones((2, 5, 1)), world.next_weight)
     assert np.abs(spectral_risk(world.exact, ones) - tail(world.exact, 1)).max() < 1e-10
@@ -114,3 +115,23 @@ def test_projection_on_the_capped_simplex(seed):
     got = project_to_capped_simplex(values)
     assert np.abs(got - shrunk_by_hand(values)).max() < 1e-10
     assert got.min() >= 0 and got.sum() <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+@pytest.mark.parametrize("seed", [1])
+def test_printed_approximation_error_with_its_hypothesis(draw_world, dim, seed):
+    """Thm 4.3 is the tail; it holds with free norms, and with the unit norms of Thm 3.1 at k = 1 only."""
+    world = draw_world(seed, 5, 2, concentration=0.2)
+    for action in range(2):
+        expected = np.sum(scipy.linalg.svdvals(world.normalized(action))[dim:] ** 2)
+        for unit_norms in (False, True):
+            error = printed_approximation_error(world.exact, dim, action=action, unit_norm=unit_norms)
+            assert error.value == pytest.approx(expected, abs=1e-10)
+            assert error.holds == (not unit_norms or dim == 1)
+            assert error.holds_as_printed  # the paper does not name the clash
+
+
+def test_a_world_without_information_fits_in_unit_norm(as_world):
+    """s = (1, 0, 0): nuclear norm 1 is enough at every k, so both hypotheses can be met."""
+    world = as_world([np.tile([0.5, 0.3, 0.2], (3, 1))])
+    assert printed_approximation_error(world.exact, 2, unit_norm=True).holds

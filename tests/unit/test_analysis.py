@@ -14,7 +14,7 @@ from spectral_jepa import (
     sample_transitions,
     spectral_embedding,
 )
-from spectral_jepa import analysis as module
+from spectral_jepa import _log_estimates as module
 from spectral_jepa.analysis import analyze
 from spectral_jepa.plotting.analysis import analysis_figure
 
@@ -88,7 +88,7 @@ def test_held_out_risk_is_the_explicit_sum_over_pairs_of_transitions():
     train, test = (rng.integers(0, 3, size=(6, 5)) for _ in range(2))
     train[2], train[:, 4] = 0, 0  # a pair and a next state that only the test has
     dims = np.array([1, 2, 4])
-    cross, pair = module._held_out(sp.csr_array(train.astype(float)), sp.csr_array(test.astype(float)), dims, seed=0)
+    cross, pair = module.held_out(sp.csr_array(train.astype(float)), sp.csr_array(test.astype(float)), dims, seed=0)
     total, rows, columns = train.sum(), train.sum(1), train.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         matrix = np.nan_to_num(train / np.sqrt(np.outer(rows, columns)))

@@ -223,13 +223,13 @@ def test_without_a_regulariser_the_embedding_collapses_and_with_one_it_does_not(
 
 
 def test_whitening_asks_for_full_rank():
-    world = PointMass(SMALL, 0.0)
+    world = PointMass(replace(SMALL, learning_rate=1e-2), 0.0)
     windows = collect_windows(world, 2000, make_generator(0))
     ranks = {}
     for arm in ("whitened", "latent, full gradient"):
-        model = train(world, windows, arm, 4, n_updates=1200, seed=0).model
+        model = train(world, windows, arm, 3, n_updates=400, seed=0).model
         ranks[arm] = float(effective_rank(model.encode(windows.observation[:, 0]).detach()))
-    assert ranks["whitened"] > 3.5 and ranks["latent, full gradient"] < 2
+    assert ranks["whitened"] > 2.7 and ranks["latent, full gradient"] < 1.5, ranks
 
 
 def test_every_loss_that_is_minimised_falls_and_the_input_arm_weighs_noise(world):

@@ -17,6 +17,14 @@ def test_optimal_values_by_hand():
     assert optimal_values(MDP, 0.0).values == pytest.approx([0.2, 1.0])
 
 
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-4])
+def test_the_tolerance_is_kept_where_nothing_mixes(tolerance):
+    """Two states that never meet: V* = (100, 0). The span shrinks slowly, so a test that stops early is far off."""
+    values = optimal_values(TabularMDP([np.eye(2)], reward=[1.0, 0.0]), 0.99, tolerance=tolerance).values
+    error = np.abs(values - [100.0, 0.0]).max()
+    assert tolerance / 100 < error <= tolerance
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9, 1.0])
 def test_value_ceiling_is_a_geometric_sum(gamma):
     expected = [sum(gamma**i for i in range(n)) for n in range(5, -1, -1)]
