@@ -81,10 +81,10 @@ test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs
 test-slow: $(STAMP)  ## The tests that take over a minute each
 	$(PYTEST) -n $(JOBS) -m slow
 
-mutate: $(STAMP)  ## 159 wrong versions of the theory code, each killed by a test, as a table (3 minutes)
+mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test must kill, as a table (about 3 minutes)
 	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)
 
-nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (5 to 10 minutes)
+nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 minutes)
 	$(PYTEST) -n $(JOBS) tests/theory tests/property --seeds 20
 
 lint: $(STAMP)  ## ruff: style and layout

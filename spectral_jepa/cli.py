@@ -258,6 +258,11 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
         print(f"{text} follows from {reference}")
         return
     table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"), overwrite=True)
+    if (table["status"] != "ok").any():
+        failed = ", ".join(table.loc[table["status"] != "ok", "claim"])
+        raise InputError(
+            f"measuring {failed} failed, expected numbers: see the traceback in the table of results/claims/quick"
+        )
     reference.parent.mkdir(parents=True, exist_ok=True)
     table[CLAIM_COLUMNS].to_csv(reference, index=False)
     text.write_text(experiment.module.report(pd.read_csv(reference)))

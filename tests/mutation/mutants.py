@@ -28,6 +28,9 @@ VARIANCE, ORACLE = "theory/test_sampling_variance.py", "theory/test_oracle_inequ
 REFUTED, PRINTED = "theory/test_printed_theorems_refuted.py", "theory/test_printed_sample_bound.py"
 CLOSED, VALUES = "theory/test_closed_form_spectra.py", "theory/test_value_identity.py"
 DETERMINISTIC, INPUT = "theory/test_deterministic_spectrum.py", "theory/test_latent_versus_input.py"
+WHITENED, SOFT = "theory/test_whitened_mse.py", "theory/test_soft_whitening.py"
+LINEAR, UNBIASED = "theory/test_linear_predictor_vamp.py", "theory/test_empirical_risk_unbiased.py"
+SIMULATION = "theory/test_simulation_lemma.py"
 BRUTE_FORCE, QUANTECON = "parity/test_goal_planning_brute_force.py", "parity/test_quantecon.py"
 FREQUENCIES, COOCCURRENCE = "parity/test_sampling_frequencies.py", "unit/test_cooccurrence.py"
 
@@ -979,6 +982,179 @@ SAMPLING = mutants_of(
     ),
 )
 
+WHITENING = mutants_of(
+    "theory/whitening.py",
+    (
+        "mean square without the 2",
+        "losses.append(norms - 2 * np.sum(",
+        "losses.append(norms - np.sum(",
+        "|g - f|^2 = |g|^2 - 2 g.f + |f|^2",
+        WHITENED,
+    ),
+    ("laws of g and f swapped", "for axis in (1, 0))", "for axis in (0, 1))", "g sees x ~ w, f sees x+ ~ w+", WHITENED),
+    (
+        "target white under w",
+        "(exact.column_weight[:, :, None] * embedding.targets)",
+        "(exact.row_weight[:, :, None] * embedding.targets)",
+        "E f(x+) f(x+)^T, x+ ~ w+",
+        WHITENED,
+    ),
+    (
+        "centred sum one function early",
+        "chosen = slice(skipped, dim + skipped)",
+        "chosen = slice(0, dim)",
+        "the constant function is excluded",
+        WHITENED,
+    ),
+    (
+        "whitened value of unsquared values",
+        "return np.array([np.sum(1 - _leading_reached(exact, action, dim, centred)[1] ** 2)",
+        "return np.array([np.sum(1 - _leading_reached(exact, action, dim, centred)[1])",
+        "sum (1 - s^2)",
+        WHITENED,
+    ),
+    (
+        "threshold at lambda, not at 2 lambda",
+        "_unpredicted(singular_values) / (2 * _check_penalty(penalty))",
+        "_unpredicted(singular_values) / _check_penalty(penalty)",
+        "collapse iff s^2 <= 1 - 2 lam",
+        SOFT,
+    ),
+    (
+        "soft value with half the gain",
+        "np.minimum(cost / (4 * price), 1.0)",
+        "np.minimum(cost / (8 * price), 1.0)",
+        "d^2 c + lam (d^2 - 1)^2 = c - c^2 / 4 lam",
+        SOFT,
+    ),
+    (
+        "collapsed coordinates for free",
+        "np.where(cost < 2 * price, kept, price)",
+        "np.where(cost < 2 * price, kept, 0.0)",
+        "lam (0 - 1)^2 each",
+        SOFT,
+    ),
+    (
+        "squared scale taken for the scale",
+        "scale = np.sqrt(soft_whitening_scales(np.minimum(values, 1.0), penalty))",
+        "scale = soft_whitening_scales(np.minimum(values, 1.0), penalty)",
+        "the formula gives d^2",
+        SOFT,
+    ),
+)
+
+LINEAR_PREDICTION = mutants_of(
+    "theory/linear_predictor.py",
+    (
+        "regression for the best predictor",
+        "half = np.linalg.solve(after, np.swapaxes(cross, 1, 2))",
+        "half = np.swapaxes(cross, 1, 2)",
+        "the spectral loss asks for C11^-1 as well",
+        LINEAR,
+    ),
+    (
+        "C00 and C11 swapped",
+        "for w in (exact.row_weight, exact.column_weight))",
+        "for w in (exact.column_weight, exact.row_weight))",
+        "x ~ w, x+ ~ w+",
+        LINEAR,
+    ),
+    (
+        "cross moment transposed",
+        "encoder.T @ (joint @ encoder) for",
+        "encoder.T @ (joint.T @ encoder) for",
+        "C01 = E f(x) f(x+)^T",
+        LINEAR,
+    ),
+    (
+        "VAMP-1 for VAMP-2",
+        "np.sum(whitened**2, axis=(1, 2))",
+        "np.linalg.norm(whitened, 'nuc', axis=(1, 2))",
+        "sum s^2",
+        LINEAR,
+    ),
+    (
+        "VAMP-2 whitened on one side",
+        "whitened = np.linalg.solve(np.linalg.cholesky(after), np.swapaxes(whitened, 1, 2))",
+        "whitened = np.swapaxes(whitened, 1, 2)",
+        "C00^-1/2 C01 C11^-1/2",
+        LINEAR,
+    ),
+)
+
+EMPIRICAL = mutants_of(
+    "theory/empirical.py",
+    (
+        "distinct pairs over n^2",
+        "(pairs.sum() - np.trace(pairs)) / (n * (n - 1))",
+        "(pairs.sum() - np.trace(pairs)) / n**2",
+        "there are n (n - 1) of them",
+        UNBIASED,
+    ),
+    (
+        "pairs of an anchor with itself kept",
+        "(pairs.sum() - np.trace(pairs)) / (n * (n - 1))",
+        "pairs.sum() / (n * (n - 1))",
+        "x' must be independent of x",
+        UNBIASED,
+    ),
+    (
+        "alignment over n - 1",
+        "alignment = np.sum(following * ratio) / n",
+        "alignment = np.sum(following * ratio) / (n - 1)",
+        "a mean over n anchors",
+        UNBIASED,
+    ),
+    (
+        "negatives of the same anchor",
+        "_draw(rng, conditional[pairs[:, 1]])",
+        "_draw(rng, conditional[pairs[:, 0]])",
+        "z' follows the other anchor of the pair",
+        UNBIASED,
+    ),
+    ("tuples without the 2", "np.mean(-2 * aligned +", "np.mean(-aligned +", "L = -2 E g.f + E (g.f')^2", UNBIASED),
+    ("tuples without the square", "aligned + independent**2", "aligned + independent", "E (g.f')^2", UNBIASED),
+)
+
+SIMULATION_LEMMA = mutants_of(
+    "theory/simulation.py",
+    (
+        "L1 distance for total variation",
+        ".sum(axis=2).max() / 2)",
+        ".sum(axis=2).max())",
+        "TV is half of L1",
+        SIMULATION,
+    ),
+    (
+        "tight lemma without the stay",
+        "return gamma * eps * ceiling / (1 - gamma * (1 - eps)),",
+        "return gamma * eps * ceiling / (1 - gamma * (1 + eps)),",
+        "worlds that have not parted stay together with 1 - eps",
+        SIMULATION,
+    ),
+    (
+        "value ceiling one step early",
+        "following = value_ceiling(horizon, gamma)[1:]",
+        "following = value_ceiling(horizon, gamma)[:-1]",
+        "what is left after the parting",
+        SIMULATION,
+    ),
+    (
+        "values parted without discount",
+        "return np.asarray(gamma * gap,",
+        "return np.asarray(gap,",
+        "gamma (I - gamma P)^-1",
+        SIMULATION,
+    ),
+    (
+        "values parted along the model",
+        "gap = np.linalg.solve(np.eye(n_states) - gamma * chain,",
+        "gap = np.linalg.solve(np.eye(n_states) - gamma * phat,",
+        "the inverse is that of the true chain",
+        SIMULATION,
+    ),
+)
+
 CLOSED_FORMS = mutants_of(
     "generators/closed_form.py",
     (
@@ -1121,5 +1297,6 @@ INPUT_LEVEL = mutants_of(
 MUTANTS = [
     *(WORLD + DATA + MATRICES + EMBEDDING + LINALG + GOALS + DYNAMIC_PROGRAMMING + REWARD_PLANS),
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
+    *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
