@@ -1,1 +1,1 @@
-"""TODO."""
+"""Figures as values: one style, the figures of single commands, and the drawings of the experiments."""

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +44,11 @@ class Verdict(NamedTuple):
     by: str
 
 
-def copy_repository(folder: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__")
+def copy_repository(folder: Path, source: Path = ROOT) -> None:
+    """Times of change are kept, so that compiled files stay good; a mutated source is newer than its own."""
     for name in ("spectral_jepa", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+        shutil.copytree(source / name, folder / name)
+    shutil.copy(source / "pyproject.toml", folder)
     for name in ("experiments", "figures", "reference"):
         (folder / name).symlink_to(ROOT / name)
 
@@ -61,7 +62,8 @@ def run_tests(folder: Path, file: str, tests: tuple[str, ...]) -> tuple[int, str
         "MPLBACKEND": "Agg",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # starts in half the time
     }
-    environment.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
+        environment.pop(name, None)
     command = [sys.executable, "-c", DRIVER, module, *(f"tests/{test}" for test in tests)]
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
@@ -70,15 +72,15 @@ def run_tests(folder: Path, file: str, tests: tuple[str, ...]) -> tuple[int, str
     return done.returncode, done.stdout + done.stderr
 
 
-def judge(mutant: Mutant) -> Verdict:
+def judge(mutant: Mutant, source: Path = ROOT) -> Verdict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        copy_repository(folder)
+        copy_repository(folder, source)
         path = folder / "spectral_jepa" / mutant.file
-        source = path.read_text()
-        if source.count(mutant.before) != 1:
+        text = path.read_text()
+        if text.count(mutant.before) != 1:
             return Verdict(mutant.name, mutant.file, mutant.why, "broken", "`before` does not occur exactly once")
-        path.write_text(source.replace(mutant.before, mutant.after))
+        path.write_text(text.replace(mutant.before, mutant.after))
         status, output = run_tests(folder, mutant.file, mutant.tests)
     failed = re.search(r"^FAILED tests/(?:\w+/)*(.+?)(?: - .*)?$", output, re.MULTILINE)
     if status == 1 and failed:
@@ -88,12 +90,10 @@ def judge(mutant: Mutant) -> Verdict:
     return Verdict(mutant.name, mutant.file, mutant.why, outcome, " ".join(mutant.tests) if status == 0 else "".join(last))
 
 
-def check_unmutated(chosen: list[Mutant]) -> None:
+def check_unmutated(chosen: list[Mutant], folder: Path) -> None:
     """The same tests pass on the code as it is, or their failures would mean nothing."""
     tests = tuple(sorted({test for mutant in chosen for test in mutant.tests}))
-    with tempfile.TemporaryDirectory() as name:
-        copy_repository(Path(name))
-        status, output = run_tests(Path(name), "__init__.py", tests)
+    status, output = run_tests(folder, "__init__.py", tests)
     if status:
         sys.exit(f"{output}\nthe tests fail without any mutation: mend them first")
 
@@ -110,14 +110,17 @@ def main(only: str = "", jobs: int = 2) -> None:
     """
     begin = time.perf_counter()
     chosen = [mutant for mutant in MUTANTS if only in mutant.name or only in mutant.file]
-    check_unmutated(chosen)
     verdicts = []
     row = "{:<9} {:<32} {:<48} {:<60} {}"
-    print(row.format("outcome", "file", "wrong version", "why it is wrong", "first test to fail"))
-    with ThreadPoolExecutor(jobs) as pool:
-        for verdict in pool.map(judge, chosen):
-            verdicts.append(verdict)
-            print(row.format(verdict.outcome, verdict.file, verdict.name, verdict.why, verdict.by), flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        copy_repository(base)
+        check_unmutated(chosen, base)
+        print(row.format("outcome", "file", "wrong version", "why it is wrong", "first test to fail"))
+        with ThreadPoolExecutor(jobs) as pool:
+            for verdict in pool.map(partial(judge, source=base), chosen):
+                verdicts.append(verdict)
+                print(row.format(verdict.outcome, verdict.file, verdict.name, verdict.why, verdict.by), flush=True)
     count = {outcome: sum(v.outcome == outcome for v in verdicts) for outcome in ("killed", "SURVIVED", "broken")}
     seconds = time.perf_counter() - begin
     print(
