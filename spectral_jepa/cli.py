@@ -18,7 +18,7 @@ from tyro.conf import Positional
 import spectral_jepa as sj
 from spectral_jepa import generators
 from spectral_jepa._validation import InputError
-from spectral_jepa.experiment import Experiment, known_experiments, load_experiment
+from spectral_jepa.experiment import Experiment, load_experiment
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 
@@ -339,6 +339,3 @@ def _spectrum_figure(mdp: TabularMDP, per_action: np.ndarray, stacked: np.ndarra
     from spectral_jepa.plotting.figures import spectrum_figure
 
     return spectrum_figure(mdp.name, per_action, stacked)
-
-
-__all__ = ["known_experiments", "main"]
