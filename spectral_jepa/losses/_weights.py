@@ -1,6 +1,8 @@
-"""Averages over samples, weighted or not."""
+"""Averages over samples, weighted or not, and the checks and precision that all losses share."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -12,8 +14,14 @@ def weighted_mean(values: Tensor, weight: Tensor | None, axis: int) -> Tensor:
     """Average along one axis; ``weight`` (..., N) is divided by its sum, None means equal weights."""
     if weight is None:
         return values.mean(axis)
-    values = values.movedim(axis, -1)
-    return (values * (weight / weight.sum(-1, keepdim=True))).sum(-1)
+    share = shares(weight)
+    # (..., N, D) along N: a weight with leading axes must not meet D.
+    return (values * share).sum(-1) if axis == -1 else (values * share.unsqueeze(-1)).sum(-2)
+
+
+def shares(weight: Tensor) -> Tensor:
+    """A law over the samples: the weight divided by its sum."""
+    return weight / weight.sum(-1, keepdim=True)
 
 
 def check_samples(name: str, values: Tensor, weight: Tensor | None = None) -> None:
@@ -29,6 +37,26 @@ def check_samples(name: str, values: Tensor, weight: Tensor | None = None) -> No
         )
 
 
+def check_pairs(predicted: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+    """Check that there is one target (..., N, D) for each prediction (..., N, D)."""
+    check_samples("predicted", predicted, weight)
+    if predicted.shape[-2:] != target.shape[-2:]:
+        raise InputError(
+            f"target has shape {tuple(target.shape)}, expected the last two axes of predicted, {tuple(predicted.shape)}: "
+            "one target a prediction"
+        )
+
+
 def identity_like(matrix: Tensor) -> Tensor:
     """The identity of the size, type and device of a square matrix."""
     return torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32: a mean of many terms, or a difference of near-equal ones, does not survive in it."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+def without_autocast(values: Tensor) -> AbstractContextManager[None]:
+    """Matrix products inside keep the type of their operands, whatever the caller's autocast asks for."""
+    return torch.autocast(device_type=values.device.type, enabled=False)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
 
-from spectral_jepa._validation import InputError
-from spectral_jepa.losses._weights import check_samples, weighted_mean
+from spectral_jepa._validation import InputError, check_fraction
+from spectral_jepa.losses._weights import at_least_float32, check_pairs, weighted_mean
 
 
 def prediction_loss(
@@ -42,11 +45,46 @@ def prediction_loss(
     >>> prediction_loss(torch.zeros(4, 3), torch.ones(4, 3))
     tensor(3.)
     """
-    check_samples("predicted", predicted, weight)
-    if predicted.shape[-2:] != target.shape[-2:]:
-        raise InputError(
-            f"target has shape {tuple(target.shape)}, expected the last two axes of predicted, {tuple(predicted.shape)}: "
-            "one target a prediction"
-        )
+    check_pairs(predicted, target, weight)
+    predicted, target = at_least_float32(predicted), at_least_float32(target)
     squared = (predicted - (target.detach() if stop_gradient else target)).square().sum(-1)
     return weighted_mean(squared, weight, -1)
+
+
+@torch.no_grad()
+def ema_update(target_tensors: Iterable[Tensor], online_tensors: Iterable[Tensor], decay: float) -> None:
+    """Move the tensors of a target network towards the online ones in place: target <- decay target + (1 - decay) online.
+
+    Parameters
+    ----------
+    target_tensors, online_tensors : iterable of Tensor
+        The same tensors of two networks in the same order, such as their ``parameters()``. No gradient flows.
+    decay : float
+        In [0, 1]: 1 keeps the target, 0 copies the online network.
+
+    Raises
+    ------
+    InputError
+        Numbers or shapes of tensors that differ, a decay outside [0, 1].
+
+    Notes
+    -----
+    O(number of parameters). Pass the target network's output as ``target`` of :func:`prediction_loss` with
+    ``stop_gradient=True``. Integer buffers (counts of batches) are not averages: copy them.
+
+    Examples
+    --------
+    >>> target, online = [torch.zeros(2)], [torch.ones(2)]
+    >>> ema_update(target, online, decay=0.75)
+    >>> target
+    [tensor([0.2500, 0.2500])]
+    """
+    decay, targets, onlines = check_fraction("decay", decay), list(target_tensors), list(online_tensors)
+    shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (targets, onlines)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            f"target_tensors has shapes {shapes[0]}, expected those of online_tensors, {shapes[1]}: pass two copies of one "
+            "network"
+        )
+    if targets:
+        torch._foreach_lerp_(targets, onlines, 1 - decay)

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._validation import InputError, check_count
-from spectral_jepa.losses._weights import check_samples
+from spectral_jepa.losses._characteristic import characteristic_function, mean_over_ranks
+from spectral_jepa.losses._memory import require_free
+from spectral_jepa.losses._weights import at_least_float32, check_samples, shares, without_autocast
 
 
 def random_directions(
@@ -42,7 +44,7 @@ def random_directions(
     Raises
     ------
     InputError
-        A count below 1.
+        A count below 1, or more directions than memory allows.
 
     Notes
     -----
@@ -56,12 +58,19 @@ def random_directions(
     """
     check_count("dim", dim)
     check_count("n_directions", n_directions)
+    require_free((dim, n_directions), 2, dtype, generator.device, "the table of directions", "n_directions")
     drawn = torch.randn(dim, n_directions, generator=generator, device=generator.device, dtype=dtype)
     return drawn / drawn.norm(dim=0)
 
 
 def epps_pulley(
-    views: Tensor, weight: Tensor | None = None, *, factor: float | None = None, n_knots: int = 17, t_max: float = 3.0
+    views: Tensor,
+    weight: Tensor | None = None,
+    *,
+    factor: float | None = None,
+    n_knots: int = 17,
+    t_max: float = 3.0,
+    group: torch.distributed.ProcessGroup | None = None,
 ) -> Tensor:
     """Epps-Pulley distance of one-dimensional samples from the standard normal law.
 
@@ -70,26 +79,31 @@ def epps_pulley(
     views : Tensor (..., N, M)
         M views of N samples; each column is scored alone.
     weight : Tensor (..., N), optional
-        Law of the samples, up to a factor. Default: equal weights.
+        Law of the samples, up to a factor; a constant. Default: equal weights.
     factor : float, optional
-        What the integral is multiplied by. Default: N, the published convention.
+        What the integral is multiplied by. Default: N, the published convention (N times the ranks of ``group``).
     n_knots : int
         Points of the trapezoid rule on [0, t_max].
     t_max : float
         End of the integral.
+    group : torch.distributed.ProcessGroup, optional
+        Score the joint batch of these processes: their characteristic functions are averaged, each process counting the
+        same. The value is then the same on all of them, and its gradient such that the average of the processes' parameter
+        gradients (what DistributedDataParallel forms) is that of one process on the joint batch.
 
     Returns
     -------
     Tensor (..., M)
+        In float32 at least, also for views in half precision. Differentiable once, and not in the weight.
 
     Raises
     ------
     InputError
-        Shapes that do not match, fewer than 2 knots.
+        Shapes that do not match, fewer than 2 knots, t_max not above 0.
 
     Notes
     -----
-    O(N M n_knots) time and memory. Source: the module's docstring.
+    O(N M n_knots) time, O(N M) memory. Source: the module's docstring.
 
     Examples
     --------
@@ -98,19 +112,23 @@ def epps_pulley(
     """
     check_samples("views", views, weight)
     check_count("n_knots", n_knots, 2)
+    if not t_max > 0:
+        raise InputError(f"t_max is {t_max}, expected a number above 0: the published one is 3")
+    views = at_least_float32(views)
     if factor is None:
-        factor = float(views.shape[-2])
-    knots = torch.linspace(0, t_max, n_knots, dtype=views.dtype, device=views.device)
-    normal = torch.exp(-knots.square() / 2)
-    quadrature = torch.full_like(knots, 2 * t_max / (n_knots - 1))
-    quadrature[[0, -1]] /= 2
-    angles = views.unsqueeze(-1) * knots
-    if weight is None:
-        real, imaginary = angles.cos().mean(-3), angles.sin().mean(-3)
-    else:
-        share = (weight / weight.sum(-1, keepdim=True))[..., None, None]
-        real, imaginary = (share * angles.cos()).sum(-3), (share * angles.sin()).sum(-3)
-    return factor * (((real - normal).square() + imaginary.square()) @ (quadrature * normal))
+        factor = float(views.shape[-2] * (1 if group is None else torch.distributed.get_world_size(group)))
+    with without_autocast(views):
+        share = None if weight is None else shares(weight)
+        characteristic = characteristic_function(views, share, t_max / (n_knots - 1), n_knots)
+        if group is not None:
+            characteristic = mean_over_ranks(characteristic, group)
+        knots = torch.linspace(0, t_max, n_knots, dtype=views.dtype, device=views.device)
+        normal = torch.exp(-knots.square() / 2)
+        quadrature = torch.full_like(knots, 2 * t_max / (n_knots - 1))
+        quadrature[0] /= 2
+        quadrature[-1] /= 2
+        gaps = (characteristic[0] - normal.unsqueeze(-1)).square() + characteristic[1].square()
+        return factor * ((quadrature * normal) @ gaps)
 
 
 def sigreg(
@@ -121,6 +139,7 @@ def sigreg(
     factor: float | None = None,
     n_knots: int = 17,
     t_max: float = 3.0,
+    group: torch.distributed.ProcessGroup | None = None,
 ) -> Tensor:
     """Sketched isotropic Gaussian regulariser: mean Epps-Pulley distance over random views.
 
@@ -134,8 +153,8 @@ def sigreg(
         Law of the samples, up to a factor: the exact law of a finite world, or None for a batch.
     factor : float, optional
         What the integral is multiplied by. Default: N, the published convention.
-    n_knots, t_max
-        As in :func:`epps_pulley`.
+    n_knots, t_max, group
+        As in :func:`epps_pulley`. With a group, all its processes must pass the same directions.
 
     Returns
     -------
@@ -144,12 +163,12 @@ def sigreg(
     Raises
     ------
     InputError
-        Shapes that do not match.
+        Shapes that do not match, or more slices than memory allows.
 
     Notes
     -----
-    O(N M (D + n_knots)). Zero only for a standard normal law, so never for a finite one. Source: the module's docstring;
-    docs/theory.md, section 5.
+    O(N M (D + n_knots)) time, O(N M) memory. Zero only for a standard normal law, so never for a finite one. Source: the
+    module's docstring; docs/theory.md, section 5.
 
     Examples
     --------
@@ -163,4 +182,11 @@ def sigreg(
         raise InputError(
             f"directions has shape {tuple(directions.shape)}, expected (..., {values.shape[-1]}, M): unit columns"
         )
-    return epps_pulley(values @ directions, weight, factor=factor, n_knots=n_knots, t_max=t_max).mean(-1)
+    values, directions = at_least_float32(values), at_least_float32(directions)
+    leading = torch.broadcast_shapes(values.shape[:-2], directions.shape[:-2])
+    shape = (*leading, values.shape[-2], directions.shape[-1])
+    what = "SIGReg's table of views with its gradient"
+    require_free(shape, 2, values.dtype, values.device, what, "the number of slices, of subspaces or of samples")
+    with without_autocast(values):
+        views = values @ directions
+    return epps_pulley(views, weight, factor=factor, n_knots=n_knots, t_max=t_max, group=group).mean(-1)

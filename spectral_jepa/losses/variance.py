@@ -1,15 +1,17 @@
-"""Second moments of an embedding: the penalties that keep them from collapsing, and the rank they have.
-
-The variance hinge is VICReg's (arXiv 2105.04906); the whitening penalty is the soft whitening of docs/theory.md, section
-2.6, whose optimum is known: a direction of singular value s collapses iff s^2 <= 1 - 2 lambda.
-"""
+"""Second moments of an embedding: VICReg's penalties on them (arXiv 2105.04906), and the rank that they have."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from spectral_jepa.losses._weights import check_samples, identity_like, weighted_mean
+from spectral_jepa.losses._weights import (
+    at_least_float32,
+    check_samples,
+    shares,
+    weighted_mean,
+    without_autocast,
+)
 
 
 def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: bool = True) -> Tensor:
@@ -44,12 +46,12 @@ def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: boo
             [0., 0.]])
     """
     check_samples("values", values, weight)
+    values = at_least_float32(values)
     if centered:
         values = values - weighted_mean(values, weight, -2).unsqueeze(-2)
-    share = (
-        torch.full_like(values[..., 0], 1 / values.shape[-2]) if weight is None else weight / weight.sum(-1, keepdim=True)
-    )
-    return values.transpose(-2, -1) @ (values * share.unsqueeze(-1))
+    scaled = values / values.shape[-2] if weight is None else values * shares(weight).unsqueeze(-1)
+    with without_autocast(values):
+        return values.mT @ scaled
 
 
 def variance_penalty(values: Tensor, weight: Tensor | None = None, *, target: float = 1.0, floor: float = 1e-4) -> Tensor:
@@ -85,22 +87,20 @@ def variance_penalty(values: Tensor, weight: Tensor | None = None, *, target: fl
     tensor(0.9900)
     """
     check_samples("values", values, weight)
+    values = at_least_float32(values)
     centered = values - weighted_mean(values, weight, -2).unsqueeze(-2)
     variance = weighted_mean(centered.square(), weight, -2)
     return torch.relu(target - torch.sqrt(variance + floor)).sum(-1)
 
 
-def whitening_penalty(values: Tensor, weight: Tensor | None = None, *, centered: bool = True) -> Tensor:
-    """Distance of the second moment from the identity, ||E z z^T - I||_F^2 (+ ||E z||^2 when centred).
+def covariance_penalty(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Sum of the squared covariances of different coordinates, sum_{d != e} C_de^2.
 
     Parameters
     ----------
     values : Tensor (..., N, D)
     weight : Tensor (..., N), optional
         Law of the samples, up to a factor. Default: equal weights.
-    centered : bool
-        Ask for mean zero and unit covariance. Otherwise E z z^T = I alone, as in docs/theory.md, 2.6, where the constant
-        function counts as a direction.
 
     Returns
     -------
@@ -113,16 +113,63 @@ def whitening_penalty(values: Tensor, weight: Tensor | None = None, *, centered:
 
     Notes
     -----
-    O(N D^2). Source: docs/theory.md, sections 2.5 and 2.6.
+    O(N D^2). It says nothing of the spread: a constant embedding satisfies it. Source: VICReg, arXiv 2105.04906, eq. 3-4
+    (there divided by D, with the covariance divided by N - 1).
 
     Examples
     --------
-    >>> whitening_penalty(torch.zeros(5, 3))
-    tensor(3.)
+    >>> covariance_penalty(torch.tensor([[1.0, 2.0], [-1.0, -2.0]]))
+    tensor(8.)
     """
-    moment = second_moment(values, weight, centered=centered)
-    penalty = (moment - identity_like(moment)).square().sum((-2, -1))
-    return penalty + weighted_mean(values, weight, -2).square().sum(-1) if centered else penalty
+    moment = second_moment(values, weight)
+    return moment.square().sum((-2, -1)) - moment.diagonal(dim1=-2, dim2=-1).square().sum(-1)
+
+
+def vicreg(
+    values: Tensor,
+    weight: Tensor | None = None,
+    *,
+    variance: float,
+    covariance: float,
+    target: float = 1.0,
+    floor: float = 1e-4,
+) -> Tensor:
+    """VICReg's regulariser of one embedding: variance * variance_penalty + covariance * covariance_penalty.
+
+    Parameters
+    ----------
+    values : Tensor (..., N, D)
+    weight : Tensor (..., N), optional
+        Law of the samples, up to a factor. Default: equal weights.
+    variance, covariance : float
+        Strengths of the two penalties, beside a prediction loss that is summed over D.
+    target, floor : float
+        As in :func:`variance_penalty`.
+
+    Returns
+    -------
+    Tensor (...)
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match.
+
+    Notes
+    -----
+    O(N D^2). The paper's total is ``lambda s + mu (v + v') + nu (c + c')`` with lambda = mu = 25 and nu = 1, s the squared
+    distance summed over D, v and c the two penalties here divided by D. So next to ``prediction_loss`` its strengths are
+    ``variance = mu / (lambda D) = 1 / D`` and ``covariance = nu / (lambda D) = 0.04 / D`` for each of the two embeddings.
+    Its code takes the mean over D in s as well: then ``variance = 1`` and ``covariance = 0.04``. Both divide covariances by
+    N - 1, where the law of the samples is used here. Source: arXiv 2105.04906, eq. 1-6.
+
+    Examples
+    --------
+    >>> vicreg(torch.tensor([[1.0, 2.0], [-1.0, -2.0]]), variance=1.0, covariance=0.5)
+    tensor(4.)
+    """
+    spread = variance_penalty(values, weight, target=target, floor=floor)
+    return variance * spread + covariance * covariance_penalty(values, weight)
 
 
 def effective_rank(values: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -1,0 +1,220 @@
+"""Encoders and predictors of many tabular JEPAs at once: every parameter carries a leading axis of runs.
+
+Runs of different latent dimension share one tensor, padded with zeros up to the largest. A padded coordinate of f and of g
+is 0, all gradients into it are 0, and Adam and SGD leave it there, so padding never changes a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spectral_jepa.jepa.config import JepaConfig, Run
+
+# Name -> (shape for a given latent dimension, standard deviation of the initial draw).
+Shapes = dict[str, tuple[tuple[int, ...], float]]
+
+
+def run_generator(seed: int, *stream: int) -> torch.Generator:
+    """A CPU generator that depends on the run's seed and the named stream alone, never on the runs trained beside it.
+
+    Examples
+    --------
+    >>> torch.equal(torch.rand(2, generator=run_generator(3, 1)), torch.rand(2, generator=run_generator(3, 1)))
+    True
+    """
+    state = np.random.SeedSequence([seed, *stream]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+class Stacked(nn.Module):
+    """Parameters of R networks of one kind, drawn run by run and stacked."""
+
+    def __init__(self, runs: Sequence[Run], stream: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        largest = max(run.dim for run in runs)
+        whole = {name: torch.zeros(len(runs), *shape, dtype=dtype) for name, (shape, _) in self.shapes(largest).items()}
+        for number, run in enumerate(runs):
+            generator = run_generator(run.seed, stream)
+            for name, (shape, spread) in self.shapes(run.dim).items():
+                drawn = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
+                corner: Any = (number, *(slice(0, size) for size in shape))
+                whole[name][corner] = drawn.to(dtype)
+        for name, value in whole.items():
+            self.register_parameter(name, nn.Parameter(value))
+
+    def shapes(self, dim: int) -> Shapes:
+        """Shapes and initial spreads at latent dimension ``dim``."""
+        raise NotImplementedError
+
+
+class TableEncoder(Stacked):
+    """f(x) as a free table, held as sqrt(v) f with v the law of the state, so that rare states learn as fast as others."""
+
+    table: Tensor
+    scale: Tensor
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, scale: Tensor) -> None:
+        self.n_states = scale.shape[-1]
+        super().__init__(runs, 0, dtype)
+        self.register_buffer("scale", scale[..., None].to(dtype), persistent=False)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {"table": ((self.n_states, dim), 1 / math.sqrt(self.n_states))}
+
+    def forward(self) -> Tensor:  # noqa: D102
+        return self.table * self.scale
+
+
+class NetworkEncoder(Stacked):
+    """f(x) as a two-layer network on features (S, P) of the state; None is the one-hot code."""
+
+    input: Tensor
+    bias: Tensor
+    output: Tensor
+    features: Tensor | None
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, n_states: int, hidden: int, features: Tensor | None) -> None:
+        self.n_inputs = n_states if features is None else features.shape[1]
+        self.hidden, self.spread = hidden, 1.0 if features is None else 1 / math.sqrt(self.n_inputs)
+        super().__init__(runs, 0, dtype)
+        self.register_buffer("features", None if features is None else features.to(dtype), persistent=False)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {
+            "input": ((self.n_inputs, self.hidden), self.spread),
+            "bias": ((self.hidden,), 0.1),
+            "output": ((self.hidden, dim), 1 / math.sqrt(self.hidden)),
+        }
+
+    def forward(self) -> Tensor:  # noqa: D102
+        first = self.input if self.features is None else self.features @ self.input
+        return functional.gelu(first + self.bias[:, None]) @ self.output
+
+
+class FreePredictor(Stacked):
+    """g(x, a) as a free table over state-action pairs, held as sqrt(rho) g."""
+
+    free: Tensor
+    scale: Tensor
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, scale: Tensor) -> None:
+        self.n_rows = scale.shape[-1]
+        super().__init__(runs, 1, dtype)
+        self.register_buffer("scale", scale[..., None].to(dtype), persistent=False)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {"free": ((self.n_rows, dim), 1 / math.sqrt(self.n_rows))}
+
+    def forward(self, latent: Tensor) -> Tensor:  # noqa: D102
+        return self.free * self.scale
+
+
+class LinearPredictor(Stacked):
+    """g(f, a) = W_a f."""
+
+    matrix: Tensor
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, n_actions: int) -> None:
+        self.n_actions = n_actions
+        super().__init__(runs, 1, dtype)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {"matrix": ((self.n_actions, dim, dim), 1 / math.sqrt(dim))}
+
+    def forward(self, latent: Tensor) -> Tensor:  # noqa: D102
+        return (latent[:, None] @ self.matrix.mT).flatten(1, 2)
+
+
+class NetworkPredictor(Stacked):
+    """g(f, a) as a two-layer network on f and the one-hot action."""
+
+    state: Tensor
+    action: Tensor
+    output: Tensor
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, n_actions: int, hidden: int) -> None:
+        self.n_actions, self.hidden = n_actions, hidden
+        super().__init__(runs, 1, dtype)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {
+            "state": ((dim, self.hidden), 1 / math.sqrt(dim)),
+            "action": ((self.n_actions, self.hidden), 1.0),
+            "output": ((self.hidden, dim), 1 / math.sqrt(self.hidden)),
+        }
+
+    def forward(self, latent: Tensor) -> Tensor:  # noqa: D102
+        hidden = (latent @ self.state)[:, None] + self.action[:, :, None]
+        return (functional.gelu(hidden) @ self.output[:, None]).flatten(1, 2)
+
+
+class FilmPredictor(Stacked):
+    """g(f, a) = f + output(gelu((1 + scale_a) W f + shift_a)): the action scales and shifts a layer (FiLM).
+
+    AdaLN normalises the layer first; over the one or two coordinates of a small f that is a step function, which no two
+    orders of summation train alike, so it is left out.
+    """
+
+    state: Tensor
+    scale: Tensor
+    shift: Tensor
+    output: Tensor
+
+    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, n_actions: int, hidden: int) -> None:
+        self.n_actions, self.hidden = n_actions, hidden
+        super().__init__(runs, 1, dtype)
+
+    def shapes(self, dim: int) -> Shapes:  # noqa: D102
+        return {
+            "state": ((dim, self.hidden), 1 / math.sqrt(dim)),
+            "scale": ((self.n_actions, self.hidden), 0.3),
+            "shift": ((self.n_actions, self.hidden), 0.3),
+            "output": ((self.hidden, dim), 1 / math.sqrt(self.hidden)),
+        }
+
+    def forward(self, latent: Tensor) -> Tensor:  # noqa: D102
+        hidden = (latent @ self.state)[:, None]
+        hidden = (1 + self.scale[:, :, None]) * hidden + self.shift[:, :, None]
+        return (latent[:, None] + functional.gelu(hidden) @ self.output[:, None]).flatten(1, 2)
+
+
+class BatchedJepa(nn.Module):
+    """R tabular JEPAs: ``forward`` gives f (R, S, D) and g (R, A * S, D), rows ordered action first."""
+
+    def __init__(
+        self, config: JepaConfig, runs: Sequence[Run], row_weight: Tensor, column_weight: Tensor, n_actions: int,
+        dtype: torch.dtype,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        n_states = column_weight.shape[-1]
+        anchor = row_weight.unflatten(-1, (n_actions, n_states)).sum(-2)
+        # A state may be an anchor and never a successor, or the other way round: the mean of both laws serves either use.
+        state_scale, row_scale = _inverse_root((anchor + column_weight) / 2), _inverse_root(row_weight)
+        self.encoder: Stacked
+        if config.encoder == "table":
+            self.encoder = TableEncoder(runs, dtype, state_scale)
+        else:
+            features = None
+            if config.encoder == "features":
+                features = torch.randn(n_states, config.n_features, generator=run_generator(0, 9), dtype=torch.float64)
+            self.encoder = NetworkEncoder(runs, dtype, n_states, config.hidden, features)
+        self.predictor: Stacked
+        if config.predictor == "free":
+            self.predictor = FreePredictor(runs, dtype, row_scale)
+        elif config.predictor == "linear":
+            self.predictor = LinearPredictor(runs, dtype, n_actions)
+        elif config.predictor == "mlp":
+            self.predictor = NetworkPredictor(runs, dtype, n_actions, config.hidden)
+        else:
+            self.predictor = FilmPredictor(runs, dtype, n_actions, config.hidden)
+
+
+def _inverse_root(weight: Tensor) -> Tensor:
+    return torch.where(weight > 0, weight, torch.inf).rsqrt()

@@ -1,0 +1,135 @@
+"""What a batch of tabular JEPAs ended with, beside the closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from spectral_jepa._validation import Array, check_count
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.data import Transitions
+from spectral_jepa.embedding import Embedding
+from spectral_jepa.jepa.config import JepaConfig, Run
+from spectral_jepa.theory.whitening import soft_whitening_value, whitened_mse_value
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRuns:
+    """Trained encoders and predictions of a batch of runs.
+
+    Parameters
+    ----------
+    config : JepaConfig
+    runs : tuple of Run
+    data : tuple of CoOccurrence
+        What each ``run.data`` names; of transitions, their plug-in estimate.
+    encoded : array (R, S, D)
+        f of every run, padded with zeros up to the largest dimension.
+    predicted : array (R, A, S, D)
+        g.
+    history : DataFrame
+        One row a run and recorded step: loss, prediction, regularizer, gradient_norm, effective_rank.
+    status : tuple of str
+        "converged" (gradient norm below the tolerance), "all steps done", or "failed" (loss no longer finite).
+    subspaces : array (R, K, d_s, D), optional
+    """
+
+    config: JepaConfig
+    runs: tuple[Run, ...]
+    data: tuple[CoOccurrence, ...]
+    encoded: Array
+    predicted: Array
+    history: pd.DataFrame
+    status: tuple[str, ...]
+    failed_at: tuple[int, ...]
+    subspaces: Array | None = None
+
+    @classmethod
+    def of(
+        cls, config: JepaConfig, runs: Sequence[Run], items: Sequence[CoOccurrence | Transitions], encoded: Tensor,
+        predicted: Tensor, history: list[dict[str, Any]], status: list[str], failed_at: list[int], subspaces: Tensor | None,
+    ) -> TrainedRuns:  # fmt: skip
+        """From tensors; transitions become their plug-in co-occurrence."""
+        data = tuple(
+            CoOccurrence.from_transitions(item, unseen_actions="zero") if isinstance(item, Transitions) else item
+            for item in items
+        )
+        shape = (len(runs), data[0].n_actions, data[0].n_states, encoded.shape[-1])
+        frame = pd.DataFrame(history).drop_duplicates(["run", "step"], keep="last", ignore_index=True)
+        arrays = encoded.numpy(), predicted.reshape(shape).numpy()
+        own = None if subspaces is None else subspaces.numpy()
+        return cls(config, tuple(runs), data, *arrays, frame, tuple(status), tuple(failed_at), own)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def embedding(self, run: int) -> Embedding:
+        """Encoder and prediction of one run, read back with the pooled law q of its data."""
+        check_count("run", run, 0, len(self.runs) - 1)
+        dim, data = self.runs[run].dim, self.data[self.runs[run].data]
+        return Embedding(self.encoded[run, :, :dim], self.predicted[run, :, :, :dim], data.pooled_column_weight)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a run: what differs, where it ended, the closed-form optimum of its loss and the gap above it.
+
+        ``optimum`` is the least loss with a free predictor: for another predictor it is a lower bound. NaN where no closed
+        form is known.
+        """
+        last = self.history.groupby("run").last().reset_index(drop=True)
+        rows = pd.DataFrame(
+            [
+                {"run": i, "dim": r.dim, "seed": r.seed, "strength": r.strength, "data": r.data}
+                for i, r in enumerate(self.runs)
+            ]
+        )
+        optimum = [optimal_loss(self.data[run.data], self.config, run.dim, run.strength) for run in self.runs]
+        whole = pd.concat([rows, last], axis=1).assign(optimum=optimum, status=self.status, failed_at=self.failed_at)
+        whole["gap"] = whole["loss"] - whole["optimum"]
+        return whole
+
+
+def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: float) -> float:
+    """The least loss of a configuration with a free predictor, from the spectrum; NaN where no closed form is known.
+
+    Sources: docs/theory.md, 2.2 (spectral), 2.5 (hard whitening), 2.6 (soft whitening), 2.4 (collapse without a
+    regulariser), 5.2 (whitening in the blocks of a partition).
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> round(optimal_loss(exact, JepaConfig(loss="spectral", regularizer="none"), 2, 0.0), 12)
+    -1.64
+    >>> round(optimal_loss(exact, JepaConfig(regularizer="hard_whitening"), 2, 0.0), 12)
+    0.36
+    """
+    values = np.minimum(data.stacked_decomposition[1], 1.0)
+    if config.loss == "spectral":
+        return -float(np.sum(values[:dim] ** 2)) if config.regularizer == "none" else float("nan")
+    if config.target != "gradient":
+        return float("nan")
+    if config.regularizer == "hard_whitening":
+        return float(whitened_mse_value(data, dim, centred=config.centered, shared=True))
+    if config.regularizer == "none" or strength == 0:
+        return 0.0
+    reached, first = int(np.sum(data.pooled_column_weight > 0)), int(config.centered)
+
+    def soft(count: int) -> float:
+        own = np.zeros(count)
+        have = values[first : min(first + count, reached)]
+        own[: len(have)] = have
+        # A coordinate beyond the number of states that are reached has no function to hold: it costs the penalty.
+        return float(soft_whitening_value(own[: len(have)], strength)) + strength * (count - len(have)) if len(have) else 0.0
+
+    if config.regularizer == "whitening":
+        return soft(dim)
+    if config.regularizer == "subspace_whitening" and config.subspace_kind == "partition":
+        return config.n_subspaces * soft(dim // config.n_subspaces)
+    return float("nan")

@@ -1,0 +1,96 @@
+"""Data of a batch of runs: exact or estimated joint laws of (state-action pair, next state), or transitions to draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectral_jepa._validation import InputError, check_indices
+from spectral_jepa.cooccurrence import CoOccurrence
+from spectral_jepa.data import Transitions
+from spectral_jepa.jepa.config import Run
+from spectral_jepa.jepa.networks import run_generator
+
+
+@dataclass(frozen=True, eq=False)
+class Worlds:
+    """Joint laws rho(x, a) P(y | x, a) of W data sets of one size, rows ordered action first.
+
+    Parameters
+    ----------
+    joint : Tensor (W, A * S, S)
+    n_actions : int
+    pairs : tuple of (Tensor (n,), Tensor (n,)), optional
+        Row and column of every transition of each data set, for minibatches.
+
+    Examples
+    --------
+    >>> from spectral_jepa import CoOccurrence, make_torus
+    >>> worlds = Worlds.of([CoOccurrence.exact(make_torus(3))])
+    >>> worlds.joint.shape, float(worlds.joint.sum())
+    (torch.Size([1, 36, 9]), 1.0)
+    """
+
+    joint: Tensor
+    n_actions: int
+    pairs: tuple[tuple[Tensor, Tensor], ...] | None = None
+
+    @classmethod
+    def of(cls, data: Sequence[CoOccurrence | Transitions], dtype: torch.dtype = torch.float64) -> Worlds:
+        """From co-occurrences (their joint laws) or transitions (their counts), all with the same states and actions."""
+        if not data:
+            raise InputError(
+                "data is empty, expected at least one CoOccurrence or Transitions: pass [CoOccurrence.exact(mdp)]"
+            )
+        shapes = {(item.n_actions, item.n_states) for item in data}
+        if len(shapes) > 1:
+            raise InputError(
+                f"data have (actions, states) {sorted(shapes)}, expected one size in a batch: train each size by itself"
+            )
+        (n_actions, _), joints, pairs = shapes.pop(), [], []
+        for item in data:
+            if isinstance(item, Transitions):
+                joints.append(item.counts().reshape(-1, item.n_states) / len(item))
+                pairs.append((torch.from_numpy(item.action * item.n_states + item.state), torch.from_numpy(item.next_state)))
+            else:
+                whole = item.dense_joint() * item.action_frequency[:, None, None]
+                joints.append(whole.reshape(-1, item.n_states))
+        stacked = torch.from_numpy(np.stack(joints)).to(dtype)
+        return cls(stacked, n_actions, tuple(pairs) if len(pairs) == len(data) else None)
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return self.joint.shape[-1]
+
+    def select(self, runs: Sequence[Run]) -> Worlds:
+        """The data sets that the runs name, in the order of the runs; one data set stays one, to be shared."""
+        index = check_indices("data of the runs", np.array([run.data for run in runs]), len(self.joint), "data set")
+        chosen = index.tolist()[:1] if len(set(index.tolist())) == 1 else index.tolist()
+        pairs = None if self.pairs is None else tuple(self.pairs[i] for i in index)
+        return Worlds(self.joint[chosen], self.n_actions, pairs)
+
+    def to(self, device: torch.device) -> Worlds:
+        """The same on a device; transitions stay where they are drawn, on the CPU."""
+        return Worlds(self.joint.to(device), self.n_actions, self.pairs)
+
+
+def minibatches(worlds: Worlds, runs: Sequence[Run], batch_size: int, chunk: int, length: int) -> Tensor:
+    """Rows and columns of ``length`` minibatches of every run, (length, 2, R, batch_size), drawn with replacement.
+
+    Each chunk of steps has its own generator, so a resumed run draws what an uninterrupted one would.
+    """
+    if worlds.pairs is None:
+        raise InputError(
+            "batch_size asks for minibatches, got a CoOccurrence, expected Transitions: pass the samples themselves as data"
+        )
+    drawn = []
+    for run, (rows, columns) in zip(runs, worlds.pairs, strict=True):
+        generator = run_generator(run.seed, 2, chunk)
+        index = torch.randint(len(rows), (length, batch_size), generator=generator)
+        drawn.append(torch.stack([rows[index], columns[index]], dim=1))
+    return torch.stack(drawn, dim=2)

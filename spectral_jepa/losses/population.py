@@ -1,0 +1,127 @@
+"""Exact expectations of the losses under the law of a finite world, given as a joint law of (row, column) pairs.
+
+A row is a state-action pair (or a state, with one law for each action on a leading axis), a column is the next state.
+Every expectation needs the joint law only through one matrix product, joint @ target, and its two marginals. A law
+shared by all runs is applied to all of them in a single product: their columns stand side by side.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.losses._weights import at_least_float32, check_samples, without_autocast
+from spectral_jepa.losses.variance import second_moment
+
+
+def expected_prediction_loss(predicted: Tensor, target: Tensor, joint: Tensor, *, stop_gradient: bool = False) -> Tensor:
+    """Expected squared distance of prediction and target, E ||g - f+||^2 under a joint law.
+
+    Parameters
+    ----------
+    predicted : Tensor (..., M, D)
+        g, one row a state-action pair.
+    target : Tensor (..., S, D)
+        f, one row a next state.
+    joint : Tensor (M, S) or (..., M, S)
+        Probability of each pair, up to a factor. Leading axes broadcast; an axis that the law lacks costs no copy of it.
+        Treated as a constant.
+    stop_gradient : bool
+        Treat the target as a constant.
+
+    Returns
+    -------
+    Tensor (...)
+        Summed over D. Computed as E||g||^2 + E||f+||^2 - 2 E g^T f+, so a value near 0 is known to about 1e-16 times these.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match.
+
+    Notes
+    -----
+    O(M S D) for each leading index, one matrix product forward and one backward. Source: arXiv 2606.27014, eq. 1;
+    docs/theory.md, 2.5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> joint = torch.tensor([[0.5, 0.0], [0.25, 0.25]])
+    >>> expected_prediction_loss(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]]), joint)
+    tensor(0.5000)
+    """
+    predicted, target, joint, rows, columns = _prepared(predicted, target.detach() if stop_gradient else target, joint)
+    with without_autocast(predicted):
+        norms = (rows * predicted.square().sum(-1)).sum(-1) + (columns * target.square().sum(-1)).sum(-1)
+        return norms - 2 * _expected_product(predicted, target, joint)
+
+
+def expected_spectral_loss(predicted: Tensor, target: Tensor, joint: Tensor) -> Tensor:
+    """Spectral loss -2 E[g^T f+] + E[(g^T f')^2] under a joint law; f' follows its column marginal, independent of g.
+
+    Parameters
+    ----------
+    predicted : Tensor (..., M, D)
+        g, one row a state-action pair.
+    target : Tensor (..., S, D)
+        f, one row a next state.
+    joint : Tensor (M, S) or (..., M, S)
+        Probability of each pair, up to a factor. With rows all state-action pairs this is the pooled form; with the
+        actions on a leading axis, (..., A, S, S), it gives the loss of each action with its own marginals.
+
+    Returns
+    -------
+    Tensor (...)
+        At least minus the sum of the D largest squared singular values of the normalised joint law.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match.
+
+    Notes
+    -----
+    O(M S D) for each leading index, one matrix product forward and one backward. Source: docs/theory.md, 2.1 and 2.2.
+
+    Examples
+    --------
+    The constant function alone, on any law: its singular value is 1.
+
+    >>> import torch
+    >>> joint = torch.tensor([[0.5, 0.0], [0.25, 0.25]])
+    >>> expected_spectral_loss(torch.ones(2, 1), torch.ones(2, 1), joint)
+    tensor(-1.)
+    """
+    predicted, target, joint, rows, columns = _prepared(predicted, target, joint)
+    with without_autocast(predicted):
+        moments = second_moment(predicted, rows, centered=False), second_moment(target, columns, centered=False)
+        square = (moments[0] * moments[1]).sum((-2, -1))
+        return square - 2 * _expected_product(predicted, target, joint)
+
+
+def _prepared(predicted: Tensor, target: Tensor, joint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Checked inputs in float32 or float64, and the two marginals of the law, each summing to 1."""
+    check_samples("predicted", predicted)
+    check_samples("target", target)
+    expected = (predicted.shape[-2], target.shape[-2])
+    if joint.ndim < 2 or joint.shape[-2:] != expected:
+        raise InputError(
+            f"joint has shape {tuple(joint.shape)}, expected (..., {expected[0]}, {expected[1]}): "
+            "one row a row of predicted, one column a row of target"
+        )
+    if predicted.shape[-1] != target.shape[-1]:
+        raise InputError(
+            f"target has {target.shape[-1]} coordinates, expected {predicted.shape[-1]} as predicted: use one dimension"
+        )
+    joint = joint.detach()
+    rows, columns = joint.sum(-1), joint.sum(-2)
+    total = rows.sum(-1, keepdim=True)
+    return at_least_float32(predicted), at_least_float32(target), joint, rows / total, columns / total
+
+
+def _expected_product(predicted: Tensor, target: Tensor, joint: Tensor) -> Tensor:
+    # einsum puts an axis that only one operand has beside the rows or columns of one product: no copy of the law a run.
+    image = torch.einsum("...ms,...sd->...md", joint, target)
+    return (predicted * image).sum((-2, -1)) / joint.sum((-2, -1))

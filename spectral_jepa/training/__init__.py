@@ -1,0 +1,8 @@
+"""What every training run needs, on tables and on pixels: checkpoints that resume, weights, a log, the learning rate."""
+
+from spectral_jepa.training.checkpoint import Checkpoints, config_difference
+from spectral_jepa.training.log import TrainingLog
+from spectral_jepa.training.schedule import learning_rate
+from spectral_jepa.training.weights import load_weights, save_weights
+
+__all__ = ["Checkpoints", "TrainingLog", "config_difference", "learning_rate", "load_weights", "save_weights"]
