@@ -31,10 +31,16 @@ def main(arguments: list[str] | None = None) -> None:
     # The font library warns about its own fonts whenever a PDF is written.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_: print(f"spectral-jepa: {message}", file=sys.stderr)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        if given[:1] == ["pixels"]:
+            from spectral_jepa.pixels.cli import run
+
+            run(given[1:] or ["--help"])
+            return
         app.cli(
             prog="spectral-jepa",
-            args=arguments,
+            args=given,
             description="The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo",
         )
     except InputError as error:
@@ -267,6 +273,15 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
     table[CLAIM_COLUMNS].to_csv(reference, index=False)
     text.write_text(experiment.module.report(pd.read_csv(reference)))
     print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
+
+
+@app.command
+def pixels() -> None:
+    """World models from pixels: collect, train, plan, evaluate, probe, surprise, report.
+
+    Example: spectral-jepa pixels --help
+    """
+    # main() hands everything after "pixels" to spectral_jepa.pixels.cli; this entry is for the list of commands.
 
 
 def _default_folder(experiment: Experiment, preset: str) -> Path:

@@ -1,6 +1,14 @@
 """Risks, identities and bounds: the paper's statements as printed, and corrected."""
 
 from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.effective_dimension import (
+    independent_constraints,
+    partition_value,
+    pataki_rank_bound,
+    steep_spectrum_ratio,
+    subspace_rank_bound,
+    two_subspace_eigenvalues,
+)
 from spectral_jepa.theory.empirical import draw_tuples, empirical_risk, tuple_risk
 from spectral_jepa.theory.goal_bounds import (
     averaged_single_step_bound,
@@ -31,11 +39,19 @@ from spectral_jepa.theory.sampling_bounds import (
     printed_sample_bound,
     rademacher_complexity,
 )
+from spectral_jepa.theory.sigreg_collapse import sigreg_collapse_threshold, sigreg_slope
 from spectral_jepa.theory.simulation import (
     simulation_bound_values,
     simulation_bounds,
     transition_error,
     value_difference,
+)
+from spectral_jepa.theory.subspace_whitening import (
+    SubspaceOptimum,
+    effective_rank,
+    subspace_whitening_embedding,
+    subspace_whitening_loss,
+    subspace_whitening_optimum,
 )
 from spectral_jepa.theory.whitening import (
     mse_loss,
@@ -50,18 +66,23 @@ from spectral_jepa.theory.whitening import (
 __all__ = [
     "Assumption",
     "Bound",
+    "SubspaceOptimum",
     "averaged_single_step_bound",
     "bernstein_bound",
     "best_linear_predictor",
     "chi_square_information",
     "draw_tuples",
+    "effective_rank",
     "empirical_risk",
     "expected_squared_error",
+    "independent_constraints",
     "jepa_loss",
     "linear_covariances",
     "mse_loss",
     "multi_step_bound",
     "oracle_bound",
+    "partition_value",
+    "pataki_rank_bound",
     "pointwise_single_step_bound",
     "pooled_risk",
     "printed_approximation_error",
@@ -75,6 +96,8 @@ __all__ = [
     "rademacher_complexity",
     "reward_bound_values",
     "reward_bounds",
+    "sigreg_collapse_threshold",
+    "sigreg_slope",
     "simulation_bound_values",
     "simulation_bounds",
     "soft_whitening_embedding",
@@ -83,10 +106,16 @@ __all__ = [
     "soft_whitening_value",
     "spectral_loss",
     "spectral_risk",
+    "steep_spectrum_ratio",
+    "subspace_rank_bound",
+    "subspace_whitening_embedding",
+    "subspace_whitening_loss",
+    "subspace_whitening_optimum",
     "target_second_moment",
     "transition_error",
     "transition_risk",
     "tuple_risk",
+    "two_subspace_eigenvalues",
     "unit_norm_risk_floor",
     "value_difference",
     "vamp2_score",

@@ -108,7 +108,7 @@ def test_a_batch_trains_each_run_as_if_alone(exact, settings):
     assert np.abs(together.encoded[0, :, 1:]).max() == 0
     for number, run in enumerate(runs):
         alone = train_jepa(exact, [run], config)
-        assert np.abs(alone.encoded).max() > 1e-2
+        assert np.abs(alone.encoded).max() > 1e-4
         assert np.abs(together.encoded[number, :, : run.dim] - alone.encoded[0]).max() < 1e-9
         assert np.abs(together.predicted[number, :, :, : run.dim] - alone.predicted[0]).max() < 1e-9
         assert together.table["loss"][number] == pytest.approx(alone.table["loss"][0], abs=1e-9)

@@ -1,0 +1,1 @@
+"""LeWorldModel and Sub-JEPA from pixels: model, objective, environments, data, training, planning, evaluation."""

@@ -1,0 +1,207 @@
+"""Picture encoders: ViT, a small strided convolutional net, ResNet-18; each maps normalised frames to one vector.
+
+The ViT has the sizes and defaults of LeWorldModel's (arXiv 2603.19312): learned positions, a class token, pre-norm blocks
+with LayerNorm eps 1e-12, truncated-normal weights of scale .02. The others serve two cores and the encoder ablation.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.pixels.config import ModelConfig
+
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Normalize(nn.Module):
+    """Pictures to the input of an encoder: (..., 3, S, S) or (..., S, S, 3) to (N, 3, S, S), all leading axes in one.
+
+    Takes uint8 or floats in [0, 1]; subtracts ImageNet's mean and divides by its standard deviation, channel by channel.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        self.image_size = image_size
+        scale = 1 / torch.tensor(PIXEL_STD).view(3, 1, 1)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", -torch.tensor(PIXEL_MEAN).view(3, 1, 1) * scale, persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalise; O(pixels)."""
+        size = self.image_size
+        if frames.ndim >= 3 and frames.shape[-3:] == (size, size, 3):
+            frames = frames.movedim(-1, -3)
+        if frames.ndim < 3 or frames.shape[-3:] != (3, size, size):
+            raise InputError(
+                f"frames has shape {tuple(frames.shape)}, expected (..., 3, {size}, {size}) or (..., {size}, {size}, 3): "
+                "resize the pictures or set image_size"
+            )
+        if frames.dtype != torch.uint8 and not frames.is_floating_point():
+            raise InputError(f"frames has type {frames.dtype}, expected uint8 or floats in [0, 1]: convert it")
+        scale = self.scale / 255 if frames.dtype == torch.uint8 else self.scale
+        return frames.reshape(-1, 3, size, size).to(scale.dtype) * scale + self.shift
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention over all tokens: (B, N, W) -> (B, N, W); q, k, v and output with bias."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Attend; O(N^2 W + N W^2) a picture."""
+        split = [
+            layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        ]
+        return self.output(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block: (B, N, W) -> (B, N, W)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=1e-12)
+        self.attention = SelfAttention(width, heads)
+        self.hidden_norm = nn.LayerNorm(width, eps=1e-12)
+        self.hidden = nn.Linear(width, 4 * width)
+        self.output = nn.Linear(4 * width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Attention, then GELU layers, each added to its input."""
+        tokens = tokens + self.attention(self.attention_norm(tokens))
+        return tokens + self.output(F.gelu(self.hidden(self.hidden_norm(tokens))))
+
+
+class VisionTransformer(nn.Module):
+    """ViT read at its class token: (B, 3, S, S) -> (B, W); ViT-Tiny with patch 14 at the defaults of :class:`ModelConfig`.
+
+    Notes
+    -----
+    About 2.5 GFLOP a frame at the published size. :meth:`tokens` gives all of them, the class token first.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, n_patches = config.encoder_width, (config.image_size // config.patch_size) ** 2
+        self.width = width
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.zeros(1, n_patches + 1, width))
+        self.patches = nn.Conv2d(3, width, config.patch_size, config.patch_size)
+        self.blocks = nn.ModuleList(EncoderBlock(width, config.encoder_heads) for _ in range(config.encoder_depth))
+        self.norm = nn.LayerNorm(width, eps=1e-12)
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+        nn.init.trunc_normal_(self.position, std=0.02)
+
+    def tokens(self, frames: Tensor) -> Tensor:
+        """All tokens after the final LayerNorm: (B, 3, S, S) -> (B, 1 + patches, W)."""
+        patches = self.patches(frames).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.class_token.expand(len(patches), -1, -1).to(patches.dtype), patches], 1) + self.position
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """The class token after the final LayerNorm."""
+        return self.tokens(frames)[:, 0]
+
+
+class ConvEncoder(nn.Module):
+    """Strided 3x3 convolutions down to about 4x4, flattened into a Linear: (B, 3, S, S) -> (B, 4 x encoder_width).
+
+    Nothing is pooled over the picture: where things are is what a world model must keep.
+
+    Notes
+    -----
+    7.5 MFLOP a frame at 64 px and width 32. Channels are width/2, width, then 2 width.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        base, n_layers = config.encoder_width, max(1, int(math.log2(config.image_size / 4)))
+        channels = [3, *([max(1, base // 2), base] + [2 * base] * n_layers)[:n_layers]]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(channels):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GELU()]
+        side = config.image_size
+        for _ in range(n_layers):
+            side = (side + 1) // 2
+        self.width = 4 * base
+        self.convolutions = nn.Sequential(*layers)
+        self.output = nn.Linear(channels[-1] * side**2, self.width)
+        for module in self.convolutions:
+            if isinstance(module, nn.Conv2d):
+                # torch's default scale loses two thirds of the signal a layer.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode."""
+        return self.output(self.convolutions(frames).flatten(1))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm and a shortcut, the unit of ResNet-18 and 34 (arXiv 1512.03385)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Add the residual and rectify."""
+        inner = F.relu(self.first_norm(self.first(maps)))
+        return F.relu(self.second_norm(self.second(inner)) + self.shortcut(maps))
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 with the ImageNet stem, averaged over the picture: (B, 3, S, S) -> (B, 512); 11,176,512 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 512
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+        )
+        widths = [64, 64, 128, 256, 512]
+        blocks: list[nn.Module] = []
+        for stage, (inputs, outputs) in enumerate(pairwise(widths)):
+            blocks += [ResidualBlock(inputs, outputs, 1 if stage == 0 else 2), ResidualBlock(outputs, outputs, 1)]
+        self.blocks = nn.Sequential(*blocks)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode."""
+        return self.blocks(self.stem(frames)).mean((2, 3))
+
+
+def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNet18:
+    """The encoder that a configuration asks for; its ``width`` is the length of the vector it returns."""
+    if config.encoder == "vit":
+        return VisionTransformer(config)
+    return ConvEncoder(config) if config.encoder == "conv" else ResNet18()

@@ -1,0 +1,139 @@
+"""Reacher: a two-link arm on a plane, moved by two torques (dm_control's model, each action applied for two steps)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectral_jepa._validation import as_float
+from spectral_jepa.pixels.environments._mujoco import Drawing, require, simulator
+from spectral_jepa.pixels.environments.base import Array, Picture, PixelEnvironment, Policy
+
+require("mujoco", "dm_control")
+
+LINK = 0.12  # m, both links
+_REPEAT = 2
+_WRIST_LIMIT = np.deg2rad(160)
+_OTHER_COLOR = (0.2, 0.4, 0.9, 1.0)
+# Torques in action units a rad and a rad/s; a target is reached within .1 rad in about 19 steps.
+_GAIN, _DAMPING = np.array([4.0, 1.5]), np.array([0.6, 0.12])
+_TORQUE_NOISE = 0.1
+_STEPS_TO_TARGET = 40
+
+
+class ReacherEnvironment(PixelEnvironment):
+    """Two-link reacher with torques (2,) in [-1, 1]: shoulder, wrist.
+
+    The state (4,) holds both joint angles (rad; the shoulder turns without limit and is not wrapped) and both joint
+    velocities (rad/s): the columns ``qpos`` and ``qvel`` of the published files. As in those, dm_control's target is not
+    drawn, because goals are arm positions.
+
+    Parameters
+    ----------
+    image_size : int
+        Height and width of the pictures, drawn at that size.
+
+    Notes
+    -----
+    The solver starts afresh in each step, so that the same state and action give the same next state bit for bit.
+
+    Examples
+    --------
+    >>> environment = ReacherEnvironment(64)
+    >>> state, _ = environment.reset(options={"state": [0.0, np.pi / 2, 0.0, 0.0]})
+    >>> environment.quantities()["finger_position"].round(3)
+    array([0.12, 0.12])
+    """
+
+    name: ClassVar[str] = "reacher"
+
+    def __init__(self, image_size: int = 224) -> None:
+        super().__init__(image_size, 4, -np.ones(2), np.ones(2))
+        self._mujoco = mujoco = simulator("mujoco")
+        source = simulator("dm_control.suite.reacher")
+        text, assets = source.get_model_and_assets()
+        self._model = mujoco.MjModel.from_xml_string(text, assets)
+        self._data = mujoco.MjData(self._model)
+        self._model.material("target").rgba[3] = 0
+        self._arm = self._model.material("self").id
+        self._color = self._model.mat_rgba[self._arm].copy()
+        self._draw = Drawing(self._model, image_size, "fixed")
+
+    def _start(self, rng: np.random.Generator) -> None:
+        self._model.mat_rgba[self._arm] = self._color
+        self.set_state(np.concatenate([self._random_angles(rng), np.zeros(2)]))
+
+    def _random_angles(self, rng: np.random.Generator) -> Array:
+        return rng.uniform([-np.pi, -_WRIST_LIMIT], [np.pi, _WRIST_LIMIT])
+
+    def _advance(self, action: Array) -> None:
+        self._data.qacc_warmstart[:] = 0
+        self._data.ctrl[:] = action
+        for _ in range(_REPEAT):
+            self._mujoco.mj_step(self._model, self._data)
+
+    def _scripted_policy(self, rng: np.random.Generator) -> Policy:
+        """Move the finger to one random place after the other: inverse kinematics, then a noisy PD controller."""
+        goal, n_left = np.zeros(2), 0
+
+        def act() -> NDArray[np.float32]:
+            nonlocal goal, n_left
+            if n_left == 0:
+                radius, direction = rng.uniform(0.05, 0.23), rng.uniform(-np.pi, np.pi)
+                wrist = rng.choice([-1, 1]) * 2 * np.arccos(radius / (2 * LINK))
+                goal, n_left = np.array([direction - wrist / 2, wrist]), _STEPS_TO_TARGET
+            n_left -= 1
+            error = goal - self._data.qpos
+            error[0] = (error[0] + np.pi) % (2 * np.pi) - np.pi
+            torque = _GAIN * error - _DAMPING * self._data.qvel + _TORQUE_NOISE * rng.standard_normal(2)
+            return np.clip(torque, -1, 1).astype(np.float32)
+
+        return act
+
+    def render(self) -> Picture:
+        """Draw dm_control's fixed camera at the environment's size, without shadows and multisampling."""
+        self._mujoco.mj_kinematics(self._model, self._data)
+        self._mujoco.mj_camlight(self._model, self._data)
+        return self._draw(self._data)
+
+    def get_state(self) -> Array:
+        """Joint angles, joint velocities: (4,)."""
+        return np.concatenate([self._data.qpos, self._data.qvel])
+
+    def set_state(self, state: Array) -> None:
+        """Set what :meth:`get_state` returned."""
+        state = as_float("state", state, (self.state_dim,))
+        self._data.qpos[:], self._data.qvel[:] = state[:2], state[2:]
+
+    def quantities(self) -> dict[str, Array]:
+        """Joint angles in [-pi, pi) and velocities (rad/s), place of the finger (m)."""
+        angles, velocities = self._data.qpos, self._data.qvel
+        wrapped = (angles + np.pi) % (2 * np.pi) - np.pi
+        direction = np.cumsum(angles)
+        return {
+            "shoulder_angle": wrapped[:1],
+            "wrist_angle": wrapped[1:],
+            "shoulder_velocity": velocities[:1].copy(),
+            "wrist_velocity": velocities[1:].copy(),
+            "finger_position": LINK * np.array([np.cos(direction).sum(), np.sin(direction).sum()]),
+        }
+
+    def success(self, state: Array, goal_state: Array) -> bool:
+        """Both joint angles within 0.05 rad, as published: a full turn of the shoulder counts as a difference."""
+        return bool((np.abs(np.asarray(state)[:2] - np.asarray(goal_state)[:2]) < 0.05).all())
+
+    def recolor(self) -> None:
+        """Draw the arm in blue until the next reset."""
+        self._model.mat_rgba[self._arm] = _OTHER_COLOR
+
+    def teleport(self, rng: np.random.Generator) -> None:
+        """Put the arm at rest at random angles, the finger over one link's length away."""
+        before = self.quantities()["finger_position"]
+        while np.linalg.norm(self.quantities()["finger_position"] - before) < LINK:
+            self.set_state(np.concatenate([self._random_angles(rng), np.zeros(2)]))
+
+    def close(self) -> None:
+        """Release the OpenGL context."""
+        self._draw.close()
