@@ -47,7 +47,7 @@ def plan_strip(
     row = manifest.table[pair]
     state, goal = (np.asarray(dataset.columns["state"][int(r)], dtype=np.float64) for r in row[1:])
     generators = [make_generator(config.seed, STREAM, *map(int, row))]
-    goal_frame = np.asarray(dataset.pixels[int(row[2])])
+    goal_frame = np.array(dataset.pixels[int(row[2])])
     environment.reset(seed=config.seed)
     environment.set_state(state)
     frames, steps, success = [environment.render()], 0, False

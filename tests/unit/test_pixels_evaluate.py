@@ -21,6 +21,7 @@ from spectral_jepa.pixels.model import WorldModel
 from spectral_jepa.pixels.policies import CloningPolicy, PlannerPolicy, RandomPolicy
 from spectral_jepa.pixels.simulator import SimulatorPolicy
 from spectral_jepa.pixels.statistics import comparison_table, paired_comparison, success_table, wilson_interval
+from spectral_jepa.plotting.pixels_evaluation import draw
 
 SIZE, RADIUS = 4, 5.0
 
@@ -420,3 +421,22 @@ def test_tables_refuse_what_cannot_be_compared():
         success_table(rows, by=("model",))
     with pytest.raises(InputError, match="two boolean arrays"):
         paired_comparison([1, 0], [1, 1])
+
+
+def test_the_figure_shows_the_rates_and_the_intervals():
+    rng = np.random.default_rng(0)
+    parts = [
+        pd.DataFrame({"environment": "plane", "policy": p, "goal_offset": o, "success": rng.random(40) < rate, "steps": 9})
+        for p, rate in (("a", 0.8), ("b", 0.3), ("random", 0.1), ("simulator", 0.95))
+        for o in (25, 50)
+    ]
+    rows = pd.concat(parts)
+    left, right = draw(rows)["planning"].axes
+    rates = {p: 100 * rows[(rows.policy == p) & (rows.goal_offset == 25)].success.mean() for p in ("a", "b", "random")}
+    assert left.containers[0].lines[0].get_ydata() == pytest.approx([rates["a"], rates["b"]])
+    low, high = left.containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx([100 * x for x in wilson_interval(round(0.4 * rates["a"]), 40)])
+    assert rates["random"] in [line.get_ydata()[0] for line in left.lines]
+    assert [len(bars.lines[0].get_ydata()) for bars in right.containers] == [2, 2, 2, 2]
+    with pytest.raises(InputError, match="rows is empty"):
+        draw(rows.iloc[:0])
