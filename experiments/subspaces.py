@@ -121,7 +121,8 @@ def run_cell(families, dim, regularizer, kind, n_subspaces, samples, n_seeds, n_
     for i, key in enumerate(keys):
         row = {"family": key[0], "seed": key[1], "n_transitions": key[2], "subspace_dim": dim // n_subspaces}
         row |= rank_bounds(make_data(*key), kind, n_subspaces, dim)
-        row |= {name: float(ends[name][i]) for name in ("loss", "prediction", "regularizer", "gap", "gradient_norm")}
+        row |= {name: float(ends[name][i]) for name in ("loss", "prediction", "gap", "gradient_norm")}
+        row["penalty"] = float(ends["regularizer"][i])
         row["late_change"] = float(abs(ends["prediction"][i] / earlier[i] - 1))
         rows.append(row | measure(key, trained.encoded[i]))
     return rows

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, require_memory
 from spectral_jepa.jepa.config import JepaConfig, Run
 from spectral_jepa.jepa.networks import run_generator
 from spectral_jepa.losses import (
@@ -64,6 +64,9 @@ def draw_directions(config: JepaConfig, runs: Sequence[Run], subspace_dim: int |
     """Unit directions of SIGReg for one step, (R, D, M), or (R, K, d_s, M) in subspaces; padded with zeros."""
     dim, drawn = subspace_dim or max(run.dim for run in runs), []
     n_draws = config.n_subspaces if subspace_dim else 1
+    require_memory(
+        (len(runs), n_draws, dim, config.n_slices), "the directions of SIGReg", "lower n_slices or train fewer runs"
+    )
     for run in runs:
         generator = run_generator(run.seed, 3, step if config.fresh_directions else 0)
         own = subspace_dim or run.dim

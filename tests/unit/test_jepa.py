@@ -207,7 +207,7 @@ def test_refit_and_angle(exact):
             lambda e: train_jepa(e, [Run(2), Run(4)], JepaConfig(regularizer="subspace_whitening")),
             r"runs have dimensions \[2, 4\]",
         ),
-        (lambda e: JepaConfig(loss="spectral", target="ema"), "needs loss='prediction'"),
+        (lambda e: JepaConfig(loss="spectral", target="ema"), "others need loss='prediction'"),
         (
             lambda e: train_jepa(e, [Run(8, s) for s in range(64)], JepaConfig(regularizer="sigreg", n_slices=10_000_000)),
             "GiB",
