@@ -160,7 +160,7 @@ class PlainModel(nn.Module):
 
     def encode(self, frames):
         dtype, device = self.predictor.position.dtype, frames.device
-        pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).to(dtype) / 255
+        pictures = frames.flatten(0, 1).permute(0, 3, 1, 2).contiguous().to(dtype) / 255
         mean = torch.tensor([0.485, 0.456, 0.406], dtype=dtype, device=device).view(3, 1, 1)
         std = torch.tensor([0.229, 0.224, 0.225], dtype=dtype, device=device).view(3, 1, 1)
         return self.projector(self.encoder((pictures - mean) / std)).unflatten(0, frames.shape[:2])

@@ -69,7 +69,7 @@ PRESETS = {
         fixed_slices=[4, 32],
         knots=[3, 5, 65],
         n_seeds=3,
-        n_steps=600,
+        n_steps=1000,
     ),
     "paper": axes(
         40,
@@ -136,7 +136,7 @@ def floor_rows(family, n_states, dim, n_starts, n_steps):
     optimizer = torch.optim.Adam([atoms], lr=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     for _ in range(n_steps):
-        directions = random_directions(dim, 128, generator=generator, dtype=torch.float64)
+        directions = random_directions(dim, 64, generator=generator, dtype=torch.float64)
         optimizer.zero_grad()
         sigreg(atoms, directions, weight, factor=1.0).sum().backward()
         optimizer.step()

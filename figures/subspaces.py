@@ -103,6 +103,6 @@ def trade_figure(part, reference, suffix):
         for kind, (marker, style) in KINDS.items()
     ]
     axes[0, 0].legend(handles=handles)
-    what = "leading directions of encoders with SIGReg" if suffix else "encoders whitened"
-    figure.suptitle(f"{what} in K subspaces, beside the truncated SVD of the same data".capitalize(), size=11)
+    what = "Leading directions of encoders with SIGReg" if suffix else "Encoders whitened"
+    figure.suptitle(f"{what} in K subspaces, beside the truncated SVD of the same data", size=11)
     return figure

@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         patch_size: int | None = None,
         *,
         width: int = 128,
-        depth: int = 3,
+        depth: int = 2,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -112,10 +112,10 @@ def fit_decoder(
     frames: Any,
     *,
     n_steps: int = 2_000,
-    batch_size: int = 32,
-    learning_rate: float = 1e-3,
+    batch_size: int = 16,
+    learning_rate: float = 3e-3,
     width: int = 128,
-    depth: int = 3,
+    depth: int = 2,
     seed: int = 0,
     device: str | torch.device = "cpu",
     progress: bool = False,

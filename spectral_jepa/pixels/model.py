@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ModelConfig
-from spectral_jepa.pixels.encoder import Normalize, make_encoder
+from spectral_jepa.pixels.encoder import Normalize, encode_pictures, make_encoder
 from spectral_jepa.pixels.predictor import ActionEncoder, Predictor
 
 
@@ -102,7 +102,7 @@ class WorldModel(nn.Module):
         -----
         One pass of the encoder over all pictures; the pictures of one clip do not see each other.
         """
-        return self.projector(self.encoder(self.normalize(frames))).reshape(*frames.shape[:-3], -1)
+        return self.projector(encode_pictures(self.encoder, self.normalize(frames))).reshape(*frames.shape[:-3], -1)
 
     def predict(self, latents: Tensor, blocks: Tensor) -> Tensor:
         """Predict each next embedding from those up to it.

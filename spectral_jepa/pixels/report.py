@@ -36,7 +36,7 @@ def report(
     seed: int = 0,
     n_rollouts: int = 3,
     rollout_blocks: int = 8,
-    decoder_steps: int = 1_000,
+    decoder_steps: int = 2_000,
     device: str | None = None,
     progress: bool = True,
 ) -> Path:
@@ -74,7 +74,7 @@ def report(
 
     Notes
     -----
-    The decoder dominates: about 60 ms a step on one core at 64 px.
+    The decoder dominates: about 25 ms a step on one core at 64 px.
     """
     folder = Path(folder)
     model, config, scaler = load_model(folder, device)
