@@ -14,9 +14,10 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip
 PYTEST := $(BIN)/python -m pytest
 SPECTRAL_JEPA := $(BIN)/spectral-jepa
+TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper figures test test-slow mutate nightly lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures test test-slow mutate nightly lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +66,18 @@ reproduce: $(STAMP)  ## The paper's headline curve and the spectra of all worlds
 
 paper: $(STAMP)  ## The same and the solvers at full size (under an hour; stop it at any time, it resumes)
 	for experiment in spectra solvers bound_vs_dim; do $(SPECTRAL_JEPA) sweep $$experiment --preset paper || exit 1; done
+
+trained: $(STAMP)  ## Trained tabular JEPAs: against the closed form, collapse, SIGReg, Sub-JEPA (about 10 minutes)
+	for experiment in jepa_vs_svd collapse sigreg_whitening subspaces; do $(SPECTRAL_JEPA) sweep $$experiment || exit 1; done
+
+pixels: $(STAMP)  ## A small world model from pixels on Two-Room: data, training, planning, probing, report
+	@ldconfig -p 2>/dev/null | grep -q libEGL.so.1 || echo 'Pictures of Reacher and Cube need: apt-get install libegl1 libgl1-mesa-dri'
+	$(SPECTRAL_JEPA) pixels collect
+	$(SPECTRAL_JEPA) pixels train
+	$(SPECTRAL_JEPA) pixels evaluate $(TWO_ROOM) --simulator
+	$(SPECTRAL_JEPA) pixels probe $(TWO_ROOM)
+	$(SPECTRAL_JEPA) pixels surprise $(TWO_ROOM)
+	$(SPECTRAL_JEPA) pixels report $(TWO_ROOM)
 
 figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures spectra

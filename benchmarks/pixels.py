@@ -1,12 +1,16 @@
 """Pixel world model: our training step and our plan against a plain one of the published structure; LeWM against DINO-WM.
 
-Run: python benchmarks/pixels.py [--preset paper] [--device cuda] [--quick]
+Run: python benchmarks/pixels.py [--preset paper] [--device cuda] [--quick] [--compile]
 
-The plain model below is written from the published description with torch modules only: pictures converted in the step,
-SIGReg with its whole (samples, slices, knots) table, the optimiser as torch gives it, one episode planned at a time, start
-and goal encoded again at every iteration, actions encoded again and the predictor run on its whole context at every step.
-Before anything is timed, both get the same weights and must agree in float64: losses, all gradients, and plans.
-Contenders take turns and the best time counts, as other work on the machine only ever adds time.
+The plain model below is written from the published description with torch modules only: pictures converted in the step and
+laid out channel by channel, as a loader stacks them; SIGReg with its whole (samples, slices, knots) table; the optimiser as
+torch gives it; one episode planned at a time, start and goal encoded again at every iteration, actions encoded again and the
+predictor run on its whole context at every step. Attention is torch's fused one in both.
+
+Before anything is timed, both get the same weights and must agree in float64: losses, all gradients, and plans. Contenders
+take turns and the best time counts, as other work on the machine only ever adds time. "products" are the floating-point
+operations in products and convolutions, counted from shapes: where a device does nothing but these, their ratio is the
+limit of what leaving some out can gain.
 """
 
 import argparse
@@ -297,20 +301,22 @@ def best(contenders, device, repetitions):
     return {name: min(values) for name, values in seconds.items()}
 
 
+def count_flops(run):
+    """Floating-point operations in the products and convolutions of one call, from their shapes."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        run()
+    return counter.get_total_flops()
+
+
 def step_flops(config):
-    """Products and convolutions of one clip's training step, forward and backward, counted from their shapes."""
-    plain, c = PlainModel(config.model), config.model
-    directions = torch.ones(c.embedding_dim, config.objective.n_slices)
-    counts = []
-    for n_clips in (1, 2):
-        frames, blocks = draw_batch(c, n_clips, c.history + 1, "cpu")
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            plain.loss(frames, blocks, directions, config.objective).backward()
-        counts.append(counter.get_total_flops())
-    return counts[1] - counts[0]
+    """Of the training step on one clip, forward and backward; they grow linearly with the clips."""
+    plain, c, o = PlainModel(config.model), config.model, config.objective
+    frames, blocks = draw_batch(c, 2, c.history + 1, "cpu")
+    directions = torch.ones(c.embedding_dim, o.n_slices)
+    return count_flops(lambda: plain.loss(frames, blocks, directions, o).backward()) / 2
 
 
-def time_training(config, device, n_clips, repetitions):
+def time_training(config, device, n_clips, repetitions, compiled):
     c, o = config.model, config.objective
     frames, blocks = draw_batch(c, n_clips, c.history + 1, device)
     learner = make_learner(config, device)
@@ -327,11 +333,11 @@ def time_training(config, device, n_clips, repetitions):
         nn.utils.clip_grad_norm_(plain.parameters(), config.training.clip_norm)
         optimizer.step()
 
-    # Step 0 has learning rate 0, so the weights of all contenders stay where they are.
+    # Step 0 has learning rate 0, so our weights stay where they are.
     contenders = {"plain": plain_step, "ours": lambda: learner.update(0, frames, blocks)}
-    if device == "cuda":
-        compiled = make_learner(config, device, compile=True)
-        contenders["ours, compiled"] = lambda: compiled.update(0, frames, blocks)
+    if compiled:
+        quick = make_learner(config, device, compile=True)
+        contenders["ours, compiled"] = lambda: quick.update(0, frames, blocks)
     seconds, flops = best(contenders, device, repetitions), step_flops(config) * n_clips
     n_images = n_clips * (c.history + 1)
     columns = {"images/s": lambda s: n_images / s, "GFLOP/s": lambda s: flops / s / 1e9}
@@ -344,7 +350,7 @@ def time_training(config, device, n_clips, repetitions):
     ]
 
 
-def time_planning(config, device, n_episodes, n_iterations, repetitions):
+def time_planning(config, device, n_episodes, n_iterations, repetitions, compiled):
     p = replace(config.planning, n_iterations=n_iterations, precision="float32")
     model = wake(WorldModel(config.model)).to(device).eval()
     plain = plain_copy(model, config.model).to(device).eval()
@@ -356,16 +362,24 @@ def time_planning(config, device, n_episodes, n_iterations, repetitions):
             for start, goal in frames:
                 plain.plan(p, start, goal, generator)
 
-    def ours(settings):
+    def ours(settings, model=model):
         return lambda: our_plan(model, settings, frames, [make_generator(0, e) for e in range(n_episodes)])
 
     contenders = {"plain": one_by_one, "ours": ours(p)}
+    flops = {name: count_flops(run) for name, run in contenders.items()}
     if device == "cuda":
         contenders["ours, bf16"] = ours(replace(p, precision="bf16"))
+    if compiled:
+        # The same weights and the same plan function; compiling happens in the first round, which does not count.
+        quick = wake(WorldModel(config.model)).to(device).eval()
+        quick.rollout = torch.compile(quick.rollout)
+        settings = replace(p, precision="bf16" if device == "cuda" else "float32")
+        contenders["ours, compiled"] = ours(settings, quick)
     seconds = best(contenders, device, repetitions)
     what = f"{n_episodes} plans of {p.n_samples} samples x {n_iterations} iterations"
     return [
         {"what": what, "who": who, "ms": 1e3 * s, "ratio": seconds["plain"] / s, "ms a plan": 1e3 * s / n_episodes}
+        | {"products [GFLOP]": flops.get(who, flops["ours"]) / 1e9}
         for who, s in seconds.items()
     ]
 
@@ -409,6 +423,7 @@ def main():
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     parser.add_argument("--preset", default="small", choices=("small", "paper"))
     parser.add_argument("--quick", action="store_true", help="fewer clips, episodes and repetitions")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile, a minute or two before the timing")
     given = parser.parse_args()
     device, config = given.device, preset(given.preset)
     n_clips, n_episodes, n_iterations, repetitions = SIZES[given.preset, device]
@@ -419,9 +434,12 @@ def main():
     name = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     print(f"{given.preset} preset on {name}, torch {torch.__version__}: losses, gradients and plans agree in float64")
     show = {"index": False, "float_format": "{:.3g}".format}
-    print(pd.DataFrame(time_training(config, device, n_clips, repetitions)).to_string(**show))
-    print(pd.DataFrame(time_planning(config, device, n_episodes, n_iterations, repetitions)).to_string(**show))
-    print("One plan of 300 samples x 30 iterations x 5 blocks at 224 px, random weights, scaled linearly from the part timed:")
+    print(pd.DataFrame(time_training(config, device, n_clips, repetitions, given.compile)).to_string(**show))
+    sizes = config, device, n_episodes, n_iterations, repetitions
+    print(pd.DataFrame(time_planning(*sizes, given.compile)).to_string(**show))
+    print(
+        "One plan of 300 samples x 30 iterations x 5 blocks at 224 px, random weights, scaled linearly from the part timed:"
+    )
     print(pd.DataFrame(time_tokens(device, given.quick)).to_string(**show))
 
 

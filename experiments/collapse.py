@@ -4,8 +4,11 @@ All arms train prediction error on the exact law with a free predictor or a line
 the same starts: no device; stop-gradient; a target network (EMA); soft whitening over the penalty lambda, with the
 predicted rank from s_i^2 > 1 - 2 lambda (docs/theory.md, 2.6); VICReg; SIGReg at several strengths (factor 1). Rank is
 the number of eigenvalues of E[f f^T] above 1e-4 (an absolute scale: a collapsed table has them all near 0), effective rank
-the exponential of the entropy of the covariance's spectrum, ``refit_risk`` what the encoder's span is worth.
+the exponential of the entropy of the covariance's spectrum, ``refit_risk`` what the encoder's span and the constant
+function are worth together. SIGReg's predicted collapse (docs/theory.md, section 5) is in ``collapse_threshold``.
 """
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.theory.whitening import soft_whitening_scales
 
 FOUND = 1e-4
+REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "collapse-quick.parquet"
 FAMILIES = {
     "block 5": lambda: sj.make_block(n_states=24, n_blocks=5, n_actions=2, seed=0),
     "low rank 8": lambda: sj.make_low_rank(n_states=24, rank=8, n_actions=2, seed=0),
@@ -73,9 +77,12 @@ def run_cell(family, arm, predictor, dim, n_seeds, n_steps):
             "gap": line["gap"],
             "gradient_norm": line["gradient_norm"],
             "final_effective_rank": line["effective_rank"],
-            "refit_risk": sj.pooled_risk(exact, refit(exact, encoded)),
+            "refit_risk": sj.pooled_risk(exact, refit(exact, np.column_stack([np.ones(mdp.n_states), encoded]))),
             "tail": sj.tail(exact, dim, shared=True),
-            "risk_of_nothing": float(exact.stacked_decomposition[1] @ exact.stacked_decomposition[1]),
+            # What the constant function alone leaves.
+            "risk_of_nothing": sj.tail(exact, 1, shared=True),
+            "collapse_threshold": sj.sigreg_collapse_threshold(dim, run.strength) if arm == "SIGReg" else np.nan,
+            "second_square": float(values[1] ** 2),
         }
         history = trained.history[trained.history["run"] == number]
         for _, moment_row in history.iterrows():
@@ -107,3 +114,73 @@ def summary(table):
             }
         )
     return pd.DataFrame(rows)
+
+
+def ends():
+    """The last recorded step of every run of the committed quick table."""
+    table = pd.read_parquet(REFERENCE)
+    return table[(table["status"] == "ok") & (table["step"] == table["n_steps"])]
+
+
+def lost(part):
+    """Share of the explainable risk that the spans of these encoders lose."""
+    return (part["refit_risk"] - part["tail"]) / (part["risk_of_nothing"] - part["tail"])
+
+
+def two_terms(rng, n):
+    """Prediction and SIGReg alone, full gradient: no collapse above the threshold, collapse below it."""
+    table = ends()
+    sigreg = table[table["arm"] == "SIGReg"]
+    stable = sigreg["second_square"] < sigreg["collapse_threshold"]
+    return [
+        {"quantity": "runs above the threshold: least rank", "measured": sigreg.loc[~stable, "rank"].min(), "relation": ">=",
+         "expected": 1},
+        {"quantity": "runs below it: largest rank", "measured": sigreg.loc[stable, "rank"].max(), "relation": "=",
+         "expected": 0},
+        {"quantity": "strength 30 and more, free predictor: least rank of 8",
+         "measured": sigreg.loc[(sigreg["strength"] >= 30) & (sigreg["predictor"] == "free"), "rank"].min(),
+         "relation": ">=", "expected": 8},
+        {"quantity": "published constants: lambda b c / k in units of the threshold",
+         "measured": 1 - sj.sigreg_collapse_threshold(192, 0.09 * 192, factor=128), "relation": ">=", "expected": 17},
+    ]  # fmt: skip
+
+
+def without_regularizer(rng, n):
+    """Full gradient and no regulariser: what is left is constant."""
+    table = ends()
+    none = table[table["arm"] == "none"]
+    return [
+        {"quantity": "largest rank (of 8; the constant function costs nothing)", "measured": none["rank"].max(),
+         "relation": "<=", "expected": 1},
+        {"quantity": "largest prediction error", "measured": none["prediction"].max(), "relation": "<=", "expected": 1e-12},
+    ]  # fmt: skip
+
+
+def stop_gradient(rng, n):
+    """Stop-gradient and EMA without a regulariser: with a free predictor nothing trains; with a linear one, no collapse."""
+    table = ends()
+    rows = []
+    for arm in ("stop-gradient", "EMA"):
+        part = table[table["arm"] == arm]
+        free, linear = part[part["predictor"] == "free"], part[part["predictor"] == "linear"]
+        rows += [
+            {"quantity": f"{arm}, free predictor: least share of risk lost (the encoder gets no gradient)",
+             "measured": lost(free).min(), "relation": ">=", "expected": 0.1},
+            {"quantity": f"{arm}, linear predictor: least rank of 8", "measured": linear["rank"].min(), "relation": ">=",
+             "expected": 5},
+            {"quantity": f"{arm}, linear predictor: largest share of risk lost", "measured": lost(linear).max(),
+             "relation": "<=", "expected": 0.1},
+        ]  # fmt: skip
+    return rows
+
+
+def predicted_collapse(rng, n):
+    """Soft whitening, free predictor: the rank found against the rank predicted."""
+    table = ends()
+    part = table[(table["arm"] == "soft whitening") & (table["predictor"] == "free")]
+    return [
+        {"quantity": "runs at the predicted rank", "measured": (part["rank"] == part["predicted_rank"]).mean(),
+         "relation": "=", "expected": 1},
+        {"quantity": "different ranks among them", "measured": part["predicted_rank"].nunique(), "relation": ">=",
+         "expected": 5},
+    ]  # fmt: skip

@@ -12,6 +12,9 @@ equal number of Gaussian samples would have SIGReg 1.052 / N, so 1.052 / value r
 ``predicted_gap`` is what the same trade of prediction error against SIGReg gives if every slice is normal, the covariance
 being diagonal in the right singular functions: sum_i (1 - s_i^2) v_i + strength * E_u T(u^T diag(v) u), minimised over v.
 
+``late_change`` is how much the prediction error moved in the last fifth of the steps, a coordinate: with fresh slices a
+gradient norm has the noise of its slices in it.
+
 Cost: pretraining risk and reward regret of the world's model read back from the embedding with the constant function, by
 the best prediction (``refit``, blind to scale) and by the embedding's own, Phat = q (1 + g^T f), right only if f is white.
 Beside it hard whitening, trained and in closed form (the truncated SVD).
@@ -116,7 +119,7 @@ def run_cell(axis, method, n_states, dims, penalties, n_slices, n_knots, fresh, 
         mdp, exact = make_world(family, n_states)
         row = {"family": family, "dim": dim, "penalty": penalty, "seed": seed}
         row |= {name: float(ends[name][i]) for name in ("prediction", "gap", "gradient_norm")}
-        row["late_change"] = float(abs(ends["prediction"][i] / earlier[i] - 1))
+        row["late_change"] = float(abs(ends["prediction"][i] - earlier[i]) / dim)
         if method == "sigreg":
             at = family, dim, penalty
             if at not in predicted:

@@ -115,7 +115,7 @@ def run_cell(families, dim, regularizer, kind, n_subspaces, samples, n_seeds, n_
     if regularizer == "svd":
         return [row for key in keys for row in svd_rows(*key)]
     config, strength = settings(regularizer, kind, n_subspaces, dim, n_steps)
-    # A seed's worlds and samples share a start and a draw of the subspaces, and no two rows share both with a law.
+    # A seed is a world, a start and a draw of the subspaces: the sample sizes of a world are paired.
     runs = [Run(dim=dim, seed=seed, strength=strength, data=i) for i, (_, seed, _) in enumerate(keys)]
     trained = train_jepa([make_data(*key) for key in keys], runs, config)
     ends = trained.table
@@ -226,7 +226,8 @@ def summary(table):
             svd = svd.groupby("functions")[["root_risk", "relative_regret"]].mean()
             means = own.groupby("n_subspaces")[[risk, regret, "rank", "effective_rank"]].mean()
             within = own["rank"].between(own["lowest"], own["highest"])
-            optimal = own["gap"] < OPTIMAL  # False too where no closed form is known
+            optimal = own["gap"] < OPTIMAL
+            closed = suffix == "" and kind == "partition"  # otherwise the loss has no closed form, except at K = 1
             rows.append(
                 {
                     "regularizer": regularizer,
@@ -236,8 +237,8 @@ def summary(table):
                     "ranks by K": " ".join(f"{v:.3g}" for v in means["rank"]),
                     "effective ranks by K": " ".join(f"{v:.3g}" for v in means["effective_rank"]),
                     "rank as predicted": within.mean() if suffix == "" else float("nan"),
-                    "optimal runs": optimal.mean() if own["gap"].notna().any() else float("nan"),
-                    "rank as predicted, optimal runs": within[optimal].mean() if suffix == "" else float("nan"),
+                    "optimal runs": optimal.mean() if closed else float("nan"),
+                    "rank as predicted, optimal runs": within[optimal].mean() if closed else float("nan"),
                     "best K by risk": int(means[risk].idxmin()),
                     "best k by risk (SVD)": int(svd["root_risk"].idxmin()),
                     "best K by regret": int(means[regret].idxmin()),
@@ -246,7 +247,7 @@ def summary(table):
                     "regret (SVD)": svd["relative_regret"].min(),
                     "rank correlation, effective rank and regret": correlation(own, "effective_rank", regret),
                     "rank correlation, effective rank and risk": correlation(own, "effective_rank", risk),
-                    "largest gap": own["gap"].max(),
+                    "largest gap": own["gap"].max() if closed else float("nan"),
                     "largest gradient": own["gradient_norm"].max(),
                     "largest late change": own["late_change"].max(),
                 }

@@ -1294,9 +1294,154 @@ INPUT_LEVEL = mutants_of(
     ),
 )
 
+SIGREG, GOLDEN, DDP = "unit/test_losses_sigreg.py", "parity/test_sigreg_golden.py", "unit/test_sigreg_ddp.py"
+SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (f"unit/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening"))
+
+LOSSES = (
+    mutants_of(
+        "losses/_characteristic.py",
+        ("gradient not divided by N", "result.div_(views.shape[-2])", "result", "phi is a mean over N", SIGREG),
+        (
+            "gradient of cos and sin swapped",
+            "gradient[1] * knots, gradient[0] * knots",
+            "gradient[0] * knots, gradient[1] * knots",
+            "d cos(th) = -t sin(th)",
+            SIGREG,
+        ),
+        (
+            "Horner stops early",
+            "range(n_knots - 2, 0, -1)",
+            "range(n_knots - 2, 1, -1)",
+            "the knot t_1 has a gradient",
+            SIGREG,
+        ),
+        (
+            "gradient averaged twice over ranks",
+            "return gradient, None\n",
+            "return gradient / 2, None\n",
+            "DDP divides by the number of ranks already",
+            DDP,
+        ),
+        ("sum over ranks", "return total / torch.distributed.get_world_size(group)", "return total", "phi is a mean", DDP),
+    )
+    + mutants_of(
+        "losses/sigreg.py",
+        (
+            "factor of one rank",
+            "torch.distributed.get_world_size(group))",
+            "1)",
+            "the joint batch has N times ranks samples",
+            DDP,
+        ),
+        ("ends at full weight", "quadrature[-1] /= 2", "quadrature[-1] /= 1", "trapezoid rule", f"{SIGREG} {GOLDEN}"),
+        (
+            "directions not unit",
+            "return drawn / drawn.norm(dim=0)",
+            "return drawn",
+            "a view of a white law has variance 1",
+            GOLDEN,
+        ),
+    )
+    + mutants_of(
+        "losses/spectral.py",
+        (
+            "diagonal kept",
+            "(n * square - agreement.square().mean(-1)) / (n - 1)",
+            "square",
+            "i = j is no independent pair",
+            SPECTRAL_TEST,
+        ),
+    )
+    + mutants_of(
+        "losses/population.py",
+        (
+            "second term under the joint law",
+            "second_moment(target, columns, centered=False)",
+            "second_moment(target, None, centered=False)",
+            "f' ~ w+",
+            SPECTRAL_TEST,
+        ),
+        (
+            "marginals swapped",
+            "rows, columns = joint.sum(-1), joint.sum(-2)",
+            "rows, columns = joint.sum(-1), joint.sum(-1).flip(-1)[..., : joint.shape[-1]]",
+            "f ~ column marginal",
+            SPECTRAL_TEST,
+        ),
+    )
+    + mutants_of(
+        "losses/whitening.py",
+        (
+            "gradient of the root of C",
+            "rotated / (products * sums)",
+            "rotated / sums",
+            "f[a, b] = -1 / (ab (a + b))",
+            WHITE_TEST,
+        ),
+        (
+            "rank not checked",
+            'on_singular == "raise" and',
+            "False and",
+            "a singular covariance has no inverse root",
+            WHITE_TEST,
+        ),
+    )
+    + mutants_of(
+        "losses/subspaces.py",
+        (
+            "mean of the subspaces",
+            "identity_like(views)).square().sum((-3, -2, -1))",
+            "identity_like(views)).square().sum((-2, -1)).mean(-1)",
+            "blocks decouple under the sum",
+            SUBSPACE_TEST,
+        ),
+        (
+            "one draw for all",
+            '(1, dim) if kind == "partition"',
+            '(1, dim) if kind != "none"',
+            "the published draws are independent",
+            SUBSPACE_TEST,
+        ),
+    )
+    + mutants_of(
+        "losses/published.py",
+        (
+            "strength not times D",
+            "SigregSettings(strength * dim,",
+            "SigregSettings(strength,",
+            "theirs is a mean over D",
+            SIGREG,
+        ),
+    )
+)
+
+JEPA, RANK, COLLAPSED = "unit/test_jepa.py", "theory/test_effective_dimension.py", "theory/test_sigreg_collapse.py"
+
+TRAINED = (
+    mutants_of(
+        "jepa/objective.py",
+        ("padding counted", "centered=config.centered) - n_padded", "centered=config.centered)",
+         "a padded coordinate is no coordinate of the run", JEPA),
+        ("batch law", "taken(target, columns)\n", "taken(target, columns * 0)\n",
+         "the target of a transition is its own next state", JEPA),
+    )
+    + mutants_of(
+        "jepa/measures.py",
+        ("scale kept", "(root)[:, None] * basis * (sizes", "(root)[:, None] * (basis * sizes) * (sizes",
+         "the best prediction of an encoder must not depend on its scale", JEPA),
+    )
+    + mutants_of(
+        "theory/sigreg_collapse.py",
+        ("window twice", "normal * (1 - normal) * knots**2", "normal**2 * (1 - normal) * knots**2", "the window enters once",
+         COLLAPSED),
+    )
+)  # fmt: skip
+
+
 MUTANTS = [
     *(WORLD + DATA + MATRICES + EMBEDDING + LINALG + GOALS + DYNAMIC_PROGRAMMING + REWARD_PLANS),
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
+    *(LOSSES + TRAINED),
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]

@@ -8,9 +8,9 @@ from torch import nn
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import SMALL, TINY, ModelConfig
-from spectral_jepa.pixels.encoder import ConvEncoder, ResNet18, VisionTransformer
+from spectral_jepa.pixels.encoder import ConvEncoder, ResNet18, VisionTransformer, encode_pictures
 from spectral_jepa.pixels.model import WorldModel
-from spectral_jepa.pixels.predictor import ActionEncoder, ConditionedBlock, Predictor
+from spectral_jepa.pixels.predictor import ActionEncoder, ConditionedBlock, Predictor, attend_few
 
 VIT = replace(TINY.model, encoder="vit", image_size=16, patch_size=8, encoder_width=12, encoder_depth=2, encoder_heads=3)
 
@@ -349,3 +349,41 @@ def test_bfloat16_autocast_stays_close():
 def test_wrong_input_is_one_sentence(call, words):
     with pytest.raises(InputError, match=words):
         call(WorldModel(TINY.model))
+
+
+@pytest.mark.parametrize("config", [VIT, replace(TINY.model, image_size=16)])
+def test_encoding_in_pieces_is_encoding(config, monkeypatch):
+    monkeypatch.setattr("spectral_jepa.pixels.encoder.CPU_PIXELS", 3 * 16**2)
+    encoder = WorldModel(config).encoder
+    pictures = draw(7, 3, 16, 16)
+    sizes = []
+    handle = encoder.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+    pieces = encode_pictures(encoder, pictures)
+    handle.remove()
+    assert sizes == [3, 3, 1]
+    whole = encoder(pictures)
+    torch.testing.assert_close(pieces, whole)
+    gradients = [torch.autograd.grad(out.square().sum(), list(encoder.parameters())) for out in (pieces, whole)]
+    for mine, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_statistics_see_the_whole_batch(monkeypatch):
+    monkeypatch.setattr("spectral_jepa.pixels.encoder.CPU_PIXELS", 32**2)
+    sizes = []
+    encoder = ResNet18()
+    encoder.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+    encode_pictures(encoder, draw(3, 3, 32, 32))
+    assert sizes == [3]
+
+
+@pytest.mark.parametrize(("n_queries", "n_keys"), [(1, 2), (1, 3), (2, 3), (3, 3)])
+def test_attention_by_sums_is_attention(n_queries, n_keys):
+    q, k, v = draw(5, n_queries, 8), draw(5, n_keys, 8, seed=1), draw(5, n_keys, 8, seed=2)
+    expected = torch.empty(5, n_queries, 8)
+    for head in (slice(0, 4), slice(4, 8)):
+        scores = torch.einsum("bmd,bnd->bmn", q[..., head], k[..., head]) / 4**0.5
+        later = torch.arange(n_keys) > torch.arange(n_queries)[:, None] + n_keys - n_queries
+        weight = scores.masked_fill(later, -torch.inf).softmax(-1)
+        expected[..., head] = torch.einsum("bmn,bnd->bmd", weight, v[..., head])
+    torch.testing.assert_close(attend_few(q, k, v, 2), expected)
