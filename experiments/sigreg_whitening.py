@@ -21,6 +21,7 @@ Beside it hard whitening, trained and in closed form (the truncated SVD).
 """
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm, random_directions, sigreg
 
 HORIZON = 40
+REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "sigreg_whitening-quick.parquet"
 PUBLISHED = 0.09
 GAUSSIAN = 1.052  # N times the expected SIGReg of N normal samples, tests/parity/test_sigreg_golden.py
 FAMILIES = {
@@ -245,3 +247,46 @@ def summary(table):
     trained = table[table["method"] == "sigreg"]
     lines = trained.groupby(moved, sort=False)[[*columns, "predicted_gap", *costs, "regret_closed", "late_change"]].mean()
     return lines.reset_index().join(floor, on=size).join(hard, on=size).pipe(pd.DataFrame)
+
+
+def compare(quantity, measured, relation, expected):
+    """One comparison of a claim."""
+    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
+
+
+def committed(method, axis):
+    """Rows of the committed quick table."""
+    table = pd.read_parquet(REFERENCE)
+    return table[(table["status"] == "ok") & (table["method"] == method) & (table["axis"] == axis)]
+
+
+def how_white(rng, n):
+    """Whitening gap and SIGReg at the published constants, and the price in risk."""
+    published, hard = committed("sigreg", "dim"), committed("hard_whitening", "dim")
+    strong, floor = committed("sigreg", "penalty"), committed("floor", "dim")
+    strong = strong[strong["penalty"] == 10]
+    return [
+        compare("published lambda: least whitening gap (0: white)", published["whitening_gap"].min(), ">=", 0.1),
+        compare("its largest eigenvalue, mean over worlds and dimensions (1: white)", published["largest"].mean(), "<=", 1),
+        compare("lambda = 10: largest whitening gap", strong["whitening_gap"].max(), "<=", 0.2),
+        compare("least SIGReg over the atoms of any world (0: Gaussian)", floor["sigreg"].min(), ">=", 1e-6),
+        compare("published lambda: mean risk lost by the span", published["excess_refit"].mean(), ">=", 0.02),
+        compare("hard whitening: largest risk lost by the span", hard["excess_refit"].max(), "<=", 1e-3),
+    ]
+
+
+def slices_and_knots(rng, n):
+    """How much the whitening gap moves with the number of slices and knots."""
+    base = committed("sigreg", "dim")
+    base = base[base["dim"] == 4].groupby("family")["whitening_gap"].mean()
+    moves = {}
+    for axis in ("n_slices", "n_knots", "fixed"):
+        part = committed("sigreg", axis)
+        part = part[part["n_knots"] >= 5]
+        means = part.groupby(["family", axis if axis != "fixed" else "n_slices"])["whitening_gap"].mean().reset_index()
+        moves[axis] = (means["whitening_gap"] - means["family"].map(base)).abs().max()
+    return [
+        compare("4 or 128 fresh slices against 32: largest move of the whitening gap", moves["n_slices"], "<=", 0.02),
+        compare("5 or 65 knots against 17: largest move", moves["n_knots"], "<=", 0.02),
+        compare("fixed slices, 4 or 32: largest move", moves["fixed"], ">=", 0.2),
+    ]

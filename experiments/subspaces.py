@@ -18,6 +18,7 @@ world's spectrum and on N. The summary gives the best K and the rank correlation
 """
 
 import functools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm
 
 HORIZON = 40
+REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "subspaces-quick.parquet"
 RANK_TOLERANCE = 1e-3  # of the largest eigenvalue
 TIE = 1e-9  # singular values closer than this count as equal
 EXACT = 0  # stands for "no sample: the exact law" among the sample sizes
@@ -253,3 +255,69 @@ def summary(table):
                 }
             )
     return pd.DataFrame(rows)
+
+
+def compare(quantity, measured, relation, expected):
+    """One comparison of a claim."""
+    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
+
+
+def committed(kind=None):
+    """Runs of the committed quick table trained with population whitening."""
+    table = pd.read_parquet(REFERENCE)
+    table = table[(table["status"] == "ok") & (table["regularizer"] == "subspace_whitening")]
+    return table if kind is None else table[table["kind"] == kind]
+
+
+def partition_rank(rng, n):
+    """Ranks that descent ends with in the blocks of a partition."""
+    table = committed("partition")
+    best = table[table["gap"] < OPTIMAL]
+    clear = best[~best["tie"].astype(bool)]
+    return [
+        compare("share of runs within 1e-6 of the optimum", len(best) / len(table), ">=", 0.8),
+        compare("of these, at a rank that the theorem allows", best["rank"].between(best["lowest"], best["highest"]).mean(),
+                "=", 1),
+        compare("of these without ties, at rank d_s", (clear["rank"] == clear["lowest"]).mean(), "=", 1),
+        compare("different d_s among them", clear["lowest"].nunique(), ">=", 5),
+    ]  # fmt: skip
+
+
+def independent_rank(rng, n):
+    """Ranks that descent ends with in independently drawn subspaces."""
+    table = committed("orthogonal")
+    return [
+        compare("runs", len(table), ">=", 300),
+        compare("share at or above d_s", (table["rank"] >= table["lowest"]).mean(), "=", 1),
+        compare("share at or below the Pataki bound", (table["rank"] <= table["pataki"]).mean(), "=", 1),
+        compare("share strictly above d_s (not a partition)", (table["rank"] > table["lowest"]).mean(), ">=", 0.3),
+    ]
+
+
+def lines():
+    """The summary of the committed table, whitening only."""
+    table = pd.read_parquet(REFERENCE)
+    return summary(table).query("regularizer == 'subspace_whitening'")
+
+
+def trade_off(rng, n):
+    """Where the best K falls by pretraining risk, partition: on the exact law K = 1 wins, on few samples a large K."""
+    best = lines().query("kind == 'partition'").set_index(["family", "n_transitions"])["best K by risk"]
+    return [
+        compare("low rank 8, exact law: best K", best["low rank 8", EXACT], "=", 1),
+        compare("low rank 8, N = 10,000", best["low rank 8", 10_000], "=", 2),
+        compare("low rank 8, N = 1,000", best["low rank 8", 1000], "=", 12),
+        compare("block 5, N = 10,000", best["block 5", 10_000], "=", 3),
+        compare("block 5, N = 300", best["block 5", 300], "=", 12),
+        compare("torus 5 x 5, largest over N", best["torus 5 x 5"].max(), "=", 1),
+    ]
+
+
+def lower_rank_better(rng, n):
+    """Rank correlation over K of effective rank and regret; positive means that a lower rank plans better."""
+    correlation = lines()["rank correlation, effective rank and regret"]
+    return [
+        compare("worlds, sizes and kinds with a positive correlation", (correlation > 0).sum(), ">=", 1),
+        compare("with a negative one", (correlation < 0).sum(), ">=", 12),
+        compare("lowest", correlation.min(), "<=", -0.9),
+    ]

@@ -28,7 +28,7 @@ def risk_panel(axis, part, loss):
         axis.semilogy(gap.index, np.maximum(gap, FLOOR), marker="o", color=color, label=family)
     axis.axhline(1e-6, color="0.4", ls="--", lw=1)
     axis.text(axis.get_xlim()[1], 1.3e-6, "1e-6", ha="right", va="bottom", color="0.4", fontsize=7.5)
-    axis.set_ylim(FLOOR / 3, 1e-4)
+    axis.set_ylim(FLOOR / 3, 1)
     axis.set_xlabel("latent dimension $k$")
     axis.set_ylabel("|trained risk - closed form|")
     axis.set_title(f"{loss}, free predictor, exact gradients")
