@@ -162,6 +162,17 @@ RECORDS = [
         "planning",
     ),
     (
+        "lewm-planning-push-t",
+        f"{LEWM} Fig 6 (Push-T: LeWM 96, random about 0)",
+        "LeWM plans on Push-T",
+        "not reproduced at the small size: 600 steps on 600 scripted episodes reach no goal; the full size was not run",
+        "pixels.planning.plan, pixels.evaluate.evaluate",
+        "tests/unit/test_pixels_simulators.py",
+        "pixels",
+        "pixels_two_room.png",
+        "planning_push_t",
+    ),
+    (
         "lewm-collapse-pixels",
         f"{LEWM} sec. 3",
         "From pixels too, no regulariser means collapse and plans at the floor",

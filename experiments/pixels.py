@@ -152,10 +152,10 @@ def summary(table):
     return pd.DataFrame(rows)
 
 
-def reference(model):
-    """Rows of one model in the committed quick table, Two-Room, one a training seed."""
+def reference(model, environment="two_room"):
+    """Rows of one model in the committed quick table, one a training seed."""
     table = pd.read_parquet(REFERENCE)
-    return table[(table["status"] == "ok") & (table["model"] == model) & (table["environment"] == "two_room")]
+    return table[(table["status"] == "ok") & (table["model"] == model) & (table["environment"] == environment)]
 
 
 def compare(quantity, measured, relation, expected):
@@ -173,6 +173,17 @@ def planning(rng, n):
         compare("worst seed minus random", lewm["success"].min() - random["success"].mean(), ">=", 0.5),
         compare("random (printed 0)", random["success"].mean(), ">=", 0.1),
         compare("true dynamics", simulator["success"].mean(), ">=", 0.95),
+    ]
+
+
+def planning_push_t(rng, n):
+    """LeWM on Push-T, small: one training seed, trained as long as on Two-Room."""
+    lewm, random = reference("LeWM", "push_t"), reference("random", "push_t")
+    return [
+        compare("pairs", lewm["n_pairs"].min(), ">=", 200),
+        compare("LeWM: success (printed .96 at full size)", lewm["success"].max(), "<=", 0.1),
+        compare("random", random["success"].mean(), "<=", 0.1),
+        compare("teleport of agent and block: AUROC of surprise", lewm["surprise_auroc_teleported_at"].min(), ">=", 0.95),
     ]
 
 

@@ -29,7 +29,9 @@ def world_figure(name, part):
     axes[1, 1].axhline(0.5, color="0.6", lw=0.8, ls=":")
     axes[1, 1].set_title("surprise: AUROC against the clean trajectory")
     seeds = int(trained["seed"].nunique())
-    figure.suptitle(f"{name}, {part['size'].iloc[0]} preset: {seeds} training seeds, the same held-out pairs for all")
+    figure.suptitle(
+        f"{name}, {part['size'].iloc[0]} preset: {seeds} training seed{'s' * (seeds > 1)}, the same held-out pairs for all"
+    )
     return figure
 
 
