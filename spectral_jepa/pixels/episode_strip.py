@@ -53,7 +53,7 @@ def plan_strip(
     frames, steps, success = [environment.render()], 0, False
     prepared = policy.prepare(goal_frame[None], goal[None])
     while steps < config.budget and not success:
-        now = Observation(frames[-1][None, None], state[None], np.zeros((1, 0, environment.action_dim)))
+        now = Observation(np.array(frames[-1])[None, None], state[None], np.zeros((1, 0, environment.action_dim)))
         for action in np.asarray(policy.act(now, prepared, generators))[0][: config.budget - steps]:
             state = environment.step(action)[0]
             steps += 1
