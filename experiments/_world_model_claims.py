@@ -98,7 +98,7 @@ RECORDS = [
         "partition_value, jepa.train_jepa",
         EFFECTIVE,
         "subspaces",
-        "subspaces.png",
+        "subspaces_rank.png",
         "partition_rank",
     ),
     (
@@ -109,7 +109,7 @@ RECORDS = [
         "pataki_rank_bound, subspace_rank_bound, subspace_whitening_optimum",
         EFFECTIVE,
         "subspaces",
-        "subspaces.png",
+        "subspaces_rank.png",
         "independent_rank",
     ),
     (
@@ -120,7 +120,7 @@ RECORDS = [
         "jepa.train_jepa, jepa.refit",
         EFFECTIVE,
         "subspaces",
-        "subspaces.png",
+        "subspaces_whitening.png",
         "trade_off",
     ),
     (
@@ -132,7 +132,7 @@ RECORDS = [
         "jepa.refit, reward_regret",
         EFFECTIVE,
         "subspaces",
-        "subspaces.png",
+        "subspaces_whitening.png",
         "lower_rank_better",
     ),
     (

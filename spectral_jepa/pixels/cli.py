@@ -263,7 +263,13 @@ def surprise(
 
 
 @app.command
-def report(folder: Positional[Path], data: Path | None = None, seed: int = 0, device: str | None = None) -> None:
+def report(
+    folder: Positional[Path],
+    data: Path | None = None,
+    seed: int = 0,
+    decoder_steps: int = 1000,
+    device: str | None = None,
+) -> None:
     """One page about a trained model: curves, tables, decoded rollouts.
 
     Example: spectral-jepa pixels report results/pixels/two_room-small/sigreg-0
@@ -272,11 +278,12 @@ def report(folder: Positional[Path], data: Path | None = None, seed: int = 0, de
         folder: Of a trained model.
         data: The HDF5 file. Default: the one it was trained on.
         seed: Of the decoder and of the rollouts shown.
+        decoder_steps: Optimiser steps of the decoder that draws the rollouts.
         device: cpu or cuda.
     """
     from spectral_jepa.pixels.report import report as write_report
 
-    print(f"Page: {write_report(folder, _data_path(folder, data), seed=seed, device=device)}")
+    print(f"Page: {write_report(folder, _data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device)}")
 
 
 def run_name(config: PixelConfig) -> str:

@@ -40,7 +40,7 @@ def test_collect_train_plan_evaluate_probe(environment, tmp_path, monkeypatch, c
         main(["pixels", "surprise", folder, "--n-trajectories", "2"])
         main(["pixels", "train", *tiny, "--kind", "cloning", "--set", "model.history", "5"])
         main(["pixels", "evaluate", folder, folder.replace("sigreg", "cloning"), "--n-pairs", "2", "--simulator"])
-        main(["pixels", "report", folder])
+        main(["pixels", "report", folder, "--decoder-steps", "20"])
         page = (tmp_path / folder / "report.html").read_text()
         assert "Violation of expectation" in page and "data:image/png" in page
         assert pd.read_csv("results/pixels/two_room-tiny/evaluation.csv")["policy"].nunique() == 4

@@ -37,8 +37,8 @@ def independent_losses(exact, encoded, predicted):
 @pytest.mark.parametrize(("loss", "strength"), [("spectral", 0.0), ("prediction", 0.3)])
 def test_training_reaches_the_closed_form_at_every_dimension(family, loss, strength):
     exact = sj.CoOccurrence.exact(FAMILIES[family]())
-    dims = (1, 2, 5, 16)
-    config = JepaConfig(loss=loss, regularizer="none" if loss == "spectral" else "whitening", n_steps=3000)
+    dims = (1, 4, 16)
+    config = JepaConfig(loss=loss, regularizer="none" if loss == "spectral" else "whitening", n_steps=2000)
     trained = train_jepa(exact, [Run(dim, seed=3, strength=strength) for dim in dims], config)
     squares = np.linalg.svd(exact.stacked, compute_uv=False) ** 2
     for number, dim in enumerate(dims):
