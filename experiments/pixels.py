@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spectral_jepa.experiment import comparison
 from spectral_jepa.pixels.config import preset as preset_config
 
 ROOT = Path("results/pixels")
@@ -158,21 +159,16 @@ def reference(model, environment="two_room"):
     return table[(table["status"] == "ok") & (table["model"] == model) & (table["environment"] == environment)]
 
 
-def compare(quantity, measured, relation, expected):
-    """One comparison of a claim."""
-    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
-
-
 def planning(rng, n):
     """LeWM on Two-Room, small: success, floor, ceiling on the same pairs."""
     lewm, random, simulator = reference("LeWM"), reference("random"), reference("simulator")
     return [
-        compare("training seeds", len(lewm), ">=", 3),
-        compare("pairs", lewm["n_pairs"].min(), ">=", 200),
-        compare("LeWM: success of the worst seed", lewm["success"].min(), ">=", 0.85),
-        compare("worst seed minus random", lewm["success"].min() - random["success"].mean(), ">=", 0.5),
-        compare("random (printed 0)", random["success"].mean(), ">=", 0.1),
-        compare("true dynamics", simulator["success"].mean(), ">=", 0.95),
+        comparison("training seeds", len(lewm), ">=", 3),
+        comparison("pairs", lewm["n_pairs"].min(), ">=", 200),
+        comparison("LeWM: success of the worst seed", lewm["success"].min(), ">=", 0.85),
+        comparison("worst seed minus random", lewm["success"].min() - random["success"].mean(), ">=", 0.5),
+        comparison("random (printed 0)", random["success"].mean(), ">=", 0.1),
+        comparison("true dynamics", simulator["success"].mean(), ">=", 0.95),
     ]
 
 
@@ -180,10 +176,10 @@ def planning_push_t(rng, n):
     """LeWM on Push-T, small: one training seed, trained as long as on Two-Room."""
     lewm, random = reference("LeWM", "push_t"), reference("random", "push_t")
     return [
-        compare("pairs", lewm["n_pairs"].min(), ">=", 200),
-        compare("LeWM: success (printed .96 at full size)", lewm["success"].max(), "<=", 0.1),
-        compare("random", random["success"].mean(), "<=", 0.1),
-        compare("teleport of agent and block: AUROC of surprise", lewm["surprise_auroc_teleported_at"].min(), ">=", 0.95),
+        comparison("pairs", lewm["n_pairs"].min(), ">=", 200),
+        comparison("LeWM: success (printed .96 at full size)", lewm["success"].max(), "<=", 0.1),
+        comparison("random", random["success"].mean(), "<=", 0.1),
+        comparison("teleport of agent and block: AUROC of surprise", lewm["surprise_auroc_teleported_at"].min(), ">=", 0.95),
     ]
 
 
@@ -191,11 +187,11 @@ def no_regularizer(rng, n):
     """The same trainer without a regulariser."""
     none, random = reference("none"), reference("random")
     return [
-        compare("least whitening gap (1: no variance left)", none["whitening_gap"].min(), ">=", 0.99),
-        compare("LeWM minus it, success of the worst seed and of the best", reference("LeWM")["success"].min()
+        comparison("least whitening gap (1: no variance left)", none["whitening_gap"].min(), ">=", 0.99),
+        comparison("LeWM minus it, success of the worst seed and of the best", reference("LeWM")["success"].min()
                 - none["success"].max(), ">=", 0.5),
-        compare("best seed minus random", none["success"].max() - random["success"].mean(), "<=", 0.2),
-        compare("least effective rank of what is left, of 64", none["effective_rank"].min(), ">=", 10),
+        comparison("best seed minus random", none["success"].max() - random["success"].mean(), "<=", 0.2),
+        comparison("least effective rank of what is left, of 64", none["effective_rank"].min(), ">=", 10),
     ]  # fmt: skip
 
 
@@ -203,9 +199,9 @@ def probing(rng, n):
     """Reading the agent's position from LeWM's latents of test episodes."""
     lewm = reference("LeWM")
     return [
-        compare("linear probe: least R2", lewm[POSITION].min(), ">=", 0.9),
-        compare("MLP probe: least R2", lewm["probe_r2_embedding_mlp_agent_position"].min(), ">=", 0.98),
-        compare("linear, untrained encoder: R2", lewm["probe_r2_random_encoder_linear_agent_position"].max(), "<=", 0.8),
+        comparison("linear probe: least R2", lewm[POSITION].min(), ">=", 0.9),
+        comparison("MLP probe: least R2", lewm["probe_r2_embedding_mlp_agent_position"].min(), ">=", 0.98),
+        comparison("linear, untrained encoder: R2", lewm["probe_r2_random_encoder_linear_agent_position"].max(), "<=", 0.8),
     ]
 
 
@@ -213,9 +209,9 @@ def teleport(rng, n):
     """Surprise at a teleport, paired with the clean trajectory."""
     lewm = reference("LeWM")
     return [
-        compare("largest p of the paired t-test", lewm["surprise_p_teleported_at"].max(), "<=", 0.01),
-        compare("least AUROC", lewm["surprise_auroc_teleported_at"].min(), ">=", 0.95),
-        compare("least effect size d_z", lewm["surprise_d_teleported_at"].min(), ">=", 1),
+        comparison("largest p of the paired t-test", lewm["surprise_p_teleported_at"].max(), "<=", 0.01),
+        comparison("least AUROC", lewm["surprise_auroc_teleported_at"].min(), ">=", 0.95),
+        comparison("least effect size d_z", lewm["surprise_d_teleported_at"].min(), ">=", 1),
     ]
 
 
@@ -223,22 +219,24 @@ def recolour(rng, n):
     """Surprise at a change of colour: printed as not significant."""
     lewm = reference("LeWM")
     return [
-        compare("largest p of the paired t-test", lewm["surprise_p_recoloured_at"].max(), "<=", 0.01),
-        compare("teleport: least ratio to clean over that of recolour",
+        comparison("largest p of the paired t-test", lewm["surprise_p_recoloured_at"].max(), "<=", 0.01),
+        comparison("teleport: least ratio to clean over that of recolour",
                 (lewm["surprise_ratio_teleported_at"] / lewm["surprise_ratio_recoloured_at"]).min(), ">=", 1),
     ]  # fmt: skip
 
 
 def straighter(rng, n):
     """Temporal straightness of LeWM's latents on Two-Room."""
-    return [compare("largest mean cosine of consecutive velocities", reference("LeWM")["straightness"].max(), "<=", 0)]
+    return [comparison("largest mean cosine of consecutive velocities", reference("LeWM")["straightness"].max(), "<=", 0)]
 
 
 def sub_jepa_rank(rng, n):
     """Effective rank of the pixel models: Sub-JEPA's mean over LeWM's."""
     lewm = reference("LeWM")["effective_rank"].mean()
     return [
-        compare(f"K = {k}: effective rank over LeWM's", reference(f"Sub-JEPA K={k}")["effective_rank"].mean() / lewm, *limit)
+        comparison(
+            f"K = {k}: effective rank over LeWM's", reference(f"Sub-JEPA K={k}")["effective_rank"].mean() / lewm, *limit
+        )
         for k, limit in ((2, (">=", 1)), (4, ("<=", 1)), (8, ("<=", 1)))
     ]
 
@@ -247,7 +245,7 @@ def sub_jepa_gain(rng, n):
     """Success of Sub-JEPA minus LeWM on the same pairs, means over training seeds."""
     lewm = reference("LeWM")["success"].mean()
     return [
-        compare(f"K = {k}: gain in success (printed .107 at K = 32)",
+        comparison(f"K = {k}: gain in success (printed .107 at K = 32)",
                 reference(f"Sub-JEPA K={k}")["success"].mean() - lewm, "<=", 0.02)
         for k in (2, 4, 8)
     ]  # fmt: skip
@@ -259,4 +257,4 @@ def parameters(rng, n):
     from spectral_jepa.pixels.model import WorldModel
 
     count = sum(p.numel() for p in WorldModel(ModelConfig()).parameters() if p.requires_grad)
-    return [compare("trainable parameters, 2-D actions", count, "=", 18_034_478)]
+    return [comparison("trainable parameters, 2-D actions", count, "=", 18_034_478)]

@@ -30,6 +30,7 @@ import torch
 from scipy.special import ndtr, ndtri
 
 import spectral_jepa as sj
+from spectral_jepa.experiment import comparison
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm, random_directions, sigreg
 
@@ -249,11 +250,6 @@ def summary(table):
     return lines.reset_index().join(floor, on=size).join(hard, on=size).pipe(pd.DataFrame)
 
 
-def compare(quantity, measured, relation, expected):
-    """One comparison of a claim."""
-    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
-
-
 def committed(method, axis):
     """Rows of the committed quick table."""
     table = pd.read_parquet(REFERENCE)
@@ -266,12 +262,14 @@ def how_white(rng, n):
     strong, floor = committed("sigreg", "penalty"), committed("floor", "dim")
     strong = strong[strong["penalty"] == 10]
     return [
-        compare("published lambda: least whitening gap (0: white)", published["whitening_gap"].min(), ">=", 0.1),
-        compare("its largest eigenvalue, mean over worlds and dimensions (1: white)", published["largest"].mean(), "<=", 1),
-        compare("lambda = 10: largest whitening gap", strong["whitening_gap"].max(), "<=", 0.2),
-        compare("least SIGReg over the atoms of any world (0: Gaussian)", floor["sigreg"].min(), ">=", 1e-6),
-        compare("published lambda: mean risk lost by the span", published["excess_refit"].mean(), ">=", 0.02),
-        compare("hard whitening: largest risk lost by the span", hard["excess_refit"].max(), "<=", 1e-3),
+        comparison("published lambda: least whitening gap (0: white)", published["whitening_gap"].min(), ">=", 0.1),
+        comparison(
+            "its largest eigenvalue, mean over worlds and dimensions (1: white)", published["largest"].mean(), "<=", 1
+        ),
+        comparison("lambda = 10: largest whitening gap", strong["whitening_gap"].max(), "<=", 0.2),
+        comparison("least SIGReg over the atoms of any world (0: Gaussian)", floor["sigreg"].min(), ">=", 1e-6),
+        comparison("published lambda: mean risk lost by the span", published["excess_refit"].mean(), ">=", 0.02),
+        comparison("hard whitening: largest risk lost by the span", hard["excess_refit"].max(), "<=", 1e-3),
     ]
 
 
@@ -286,7 +284,7 @@ def slices_and_knots(rng, n):
         means = part.groupby(["family", axis if axis != "fixed" else "n_slices"])["whitening_gap"].mean().reset_index()
         moves[axis] = (means["whitening_gap"] - means["family"].map(base)).abs().max()
     return [
-        compare("4 or 128 fresh slices against 32: largest move of the whitening gap", moves["n_slices"], "<=", 0.02),
-        compare("5 or 65 knots against 17: largest move", moves["n_knots"], "<=", 0.02),
-        compare("fixed slices, 4 or 32: largest move", moves["fixed"], ">=", 0.2),
+        comparison("4 or 128 fresh slices against 32: largest move of the whitening gap", moves["n_slices"], "<=", 0.02),
+        comparison("5 or 65 knots against 17: largest move", moves["n_knots"], "<=", 0.02),
+        comparison("fixed slices, 4 or 32: largest move", moves["fixed"], ">=", 0.2),
     ]

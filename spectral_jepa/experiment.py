@@ -121,6 +121,17 @@ def shipped_folder(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
+def comparison(quantity: str, measured: float, relation: str, expected: float) -> dict[str, str | float]:
+    """One comparison of a claim, as the measuring functions beside the experiments return it.
+
+    Examples
+    --------
+    >>> comparison("largest gap", 2e-9, "<=", 1e-6)
+    {'quantity': 'largest gap', 'measured': 2e-09, 'relation': '<=', 'expected': 1e-06}
+    """
+    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
+
+
 def known_experiments() -> dict[str, Path]:
     """Name -> file of the shipped experiments (files that start with an underscore are helpers, not experiments)."""
     return {path.stem: path for path in sorted(shipped_folder("experiments").glob("*.py")) if not path.name.startswith("_")}

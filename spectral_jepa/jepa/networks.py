@@ -54,21 +54,24 @@ class Stacked(nn.Module):
         raise NotImplementedError
 
 
-class TableEncoder(Stacked):
-    """f(x) as a free table, held as sqrt(v) f with v the law of the state, so that rare states learn as fast as others."""
+class FreeTable(Stacked):
+    """f(x) or g(x, a) as a free table over its rows, held times the root of the rows' law.
+
+    So rare rows learn as fast as others. As a predictor it does not look at the latent.
+    """
 
     table: Tensor
     scale: Tensor
 
-    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, scale: Tensor) -> None:
-        self.n_states = scale.shape[-1]
-        super().__init__(runs, 0, dtype)
+    def __init__(self, runs: Sequence[Run], stream: int, dtype: torch.dtype, scale: Tensor) -> None:
+        self.n_rows = scale.shape[-1]
+        super().__init__(runs, stream, dtype)
         self.register_buffer("scale", scale[..., None].to(dtype), persistent=False)
 
     def shapes(self, dim: int) -> Shapes:  # noqa: D102
-        return {"table": ((self.n_states, dim), 1 / math.sqrt(self.n_states))}
+        return {"table": ((self.n_rows, dim), 1 / math.sqrt(self.n_rows))}
 
-    def forward(self) -> Tensor:  # noqa: D102
+    def forward(self, latent: Tensor | None = None) -> Tensor:  # noqa: D102
         return self.table * self.scale
 
 
@@ -96,24 +99,6 @@ class NetworkEncoder(Stacked):
     def forward(self) -> Tensor:  # noqa: D102
         first = self.input if self.features is None else self.features @ self.input
         return functional.gelu(first + self.bias[:, None]) @ self.output
-
-
-class FreePredictor(Stacked):
-    """g(x, a) as a free table over state-action pairs, held as sqrt(rho) g."""
-
-    free: Tensor
-    scale: Tensor
-
-    def __init__(self, runs: Sequence[Run], dtype: torch.dtype, scale: Tensor) -> None:
-        self.n_rows = scale.shape[-1]
-        super().__init__(runs, 1, dtype)
-        self.register_buffer("scale", scale[..., None].to(dtype), persistent=False)
-
-    def shapes(self, dim: int) -> Shapes:  # noqa: D102
-        return {"free": ((self.n_rows, dim), 1 / math.sqrt(self.n_rows))}
-
-    def forward(self, latent: Tensor) -> Tensor:  # noqa: D102
-        return self.free * self.scale
 
 
 class LinearPredictor(Stacked):
@@ -199,7 +184,7 @@ class BatchedJepa(nn.Module):
         state_scale, row_scale = _inverse_root((anchor + column_weight) / 2), _inverse_root(row_weight)
         self.encoder: Stacked
         if config.encoder == "table":
-            self.encoder = TableEncoder(runs, dtype, state_scale)
+            self.encoder = FreeTable(runs, 0, dtype, state_scale)
         else:
             features = None
             if config.encoder == "features":
@@ -207,7 +192,7 @@ class BatchedJepa(nn.Module):
             self.encoder = NetworkEncoder(runs, dtype, n_states, config.hidden, features)
         self.predictor: Stacked
         if config.predictor == "free":
-            self.predictor = FreePredictor(runs, dtype, row_scale)
+            self.predictor = FreeTable(runs, 1, dtype, row_scale)
         elif config.predictor == "linear":
             self.predictor = LinearPredictor(runs, dtype, n_actions)
         elif config.predictor == "mlp":

@@ -55,7 +55,7 @@ class Worlds:
         for item in data:
             if isinstance(item, Transitions):
                 joints.append(item.counts().reshape(-1, item.n_states) / len(item))
-                pairs.append((torch.from_numpy(item.action * item.n_states + item.state), torch.from_numpy(item.next_state)))
+                pairs.append((torch.from_numpy(item.action * item.n_states + item.state), torch.tensor(item.next_state)))
             else:
                 whole = item.dense_joint() * item.action_frequency[:, None, None]
                 joints.append(whole.reshape(-1, item.n_states))

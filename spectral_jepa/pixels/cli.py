@@ -201,7 +201,7 @@ def evaluate(
                     floor = RandomPolicy(environment, offset)
                     tables.append(judge(floor, manifest, dataset, environment, wanted, folder=cache))
                 if simulator:
-                    upper = SimulatorPolicy(environment, _scaler(folder), config.planning, config.model.action_block)
+                    upper = SimulatorPolicy(environment, policy.scaler, config.planning, config.model.action_block)
                     tables.append(judge(upper, manifest, dataset, environment, wanted, folder=cache))
     table = pd.concat(tables, ignore_index=True)
     summary = success_table(table, by=("policy", "goal_offset"))
@@ -370,12 +370,6 @@ def _judge(folder: Path, data: Path | None, device: str | None, values: dict[str
     else:
         policy = PlannerPolicy(model, scaler, config.planning, name=folder.name)
     return config, policy, dataset, environment
-
-
-def _scaler(folder: Path) -> Any:
-    from spectral_jepa.pixels.train import load_model
-
-    return load_model(folder)[2]
 
 
 def _manifest(data: Path, dataset: Any, environment: Any, wanted: EvaluationConfig) -> Any:
