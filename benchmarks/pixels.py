@@ -24,14 +24,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from spectral_jepa._streams import stream_seed, torch_generator
 from spectral_jepa.losses import random_directions
-from spectral_jepa.pixels.baselines import PATCH_TOKENS, PatchTokenPredictor
-from spectral_jepa.pixels.config import ModelConfig, PlanningConfig, preset
-from spectral_jepa.pixels.learner import SLICES, Learner, stream_seed
-from spectral_jepa.pixels.model import WorldModel
-from spectral_jepa.pixels.parallel import Worker
-from spectral_jepa.pixels.planning import plan
-from spectral_jepa.pixels.solvers import make_generator
+from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
+from spectral_jepa.pixels.model.patch_tokens import PATCH_TOKENS, PatchTokenPredictor
+from spectral_jepa.pixels.model.world_model import WorldModel
+from spectral_jepa.pixels.planning.latent import plan
+from spectral_jepa.pixels.presets import preset
+from spectral_jepa.pixels.training.learner import SLICES, Learner
+from spectral_jepa.pixels.training.parallel import Worker
 
 PEAK = 989e12  # bf16 FLOP/s without sparsity of an H100 or H200 (SXM)
 # Clips a step, episodes planned, iterations of a plan, repetitions; less where a CPU would take minutes.
@@ -272,8 +273,8 @@ def check_planning(config, device):
     frames, _ = draw_batch(config.model, 2, 2, device)
     few = replace(config.planning, n_samples=20, n_elites=5, n_iterations=3)
     with torch.no_grad():
-        theirs = [plain.plan(few, start, goal, make_generator(0, e)) for e, (start, goal) in enumerate(frames)]
-    mine = our_plan(model, few, frames, [make_generator(0, e) for e in range(2)])
+        theirs = [plain.plan(few, start, goal, torch_generator(0, e)) for e, (start, goal) in enumerate(frames)]
+    mine = our_plan(model, few, frames, [torch_generator(0, e) for e in range(2)])
     torch.testing.assert_close(mine, torch.stack(theirs), rtol=1e-6, atol=1e-8)
     assert float((mine[0] - mine[1]).abs().max()) > 0.1
 
@@ -363,7 +364,7 @@ def time_planning(config, device, n_episodes, n_iterations, repetitions, compile
                 plain.plan(p, start, goal, generator)
 
     def ours(settings, model=model):
-        return lambda: our_plan(model, settings, frames, [make_generator(0, e) for e in range(n_episodes)])
+        return lambda: our_plan(model, settings, frames, [torch_generator(0, e) for e in range(n_episodes)])
 
     contenders = {"plain": one_by_one, "ours": ours(p)}
     flops = {name: count_flops(run) for name, run in contenders.items()}
@@ -402,7 +403,7 @@ def time_tokens(device, quick):
         runs = {
             "encode": lambda model=model, frames=frames: model.encode(frames),
             "plan": lambda model=model, part=part, latents=latents, chunk=chunk: plan(
-                model, part, latents[:, 0], latents[:, 1], [make_generator(0)], chunk=chunk
+                model, part, latents[:, 0], latents[:, 1], [torch_generator(0)], chunk=chunk
             ),
         }
         with torch.inference_mode():

@@ -18,7 +18,7 @@ import scipy.optimize
 import scipy.stats
 
 import spectral_jepa as sj
-from spectral_jepa.experiment import load_experiment
+from spectral_jepa.sweep.experiment import load_experiment
 
 Claim = namedtuple("Claim", "id printed statement verdict functions tests experiment figure measure")
 PAPER = "2606.27014"
@@ -1300,7 +1300,7 @@ CLAIMS += [
         "1 and 5 required steps: latent and input planning are both near perfect",
         "holds without noise; at noise 1 five steps already cost both",
         "point_mass.train, point_mass.reach_goals",
-        "tests/unit/test_point_mass.py",
+        "tests/point_mass/test_point_mass.py",
         "point_mass",
         "point_mass.png",
         near_goals,
@@ -1311,7 +1311,7 @@ CLAIMS += [
         "10 steps: input better at low noise; 15 and 20 steps: close, latent stabler at high noise",
         "not found: with our constants the latent arm leads on average from 10 steps on, with and without noise",
         "point_mass.train, point_mass.reach_goals",
-        "tests/unit/test_point_mass.py",
+        "tests/point_mass/test_point_mass.py",
         "point_mass",
         "point_mass.png",
         middle_goals,
@@ -1323,7 +1323,7 @@ CLAIMS += [
         "found, but not because of noise: it happens without noise and with the noise out of the loss, and mostly goes "
         "away when the same input model plans with the decoded position; the planning cost decides",
         "point_mass.train, point_mass.reach_goals",
-        "tests/unit/test_point_mass.py",
+        "tests/point_mass/test_point_mass.py",
         "point_mass",
         "point_mass.png",
         far_goals,
@@ -1334,7 +1334,7 @@ CLAIMS += [
         "Which device keeps the latent arm from collapsing, and which one plans best?",
         "no regulariser collapses; stop-gradient alone does not; white latents plan worse here (cause not tested)",
         "losses.sigreg, losses.variance_penalty, losses.effective_rank",
-        "tests/unit/test_losses.py",
+        "tests/losses/test_losses.py",
         "point_mass",
         "point_mass_sweeps.png",
         collapse_controls,

@@ -10,13 +10,11 @@ published .09 for all regularisers but PLDM's own weights; nothing was tuned on 
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from spectral_jepa.experiment import comparison
-from spectral_jepa.pixels.config import preset as preset_config
+from spectral_jepa.pixels.presets import preset as preset_config
+from spectral_jepa.sweep.experiment import comparison
 
-ROOT = Path("results/pixels")
 REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "pixels-quick.parquet"
 POSITION = "probe_r2_embedding_linear_agent_position"
 # Name -> (regulariser, K, kind).
@@ -64,27 +62,23 @@ def run_cell(environment, size, model, seed):
     """One model: one row, with success, probe, surprise and geometry."""
     import torch
 
-    from spectral_jepa.pixels.cli import run_name
-    from spectral_jepa.pixels.collect import collect
-    from spectral_jepa.pixels.data import open_dataset
+    from spectral_jepa.pixels.data import ActionScaler, open_dataset
+    from spectral_jepa.pixels.data.collect import collect
     from spectral_jepa.pixels.environments import make_environment
-    from spectral_jepa.pixels.evaluate import evaluate
-    from spectral_jepa.pixels.manifest import make_manifest
-    from spectral_jepa.pixels.policies import CloningPolicy, PlannerPolicy, RandomPolicy
-    from spectral_jepa.pixels.simulator import SimulatorPolicy
-    from spectral_jepa.pixels.train import load_model, train
-    from spectral_jepa.pixels.windows import ActionScaler
+    from spectral_jepa.pixels.evaluation.evaluate import evaluate
+    from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy, RandomPolicy
+    from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
+    from spectral_jepa.pixels.runs import base_folder, frozen_pairs, run_name
+    from spectral_jepa.pixels.training.loop import train
 
     torch.set_num_threads(1)
     config = settings(environment, size, model, seed)
-    base = ROOT / f"{environment}-{size}"
+    base = base_folder(environment, size)
     data = collect(config.data, base / "data.h5", n_jobs=1, progress=False)
     dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim, progress=False)
     world = make_environment(environment, config.model.image_size)
-    manifest = make_manifest(
-        dataset, np.asarray(dataset.split()["test"]), world, n_pairs=config.evaluation.n_pairs,
-        goal_offset=config.evaluation.goal_offset, seed=config.evaluation.seed,
-    )  # fmt: skip
+    manifest = frozen_pairs(data, dataset, world, config.evaluation)
     kind, extra, folder = MODELS[model][2], {}, base / run_name(config)
     if kind == "policy":
         scaler = ActionScaler.from_dataset(dataset, dataset.split()["train"])
@@ -116,13 +110,14 @@ def run_cell(environment, size, model, seed):
 
 def measures(folder, data):
     """Probe, surprise and geometry of a trained folder, as flat numbers."""
+    from spectral_jepa.pixels.config import ProbeConfig
     from spectral_jepa.pixels.data import open_dataset
-    from spectral_jepa.pixels.diagnose import CACHE, run_probe, run_surprise
-    from spectral_jepa.pixels.geometry import geometry
-    from spectral_jepa.pixels.train import load_model
+    from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
+    from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.reports.tables import CACHE, run_probe, run_surprise
 
     flat = {}
-    probes = run_probe(folder, data, progress=False, n_train=8000, n_test=4000, max_epochs=60)
+    probes = run_probe(folder, data, ProbeConfig(n_train=8000, n_test=4000, max_epochs=60), progress=False)
     for line in probes[(probes["coordinate"] == "mean")].itertuples():
         name = f"{line.input}_{line.probe}_{line.quantity}".replace(" ", "_")
         flat |= {f"probe_r2_{name}": line.r2, f"probe_mse_{name}": line.mse, f"probe_r_{name}": line.r}
@@ -133,7 +128,7 @@ def measures(folder, data):
                  f"surprise_ratio_{name}": line.ratio, "surprise_n": line.n}  # fmt: skip
     model, config, _ = load_model(folder)
     dataset = open_dataset(data, image_size=config.model.image_size, progress=False)
-    table = geometry(model, dataset, dataset.split()["test"], every=config.model.action_block, cache=folder / CACHE)
+    table = latent_geometry(model, dataset, dataset.split()["test"], every=config.model.action_block, cache=folder / CACHE)
     for line in table[table["measure"] != "eigenvalue"].itertuples():
         flat[line.measure] = line.value
     return flat
@@ -254,7 +249,7 @@ def sub_jepa_gain(rng, n):
 def parameters(rng, n):
     """Trainable parameters of the published configuration."""
     from spectral_jepa.pixels.config import ModelConfig
-    from spectral_jepa.pixels.model import WorldModel
+    from spectral_jepa.pixels.model.world_model import WorldModel
 
     count = sum(p.numel() for p in WorldModel(ModelConfig()).parameters() if p.requires_grad)
     return [comparison("trainable parameters, 2-D actions", count, "=", 18_034_478)]

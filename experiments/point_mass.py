@@ -55,7 +55,7 @@ from spectral_jepa.point_mass import (
     train,
 )
 from spectral_jepa.point_mass.training import feature_weights, window_loss
-from spectral_jepa.results import mean_band
+from spectral_jepa.sweep.results import mean_band
 
 SETTINGS = PointMassSettings()
 REQUIRED_STEPS = (1, 5, 10, 15, 20, 25)

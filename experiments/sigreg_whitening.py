@@ -30,9 +30,9 @@ import torch
 from scipy.special import ndtr, ndtri
 
 import spectral_jepa as sj
-from spectral_jepa.experiment import comparison
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm, random_directions, sigreg
+from spectral_jepa.sweep.experiment import comparison
 
 HORIZON = 40
 REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "sigreg_whitening-quick.parquet"

@@ -25,9 +25,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 import spectral_jepa as sj
-from spectral_jepa.experiment import comparison
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm
+from spectral_jepa.sweep.experiment import comparison
 
 HORIZON = 40
 REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "subspaces-quick.parquet"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spectral_jepa.plotting.style import COLORS, band, dimension_axis, new_figure, sequential_colors, shade_vacuous, styled
-from spectral_jepa.results import mean_band
+from spectral_jepa.sweep.results import mean_band
 
 PREFERRED_SAMPLES = 32_000
 FLOOR = 1e-5

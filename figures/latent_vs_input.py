@@ -5,7 +5,7 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 
 from spectral_jepa.input_level import critical_nuisance_scale
 from spectral_jepa.plotting.style import COLORS, band, new_figure, styled
-from spectral_jepa.results import mean_band
+from spectral_jepa.sweep.results import mean_band
 
 MAP_DIMS = (3, 5, 7)
 REGRET = "task_goal_regret"

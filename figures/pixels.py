@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spectral_jepa.pixels.statistics import wilson_interval
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
+from spectral_jepa.success_rates import wilson_interval
 
 POSITION = "probe_r2_embedding_linear_agent_position"
 

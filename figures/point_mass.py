@@ -1,7 +1,7 @@
 """Draw ``point_mass``: success against required steps by noise; and latent dimension, data, controls, goals, spectrum."""
 
 from spectral_jepa.plotting.style import COLORS, band, dimension_axis, new_figure, sequential_colors, styled
-from spectral_jepa.results import mean_band
+from spectral_jepa.sweep.results import mean_band
 
 ARM_STYLES = {
     "latent": {"color": COLORS["measured"], "marker": "o"},

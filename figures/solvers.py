@@ -3,7 +3,7 @@
 import numpy as np
 
 from spectral_jepa.plotting.style import COLORS, band, new_figure, styled
-from spectral_jepa.results import mean_band
+from spectral_jepa.sweep.results import mean_band
 
 # Below this share of the attainable energy a loss is rounding.
 FLOOR = 1e-16

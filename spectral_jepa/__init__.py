@@ -1,7 +1,6 @@
 """The laboratory in which the theory of JEPA world models is checked, refuted, corrected and taught."""
 
 from spectral_jepa._validation import InputError
-from spectral_jepa.analysis import Analysis, analyze
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions
 from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
@@ -13,7 +12,7 @@ from spectral_jepa.input_level import (
     product_observations,
     reduced_rank_regression,
 )
-from spectral_jepa.logs import log_to_mdp, read_log, write_log
+from spectral_jepa.logs import Analysis, analyze, log_to_mdp, read_log, write_log
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning import (
     GoalPlan,

@@ -171,3 +171,14 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
         array = array.copy()
     array.flags.writeable = False
     return array
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line without its full stop; its type where it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such column.\\nA hint")), first_line(KeyError())
+    ('no such column', 'KeyError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -18,9 +18,9 @@ from tyro.conf import Positional
 import spectral_jepa as sj
 from spectral_jepa import generators
 from spectral_jepa._validation import InputError
-from spectral_jepa.experiment import Experiment, load_experiment
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
+from spectral_jepa.sweep.experiment import Experiment, load_experiment
 
 app = tyro.extras.SubcommandApp()
 CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
@@ -167,7 +167,7 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
         preset: Which set of cells.
         folder: Where the results are. Default: results/EXPERIMENT/PRESET.
     """
-    from spectral_jepa.results import read_table
+    from spectral_jepa.sweep.results import read_table
 
     chosen = load_experiment(experiment)
     where = folder or _default_folder(chosen, preset)
@@ -235,8 +235,8 @@ def analyze(
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
     """
-    from spectral_jepa.analysis import analyze as analyze_log
     from spectral_jepa.logs import read_log
+    from spectral_jepa.logs.analysis import analyze as analyze_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
     data = read_log(log, state=list(state), action=list(action), next_state=list(next_state), reward=reward)

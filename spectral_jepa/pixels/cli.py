@@ -1,29 +1,23 @@
 """Command line ``spectral-jepa pixels``: from nothing to a trained, planned-with, probed and surprised world model.
 
-Files live under results/pixels/ENVIRONMENT-PRESET: the data, and one folder a trained model. Every command finds what the
-one before it wrote; every one of them can be stopped and goes on when it is given again.
+Every command finds what the one before it wrote (:mod:`spectral_jepa.pixels.runs`); every one of them can be stopped and
+goes on when it is given again.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-from ast import literal_eval
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import tyro
 from tyro.conf import Positional
 
 from spectral_jepa._validation import InputError
-from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig, preset
 
 app = tyro.extras.SubcommandApp()
-ROOT = Path("results/pixels")
 Overrides = Annotated[dict[str, str], tyro.conf.arg(metavar="SECTION.FIELD VALUE")]
 
 
@@ -52,17 +46,20 @@ def collect(
     Example: spectral-jepa pixels collect --environment two_room --preset small
 
     Args:
-        environment: two_room, push_t, reacher or cube.
+        environment: two_room, push_t, reacher, cube, or module:Class of your own.
         preset: tiny (seconds), small (2 cores) or paper (a GPU).
         policy: scripted or random.
         out: The file. Default: results/pixels/ENVIRONMENT-PRESET/data.h5.
         n_jobs: Processes; -1 means one a core.
         set: Any setting, such as data.n_episodes 100.
     """
-    from spectral_jepa.pixels.collect import collect as collect_data
+    from spectral_jepa.pixels.data.collect import collect as collect_data
+    from spectral_jepa.pixels.presets import override
+    from spectral_jepa.pixels.presets import preset as preset_config
+    from spectral_jepa.pixels.runs import base_folder
 
-    config = _configure(preset, environment, {"data.policy": policy} | set)
-    path = out or _base(config, preset) / "data.h5"
+    config = override(preset_config(preset, environment), {"data.policy": policy} | set)
+    path = out or base_folder(environment, preset) / "data.h5"
     path.parent.mkdir(parents=True, exist_ok=True)
     collect_data(config.data, path, n_jobs=(os.cpu_count() or 1) if n_jobs < 1 else n_jobs)
     print(f"Data: {path} ({path.stat().st_size / 2**20:.0f} MiB)   Next: spectral-jepa pixels train")
@@ -102,14 +99,18 @@ def train(
         stop_after: Stop after this many steps, with a checkpoint.
         set: Any setting, such as training.n_steps 200 or model.embedding_dim 32.
     """
-    from spectral_jepa.pixels.train import train as train_model
+    from spectral_jepa.pixels.presets import override
+    from spectral_jepa.pixels.presets import preset as preset_config
+    from spectral_jepa.pixels.runs import base_folder, run_name
+    from spectral_jepa.pixels.training.loop import train as train_model
 
     chosen = {"objective.regularizer": regularizer, "objective.subspace_kind": subspace_kind, "training.seed": str(seed)}
     if n_subspaces is not None:
         chosen["objective.n_subspaces"] = str(n_subspaces)
-    config = _configure(preset, environment, chosen | {"kind": kind} | set)
-    where = folder or _base(config, preset) / run_name(config)
-    run = train_model(config, data or _base(config, preset) / "data.h5", where, device=device, stop_after=stop_after)
+    config = override(preset_config(preset, environment), chosen | {"kind": kind} | set)
+    base = base_folder(environment, preset)
+    where = folder or base / run_name(config)
+    run = train_model(config, data or base / "data.h5", where, device=device, stop_after=stop_after)
     print(f"Run: {run.folder}, step {run.step} of {run.n_steps}   Next: spectral-jepa pixels evaluate {run.folder}")
 
 
@@ -132,12 +133,13 @@ def plan(
         out: The picture. Default: FOLDER/figures/plan_PAIR.png.
         device: cpu or cuda.
     """
-    from spectral_jepa.pixels.episode_strip import plan_strip
+    from spectral_jepa.pixels.evaluation.evaluate import film_pair
+    from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
 
-    config, policy, dataset, environment = _judge(folder, data, device)
-    manifest = _manifest(_data_path(folder, data), dataset, environment, config.evaluation)
-    frames, success, steps = plan_strip(policy, manifest, pair, dataset, environment, config.evaluation)
-    from spectral_jepa.plotting.pixels_plan import draw_plan
+    config, policy, _, dataset, environment = open_run(folder, data, device)
+    manifest = frozen_pairs(data_path(folder, data), dataset, environment, config.evaluation)
+    frames, success, steps = film_pair(policy, manifest, pair, dataset, environment, config.evaluation)
+    from spectral_jepa.plotting.pixels.episode import draw_plan
     from spectral_jepa.plotting.style import save_figure
 
     target = out or folder / "figures" / f"plan_{pair}.png"
@@ -171,12 +173,13 @@ def evaluate(
         device: cpu or cuda.
         set: Any setting of planning, such as planning.n_iterations 30.
     """
-    from spectral_jepa.pixels.evaluate import evaluate as judge
-    from spectral_jepa.pixels.policies import RandomPolicy
-    from spectral_jepa.pixels.simulator import SimulatorPolicy
-    from spectral_jepa.pixels.statistics import comparison_table, success_table
-    from spectral_jepa.plotting.pixels_evaluation import draw
+    from spectral_jepa.pixels.evaluation.evaluate import evaluate as judge
+    from spectral_jepa.pixels.planning.policies import RandomPolicy
+    from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
+    from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
+    from spectral_jepa.plotting.pixels.success import draw
     from spectral_jepa.plotting.style import save_figure
+    from spectral_jepa.success_rates import comparison_table, success_table
 
     folders = tuple(folder for folder in folders if (folder / "config.json").exists())
     if not folders:
@@ -185,11 +188,11 @@ def evaluate(
         )
     tables = []
     for number, folder in enumerate(folders):
-        config, policy, dataset, environment = _judge(folder, data, device, set)
+        config, policy, scaler, dataset, environment = open_run(folder, data, device, set)
         for offset in goal_offset:
             wanted = replace(config.evaluation, goal_offset=offset, budget=2 * offset)
             wanted = wanted if n_pairs is None else replace(wanted, n_pairs=n_pairs)
-            manifest = _manifest(_data_path(folder, data), dataset, environment, wanted)
+            manifest = frozen_pairs(data_path(folder, data), dataset, environment, wanted)
             cache = folder.parent / "evaluations"
             rows = judge(policy, manifest, dataset, environment, wanted, folder=cache)
             own = folder / f"evaluation-{offset}.csv"
@@ -201,7 +204,7 @@ def evaluate(
                     floor = RandomPolicy(environment, offset)
                     tables.append(judge(floor, manifest, dataset, environment, wanted, folder=cache))
                 if simulator:
-                    upper = SimulatorPolicy(environment, policy.scaler, config.planning, config.model.action_block)
+                    upper = SimulatorPolicy(environment, scaler, config.planning, config.model.action_block)
                     tables.append(judge(upper, manifest, dataset, environment, wanted, folder=cache))
     table = pd.concat(tables, ignore_index=True)
     summary = success_table(table, by=("policy", "goal_offset"))
@@ -228,9 +231,11 @@ def probe(folder: Positional[Path], data: Path | None = None, seed: int = 0, dev
         seed: Of the sampled frames and of the probe's network.
         device: cpu or cuda.
     """
-    from spectral_jepa.pixels.diagnose import run_probe
+    from spectral_jepa.pixels.config import ProbeConfig
+    from spectral_jepa.pixels.reports.tables import run_probe
+    from spectral_jepa.pixels.runs import data_path
 
-    table = run_probe(folder, _data_path(folder, data), seed=seed, device=device)
+    table = run_probe(folder, data_path(folder, data), ProbeConfig(seed=seed), device=device)
     short = table[table["coordinate"] == "mean"].drop(columns="coordinate")
     print(short.to_string(index=False, float_format="{:.3f}".format))
     print(f"Table: {folder / 'probe.csv'}, figures in {folder / 'figures'}   Next: spectral-jepa pixels surprise {folder}")
@@ -255,9 +260,12 @@ def surprise(
         seed: Of the windows and the teleports.
         device: cpu or cuda.
     """
-    from spectral_jepa.pixels.diagnose import run_surprise
+    from spectral_jepa.pixels.config import SurpriseConfig
+    from spectral_jepa.pixels.reports.tables import run_surprise
+    from spectral_jepa.pixels.runs import data_path
 
-    _, summary = run_surprise(folder, _data_path(folder, data), seed=seed, n_trajectories=n_trajectories, device=device)
+    settings = SurpriseConfig(n_trajectories=n_trajectories, seed=seed)
+    _, summary = run_surprise(folder, data_path(folder, data), settings, device=device)
     print(summary.to_string(index=False, float_format="{:.3g}".format))
     print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}   Next: pixels report {folder}")
 
@@ -281,110 +289,8 @@ def report(
         decoder_steps: Optimiser steps of the decoder that draws the rollouts.
         device: cpu or cuda.
     """
-    from spectral_jepa.pixels.report import report as write_report
+    from spectral_jepa.pixels.reports.page import report as write_report
+    from spectral_jepa.pixels.runs import data_path
 
-    print(f"Page: {write_report(folder, _data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device)}")
-
-
-def run_name(config: PixelConfig) -> str:
-    """Name of a run's folder: what is trained, K if there are subspaces, and the training seed.
-
-    Examples
-    --------
-    >>> run_name(preset("tiny"))
-    'sigreg-0'
-    """
-    objective = config.objective
-    if config.kind == "cloning":
-        name = "cloning"
-    elif objective.regularizer == "subspace_sigreg":
-        name = f"subspace_sigreg_{objective.subspace_kind}_{objective.n_subspaces}"
-    else:
-        name = objective.regularizer
-    return f"{name}-{config.training.seed}"
-
-
-def override(config: PixelConfig, values: dict[str, str]) -> PixelConfig:
-    """Replace single settings, named SECTION.FIELD; an unknown one is a sentence that lists the known.
-
-    Examples
-    --------
-    >>> override(preset("tiny"), {"training.n_steps": "7"}).training.n_steps
-    7
-    """
-    for name, text in values.items():
-        section, _, field = name.partition(".")
-        known = [f.name for f in dataclasses.fields(config)]
-        if section not in known:
-            raise InputError(
-                f"setting {name!r} has section {section!r}, expected one of {', '.join(known)}: such as training.seed"
-            )
-        try:
-            value: Any = literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        part: Any = getattr(config, section)
-        if isinstance(part, str):
-            config = replace(config, kind=value)
-            continue
-        fields = [f.name for f in dataclasses.fields(part)]
-        if field not in fields:
-            raise InputError(f"setting {name!r} is unknown, expected {section}. followed by one of {', '.join(fields)}")
-        changed: dict[str, Any] = {section: replace(part, **{field: value})}
-        config = replace(config, **changed)
-    return config
-
-
-def _configure(name: str, environment: str, values: dict[str, str]) -> PixelConfig:
-    return override(preset(name, environment), values)
-
-
-def _base(config: PixelConfig, name: str) -> Path:
-    return ROOT / f"{config.data.environment}-{name}"
-
-
-def _data_path(folder: Path, data: Path | None) -> Path:
-    if data is not None:
-        return data
-    path = folder / "config.json"
-    if not path.exists():
-        raise InputError(
-            f"{folder} holds no config.json, expected the folder of a finished run: run spectral-jepa pixels train"
-        )
-    return Path(json.loads(path.read_text())["data"])
-
-
-def _judge(folder: Path, data: Path | None, device: str | None, values: dict[str, str] = {}) -> Any:  # noqa: B006
-    from spectral_jepa.pixels.data import open_dataset
-    from spectral_jepa.pixels.environments import make_environment
-    from spectral_jepa.pixels.policies import CloningPolicy, PlannerPolicy
-    from spectral_jepa.pixels.train import load_model
-
-    model, config, scaler = load_model(folder, device)
-    config = override(config, values)
-    dataset = open_dataset(_data_path(folder, data), image_size=config.model.image_size, action_dim=config.model.action_dim)
-    environment = make_environment(config.data.environment, config.model.image_size)
-    policy: Any
-    if config.kind == "cloning":
-        policy = CloningPolicy(model, scaler, name=folder.name)
-    else:
-        policy = PlannerPolicy(model, scaler, config.planning, name=folder.name)
-    return config, policy, dataset, environment
-
-
-def _manifest(data: Path, dataset: Any, environment: Any, wanted: EvaluationConfig) -> Any:
-    """The frozen pairs of this data file, made once."""
-    from spectral_jepa.pixels.manifest import Manifest, make_manifest
-
-    path = data.parent / f"manifest-{wanted.goal_offset}-{wanted.n_pairs}-{wanted.seed}.json"
-    if not path.exists():
-        made = make_manifest(
-            dataset,
-            np.asarray(dataset.split()["test"]),
-            environment,
-            n_pairs=wanted.n_pairs,
-            goal_offset=wanted.goal_offset,
-            seed=wanted.seed,
-        )
-        made.save(path)
-    return Manifest.load(path)
+    path = write_report(folder, data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device)
+    print(f"Page: {path}")

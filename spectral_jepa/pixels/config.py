@@ -1,4 +1,4 @@
-"""Settings of the pixel world models as frozen values; presets: tiny (seconds), small (2 cores), paper (a GPU).
+"""Settings of the pixel world models as frozen values.
 
 Defaults are those of the released LeWorldModel code (arXiv 2603.19312), which differ in places from the paper's text:
 regulariser strength .09 where the text says .1, knots on [0, 3], context of 3 frames in every environment.
@@ -6,15 +6,15 @@ regulariser strength .09 where the text says .1, knots on [0, 3], context of 3 f
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from spectral_jepa._validation import InputError, check_choice, check_count
 
-ENVIRONMENTS = ("two_room", "push_t", "reacher", "cube")
 ENCODERS = ("vit", "conv", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
 KINDS = ("world_model", "cloning")
+PROBES = ("linear", "mlp")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
 
@@ -102,7 +102,6 @@ class DataConfig:
     seed: int = 3072
 
     def __post_init__(self) -> None:
-        check_choice("environment", self.environment, ENVIRONMENTS)
         check_choice("policy", self.policy, ("scripted", "random"))
 
 
@@ -197,48 +196,46 @@ class PixelConfig:
         return cls(**parts)
 
 
-SMALL = PixelConfig(
-    model=ModelConfig(
-        encoder="conv", image_size=64, encoder_width=32, embedding_dim=64, projector_width=256, predictor_width=64,
-        predictor_depth=2, predictor_heads=4, predictor_head_dim=32, predictor_hidden=256,
-    ),
-    objective=ObjectiveConfig(n_slices=256, n_subspaces=4),
-    data=DataConfig(n_episodes=600, image_size=64),
-    training=TrainingConfig(n_steps=600, learning_rate=1e-3, warmup=0.05, precision="float32", checkpoint_every=100),
-    planning=PlanningConfig(n_iterations=10),
-)  # fmt: skip
-TINY = replace(
-    SMALL,
-    model=replace(SMALL.model, image_size=32, encoder_width=8, embedding_dim=16, projector_width=32, predictor_width=16,
-                  predictor_depth=1, predictor_heads=2, predictor_head_dim=8, predictor_hidden=32),
-    objective=ObjectiveConfig(n_slices=32, n_subspaces=4),
-    data=DataConfig(n_episodes=12, max_steps=60, image_size=32),
-    training=replace(SMALL.training, batch_size=16, n_steps=20, log_every=5, checkpoint_every=10),
-    planning=PlanningConfig(n_samples=20, n_elites=5, n_iterations=2),
-    evaluation=EvaluationConfig(n_pairs=4),
-)  # fmt: skip
-# Episodes, steps and policy as the paper's text has them; the released Reacher file is of random actions, the text says SAC.
-PUBLISHED_DATA: dict[str, dict[str, Any]] = {
-    "two_room": {"n_episodes": 10_000, "max_steps": 100},
-    "push_t": {"n_episodes": 20_000, "max_steps": 196},
-    "reacher": {"n_episodes": 10_000, "max_steps": 200, "policy": "random"},
-    "cube": {"n_episodes": 10_000, "max_steps": 200},
-}
-PRESETS = {"tiny": TINY, "small": SMALL, "paper": PixelConfig()}
+@dataclass(frozen=True)
+class ProbeConfig:
+    """How latents are probed for physical quantities, see :func:`spectral_jepa.pixels.diagnostics.probe.probe`.
 
-
-def preset(name: str, environment: str = "two_room", action_dim: int | None = None) -> PixelConfig:
-    """The settings of a preset for one environment.
-
-    Examples
-    --------
-    >>> preset("paper").model.embedding_dim, preset("small", "push_t").data.environment
-    (192, 'push_t')
+    ``quantities`` are columns (None: all that are physical); ``n_train`` and ``n_test`` frames at most, drawn uniformly from
+    the training and test episodes; ``picture_size`` is the side of the downsampled pictures of the "pixels" baseline (ridge
+    only); ``max_epochs`` bounds the MLP, and reaching it is noted; ``seed`` draws the frames and seeds the MLP.
     """
-    check_choice("preset", name, list(PRESETS))
-    chosen = PRESETS[name]
-    dims = {"two_room": 2, "push_t": 2, "reacher": 2, "cube": 5}
-    data = replace(chosen.data, environment=environment)
-    if name == "paper":
-        data = replace(data, **PUBLISHED_DATA[environment])
-    return replace(chosen, data=data, model=replace(chosen.model, action_dim=action_dim or dims[environment]))
+
+    quantities: tuple[str, ...] | None = None
+    probes: tuple[str, ...] = PROBES
+    n_train: int = 25_000
+    n_test: int = 5_000
+    picture_size: int = 16
+    max_epochs: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.probes:
+            check_choice("probe", name, PROBES)
+        for name in ("n_train", "n_test", "picture_size", "max_epochs"):
+            check_count(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class SurpriseConfig:
+    """A violation of expectation, see :func:`spectral_jepa.pixels.diagnostics.surprise.surprise`.
+
+    ``n_trajectories`` at most, fewer where fewer episodes are long enough; ``before`` and ``after`` count the predicted
+    frames before the perturbed one and from it on (None: history + 1 and history + 2, so that the last two contexts hold
+    perturbed frames only); ``seed`` draws the windows and the places that objects are teleported to.
+    """
+
+    n_trajectories: int = 100
+    before: int | None = None
+    after: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("n_trajectories", self.n_trajectories, low=2, why="a test needs two")
+        for name in ("before", "after"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))

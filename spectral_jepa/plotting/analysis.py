@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectral_jepa.analysis import Analysis
+from spectral_jepa.logs.analysis import Analysis
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
 
 BAND = "1 s.e. of the gap to the least"
@@ -31,7 +31,7 @@ def analysis_figure(analysis: Analysis) -> Figure:
     Examples
     --------
     >>> from spectral_jepa import make_block, sample_transitions
-    >>> from spectral_jepa.analysis import analyze
+    >>> from spectral_jepa.logs.analysis import analyze
     >>> data = sample_transitions(make_block(n_states=30, n_blocks=3, seed=0), n_transitions=2_000, seed=0)
     >>> [axis.get_title() for axis in analysis_figure(analyze(data)).axes]
     ['Spectrum of the log', 'Held-out risk', 'Worst case: oracle inequality']

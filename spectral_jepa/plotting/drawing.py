@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spectral_jepa._validation import InputError
-from spectral_jepa.experiment import Experiment, shipped_folder
+from spectral_jepa.sweep.experiment import Experiment, shipped_folder
 
 Draw = Callable[[pd.DataFrame], dict[str, Figure]]
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from spectral_jepa._cells import write_atomic
+from spectral_jepa._files import write_atomic
 from spectral_jepa._validation import InputError
 from spectral_jepa.plotting.style import STYLE
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from spectral_jepa._cells import decode_cell, encode_cell, write_atomic
+from spectral_jepa._files import decode_record, encode_record, write_atomic
 from spectral_jepa._validation import InputError, check_count
 
 State = dict[str, Any]
@@ -83,7 +83,7 @@ class Checkpoints:
         content = buffer.getvalue()
         write_atomic(self.path(step), content)
         record = {"step": step, "sha256": hashlib.sha256(content).hexdigest(), "config": self.config}
-        write_atomic(self.path(step).with_suffix(".json"), encode_cell(record))
+        write_atomic(self.path(step).with_suffix(".json"), encode_record(record))
         self._clean(step)
 
     def load(self, map_location: str | torch.device = "cpu") -> tuple[int, State] | None:
@@ -103,7 +103,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             path = self.path(step)
             try:
-                record = decode_cell(path.with_suffix(".json").read_bytes())
+                record = decode_record(path.with_suffix(".json").read_bytes())
                 content = path.read_bytes()
                 if hashlib.sha256(content).hexdigest() != record["sha256"] or step != record["step"]:
                     raise ValueError("the content does not match its SHA-256")

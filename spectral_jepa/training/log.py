@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from spectral_jepa._cells import write_atomic
+from spectral_jepa._files import write_atomic
 
 
 class TrainingLog:

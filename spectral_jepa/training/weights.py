@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from spectral_jepa._cells import write_atomic
+from spectral_jepa._files import write_atomic
 from spectral_jepa._validation import InputError
 
 WEIGHTS, CONFIG, DIGESTS = "weights.safetensors", "config.json", "SHA256SUMS"

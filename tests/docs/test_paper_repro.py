@@ -10,7 +10,7 @@ import pytest
 
 import spectral_jepa as sj
 from spectral_jepa import factorizers
-from spectral_jepa.experiment import known_experiments, load_experiment
+from spectral_jepa.sweep.experiment import known_experiments, load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = load_experiment("claims")

@@ -7,8 +7,8 @@ import pytest
 
 import spectral_jepa as sj
 from spectral_jepa import cli
-from spectral_jepa.experiment import known_experiments, load_experiment
 from spectral_jepa.plotting.drawing import find_drawing
+from spectral_jepa.sweep.experiment import known_experiments, load_experiment
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ WORLD = mutants_of(
         'start = weight if self.start is None else as_distribution("start", self.start, n_states)',
         "start = weight",
         "episodes start where told, not where the data do",
-        "unit/test_mdp.py unit/test_planning_reward.py",
+        "unit/test_mdp.py planning/test_reward.py",
     ),
     (
         "unit reward divided by its maximum",
@@ -380,7 +380,7 @@ GOALS = mutants_of(
         "float(self.start_weight @ pairs @ self.goal_weight)",
         "float(pairs.mean())",
         "starts and goals have laws",
-        f"{SINGLE} unit/test_planning_goal.py",
+        f"{SINGLE} planning/test_goal.py",
     ),
     (
         "goal planner ignores the start law",
@@ -394,7 +394,7 @@ GOALS = mutants_of(
         'as_weights("starts", starts, mdp.n_states, mdp.start)',
         'as_weights("starts", starts, mdp.n_states, mdp.weight)',
         "episodes start from the start law",
-        "unit/test_planning_goal.py",
+        "planning/test_goal.py",
     ),
     (
         "worst sequence planned",
@@ -413,7 +413,7 @@ DYNAMIC_PROGRAMMING = mutants_of(
         "return (scores >= top - TIE_TOLERANCE * (1 + np.abs(top))).argmax(axis=axis)",
         "return scores.argmax(axis=axis)",
         "rounding chooses between equal plans",
-        "unit/test_values.py",
+        "planning/test_values.py",
     ),
     (
         "discount missing in the model",
@@ -470,7 +470,7 @@ DYNAMIC_PROGRAMMING = mutants_of(
         "mdp.start if start is None",
         "mdp.weight if start is None",
         "it starts from the start law",
-        "unit/test_values.py unit/test_planning_reward.py",
+        "planning/test_values.py planning/test_reward.py",
     ),
     (
         "MacQueen's midpoint doubled",
@@ -484,7 +484,7 @@ DYNAMIC_PROGRAMMING = mutants_of(
         "max(2 * tolerance * (1 - gamma), rounding)",
         "max(2 * tolerance, rounding)",
         "the interval is gamma span / (1 - gamma) wide",
-        f"{QUANTECON} unit/test_values.py",
+        f"{QUANTECON} planning/test_values.py",
     ),
 )
 
@@ -1294,7 +1294,7 @@ INPUT_LEVEL = mutants_of(
     ),
 )
 
-SIGREG, GOLDEN, DDP = "unit/test_losses_sigreg.py", "parity/test_sigreg_golden.py", "unit/test_sigreg_ddp.py"
+SIGREG, GOLDEN, DDP = "losses/test_losses_sigreg.py", "parity/test_sigreg_golden.py", "losses/test_sigreg_ddp.py"
 SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (f"unit/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening"))
 
 LOSSES = (
@@ -1415,7 +1415,7 @@ LOSSES = (
     )
 )
 
-JEPA, RANK, COLLAPSED = "unit/test_jepa.py", "theory/test_effective_dimension.py", "theory/test_sigreg_collapse.py"
+JEPA, RANK, COLLAPSED = "jepa/test_training.py", "theory/test_effective_dimension.py", "theory/test_sigreg_collapse.py"
 
 TRAINED = (
     mutants_of(

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from spectral_jepa import make_four_rooms
+from spectral_jepa._streams import torch_generator
 from spectral_jepa.pixels.config import PlanningConfig
-from spectral_jepa.pixels.grid_world import RenderedGrid, SpectralPixelModel, reach
-from spectral_jepa.pixels.planning import plan, plan_discrete
-from spectral_jepa.pixels.solvers import make_generator
+from spectral_jepa.pixels.planning.grid_world import RenderedGrid, SpectralPixelModel, reach
+from spectral_jepa.pixels.planning.latent import plan, plan_discrete
 
 CONFIG = PlanningConfig(n_samples=60, n_elites=6, n_iterations=7, horizon=3, execute=3)
 
@@ -51,9 +51,9 @@ def test_batched_cem_is_the_published_one_episode_by_episode():
     model = Bilinear()
     rng = np.random.default_rng(1)
     starts, goals = torch.from_numpy(rng.normal(size=(2, 4, 3)))
-    together = plan(model, CONFIG, starts, goals, [make_generator(5, e) for e in range(4)], block_dim=2)
+    together = plan(model, CONFIG, starts, goals, [torch_generator(5, e) for e in range(4)], block_dim=2)
     for episode in range(4):
-        alone = published_cem(model, starts[episode], goals[episode], make_generator(5, episode), CONFIG, 2)
+        alone = published_cem(model, starts[episode], goals[episode], torch_generator(5, episode), CONFIG, 2)
         assert np.abs(alone).max() > 0.1
         np.testing.assert_allclose(together[episode].numpy(), alone, rtol=0, atol=1e-12)
 
@@ -77,7 +77,7 @@ def test_categorical_cem_finds_the_best_of_all_sequences_on_a_rendered_grid():
     starts, goals = rng.integers(mdp.n_states, size=(2, 12))
     latents, targets = (model.encode(torch.from_numpy(grid.draw(states))) for states in (starts, goals))
     config = PlanningConfig(horizon=4, execute=4, n_iterations=8)
-    found = plan_discrete(model, config, latents, targets, [make_generator(0, e) for e in range(12)], n_actions=4)
+    found = plan_discrete(model, config, latents, targets, [torch_generator(0, e) for e in range(12)], n_actions=4)
     every = torch.tensor(list(itertools.product(range(4), repeat=4)))
     one_hot = torch.nn.functional.one_hot(every, 4).float()
     for episode in range(12):

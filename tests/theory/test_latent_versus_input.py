@@ -14,8 +14,8 @@ from spectral_jepa import (
     spectrum,
     with_nuisance,
 )
-from spectral_jepa.experiment import load_experiment
 from spectral_jepa.input_level import critical_nuisance_scale, product_observations, reduced_rank_regression
+from spectral_jepa.sweep.experiment import load_experiment
 
 N, M, SLIP = 5, 5, 0.4
 # Fourier values 1 - slip + slip cos(2 pi j / 5); cos 72 = (sqrt 5 - 1) / 4, cos 144 = -(sqrt 5 + 1) / 4.

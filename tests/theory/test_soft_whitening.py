@@ -6,7 +6,7 @@ import scipy.linalg
 import scipy.optimize
 
 from spectral_jepa import CoOccurrence, Embedding, TabularMDP, make_autoregressive, spectral_risk
-from spectral_jepa.experiment import load_experiment
+from spectral_jepa.sweep.experiment import load_experiment
 from spectral_jepa.theory.whitening import (
     soft_whitening_embedding,
     soft_whitening_loss,

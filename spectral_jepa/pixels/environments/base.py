@@ -6,8 +6,9 @@ looks at (frameskip 5) are not drawn.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import gymnasium
@@ -15,54 +16,67 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import InputError, as_float, check_choice, check_count
+from spectral_jepa._shapes import Float
+from spectral_jepa._validation import Array, InputError, as_float, check_choice, check_count
 
-Array = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 # Called once a step, it reads the environment's current state and returns an action, or None to end the episode here.
-Policy = Callable[[], NDArray[np.float32] | None]
+Script = Callable[[], NDArray[np.float32] | None]
+Episode = dict[str, NDArray[Any]]
 POLICIES = ("scripted", "random")
 
 
 class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
-    """Base of the pixel environments; a subclass sets ``name`` and ``action_space`` and fills in the abstract methods.
+    """Base of the pixel environments: one file, given as ``module:Class``, is all that a new one takes.
+
+    A subclass sets the class attributes below, imports its simulator in ``__init__`` and not before, and fills in the
+    abstract methods.
 
     Parameters
     ----------
     image_size : int
         Height and width of the pictures.
-    state_dim : int
-        Length n of the state vector.
-    action_low, action_high : arrays (A,)
+
+    Attributes
+    ----------
+    name : str
+        Names folders, files and rows of tables.
+    state_dim, action_dim : int
+        Length n of the state vector, number A of action coordinates.
+    action_low, action_high : float, or A floats
         Bounds of the actions in the environment's native units; actions beyond them are clipped.
+    settings : dict
+        What a preset's settings are here, preset -> "section.field" -> value; "paper" describes the published data.
+    part_episodes : int
+        Episodes that a kill while collecting may lose.
 
     Notes
     -----
     The reward is always 0 and no episode ends by itself: tasks are pairs of a start and a goal state, judged by
-    :meth:`success`.
+    :meth:`goal_distance`. A pickled environment is made anew, because simulators do not travel between processes.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
     name: ClassVar[str]
+    state_dim: ClassVar[int]
+    action_dim: ClassVar[int]
+    action_low: ClassVar[float | tuple[float, ...]] = -1.0
+    action_high: ClassVar[float | tuple[float, ...]] = 1.0
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    part_episodes: ClassVar[int] = 4
     action_space: Box
     observation_space: Box
 
-    def __init__(self, image_size: int, state_dim: int, action_low: Any, action_high: Any) -> None:
+    def __init__(self, image_size: int) -> None:
         self.image_size = check_count("image_size", image_size)
         self.render_mode = "rgb_array"
-        low, high = (np.asarray(bound, dtype=np.float32) for bound in (action_low, action_high))
+        low, high = (np.full(self.action_dim, bound, dtype=np.float32) for bound in (self.action_low, self.action_high))
         self.action_space = Box(low, high, dtype=np.float32)
-        self.observation_space = Box(-np.inf, np.inf, (state_dim,), dtype=np.float64)
+        self.observation_space = Box(-np.inf, np.inf, (self.state_dim,), dtype=np.float64)
 
-    @property
-    def action_dim(self) -> int:
-        """Number of coordinates A of an action."""
-        return int(self.action_space.shape[0])
-
-    @property
-    def state_dim(self) -> int:
-        """Length n of the state vector."""
-        return int(self.observation_space.shape[0])
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from its class and the size of its pictures."""
+        return type(self), (self.image_size,)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Undo :meth:`recolor` and start at a random state, or at ``options={"state": s}``.
@@ -98,7 +112,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         self._advance(np.clip(value, self.action_space.low, self.action_space.high))
         return self.get_state(), 0.0, False, False, dict(self.quantities())
 
-    def policy(self, kind: str, rng: np.random.Generator) -> Policy:
+    def policy(self, kind: str, rng: np.random.Generator) -> Script:
         """Return a policy of this environment for one episode, as a function without arguments that reads the current state.
 
         Parameters
@@ -119,6 +133,84 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         low, high = self.action_space.low, self.action_space.high
         return lambda: rng.uniform(low, high).astype(np.float32)
 
+    def plan_distances(
+        self, starts: Float[np.ndarray, "E n"], goals: Float[np.ndarray, "E n"], actions: Float[np.ndarray, "E S T A"]
+    ) -> Float[np.ndarray, "E S"]:
+        """Distance to the goal after each of S plans from each of E states: what a planner with the true dynamics minimises.
+
+        Parameters
+        ----------
+        starts, goals : arrays (E, n)
+        actions : array (E, S, T, A)
+            Raw actions.
+
+        Returns
+        -------
+        array (E, S)
+            :meth:`goal_distance` of the last states.
+
+        Notes
+        -----
+        O(E S T) steps of the simulator, one after the other; override it where physics run in batch.
+        """
+        costs = np.empty(actions.shape[:2])
+        for episode, samples in enumerate(actions):
+            for sample, moves in enumerate(samples):
+                self.set_state(starts[episode])
+                state = starts[episode]
+                for action in moves:
+                    state = self.step(action)[0]
+                costs[episode, sample] = self.goal_distance(state, goals[episode])
+        return costs
+
+    @classmethod
+    def record_episodes(
+        cls, image_size: int, policy: str, max_steps: int, generators: Iterable[np.random.Generator]
+    ) -> Iterator[Episode]:
+        """Play one episode a generator, one after the other, in one fresh simulator.
+
+        Parameters
+        ----------
+        image_size : int
+        policy : {"scripted", "random"}
+        max_steps : int
+            Raw actions at most.
+        generators : iterable of numpy Generator
+            All of an episode's randomness.
+
+        Yields
+        ------
+        dict of arrays
+            ``pixels``, ``action`` (float32, NaN in the last row), ``state`` and each quantity; a row is one moment.
+
+        Notes
+        -----
+        Override it where episodes can be played in batch.
+        """
+        with contextlib.closing(cls(image_size)) as environment:
+            for rng in generators:
+                yield environment.record_episode(policy, max_steps, rng)
+
+    def record_episode(self, policy: str, max_steps: int, rng: np.random.Generator) -> Episode:
+        """Play one episode, step by step; see :meth:`record_episodes`."""
+        self.reset(seed=int(rng.integers(2**31)))
+        script = self.policy(policy, rng)
+        moments: list[Episode] = []
+        actions: list[NDArray[Any]] = []
+
+        def look() -> None:
+            moments.append({"pixels": self.render(), "state": self.get_state(), **self.quantities()})
+
+        look()
+        while len(actions) < max_steps and (action := script()) is not None:
+            self.step(action)
+            actions.append(action)
+            look()
+        actions.append(np.full(self.action_dim, np.nan))
+        columns = {name: np.stack([np.asarray(moment[name]) for moment in moments]) for name in moments[0]}
+        pixels = columns.pop("pixels")
+        return {"pixels": pixels, "action": np.asarray(actions, dtype=np.float32), **columns}
+
     @abstractmethod
     def _start(self, rng: np.random.Generator) -> None:
         """Set a random start state, original colours, and no velocity."""
@@ -128,7 +220,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """One raw step of the simulator; the action lies within the bounds."""
 
     @abstractmethod
-    def _scripted_policy(self, rng: np.random.Generator) -> Policy:
+    def _scripted_policy(self, rng: np.random.Generator) -> Script:
         """The environment's own policy, see :meth:`policy`."""
 
     @abstractmethod
@@ -148,8 +240,12 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """Physical quantities for probing, name -> float64 array (k,); angles are named ``*_angle`` and in radians."""
 
     @abstractmethod
-    def success(self, state: Array, goal_state: Array) -> bool:
-        """Whether a state counts as the goal, by the published criterion (two vectors as of :meth:`get_state`)."""
+    def goal_distance(self, state: Array, goal: Array) -> float:
+        """Distance of two states, as of :meth:`get_state`, in units of what still counts as success: below 1 is success."""
+
+    def success(self, state: Array, goal: Array) -> bool:
+        """Whether a state counts as the goal, by the published criterion: :meth:`goal_distance` is below 1."""
+        return self.goal_distance(state, goal) < 1
 
     @abstractmethod
     def recolor(self) -> None:

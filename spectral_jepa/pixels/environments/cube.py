@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import as_float
+from spectral_jepa._validation import Array, InputError, as_float
 from spectral_jepa.pixels.environments._mujoco import Drawing, require, simulator
-from spectral_jepa.pixels.environments.base import Array, Picture, PixelEnvironment, Policy
-
-require("mujoco", "ogbench")
+from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
 
 _OTHER_COLOR = (0.35, 0.55, 0.91, 1.0)
 _MIN_TELEPORT = 0.1  # m; the effector moves at most 5 cm a step
@@ -44,14 +43,23 @@ class CubeEnvironment(PixelEnvironment):
     """
 
     name: ClassVar[str] = "cube"
+    state_dim: ClassVar[int] = 48
+    action_dim: ClassVar[int] = 5
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 200}}
 
     def __init__(self, image_size: int = 224) -> None:
+        super().__init__(image_size)
+        require("mujoco", "ogbench")
         self._mujoco = simulator("mujoco")
         self._cube = _build()
         self._model, self._data = self._cube.model, self._cube.data
         self._block = self._model.joint("object_joint_0")
         self._n_position, self._n_velocity = self._model.nq, self._model.nv
-        super().__init__(image_size, self._n_position + self._n_velocity + self._model.nu, -np.ones(5), np.ones(5))
+        found = self._n_position + self._n_velocity + self._model.nu
+        if found != self.state_dim:
+            raise InputError(
+                f"OGBench's cube has a state of {found} numbers, expected {self.state_dim}: install ogbench 1.2"
+            )
         self._draw = Drawing(self._model, image_size, "front_pixels")
 
     def _start(self, rng: np.random.Generator) -> None:
@@ -71,7 +79,7 @@ class CubeEnvironment(PixelEnvironment):
         self._mujoco.mj_step(self._model, self._data, nstep=self._cube._n_steps)
         self._settle()
 
-    def _scripted_policy(self, rng: np.random.Generator) -> Policy:
+    def _scripted_policy(self, rng: np.random.Generator) -> Script:
         """OGBench's Markov oracle (min norm .4) as in its noisy data: carry the cube to one random pose after the other.
 
         An episode's noise level is uniform on [0, .1]; yaw gets 3 and gripper 10 times as much as the places.
@@ -135,10 +143,11 @@ class CubeEnvironment(PixelEnvironment):
         }
         return {name: np.asarray(info[key], dtype=np.float64) for name, key in names.items()}
 
-    def success(self, state: Array, goal_state: Array) -> bool:
-        """The cube's centre within 4 cm of the goal's; its orientation does not count."""
+    def goal_distance(self, state: Array, goal: Array) -> float:
+        """Distance of the cube's centres over 4 cm; its orientation does not count."""
         place = slice(self._block.qposadr[0], self._block.qposadr[0] + 3)
-        return bool(np.linalg.norm(np.asarray(state)[place] - np.asarray(goal_state)[place]) <= 0.04)
+        difference = np.asarray(state, dtype=np.float64)[place] - np.asarray(goal, dtype=np.float64)[place]
+        return float(np.linalg.norm(difference) / 0.04)
 
     def recolor(self) -> None:
         """Draw the cube in blue until the next reset."""

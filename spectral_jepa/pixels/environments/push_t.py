@@ -8,22 +8,18 @@ as nobody pushes it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-# pygame would look for a screen at import, where none is needed: pictures are drawn in memory.
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+from spectral_jepa._validation import Array, InputError, as_float
+from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
+from spectral_jepa.pixels.environments.push_t_policy import AGENT_RADIUS, clearance, scripted_pusher
 
-import cv2
-import pymunk
-from gym_pusht.envs.pusht import PushTEnv
-
-from spectral_jepa._validation import InputError, as_float
-from spectral_jepa.pixels.environments.base import Array, Picture, PixelEnvironment, Policy
-from spectral_jepa.pixels.environments.pusher import AGENT_RADIUS, clearance, pusher
+if TYPE_CHECKING:
+    import pymunk
 
 FIELD = 512.0
 PIXELS_PER_ACTION = 100.0
@@ -61,9 +57,20 @@ class PushTEnvironment(PixelEnvironment):
     """
 
     name: ClassVar[str] = "push_t"
+    state_dim: ClassVar[int] = 10
+    action_dim: ClassVar[int] = 2
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 20_000, "data.max_steps": 196}}
 
     def __init__(self, image_size: int = 224) -> None:
-        super().__init__(image_size, 10, -np.ones(2), np.ones(2))
+        super().__init__(image_size)
+        # pygame would look for a screen at import, where none is needed: pictures are drawn in memory.
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+        import cv2
+        import pymunk
+        from gym_pusht.envs.pusht import PushTEnv
+
+        self._cv2, self._pymunk = cv2, pymunk
         self._painter = PushTEnv(render_mode="rgb_array")
         self._painter.goal_pose = np.array([FIELD / 2, FIELD / 2, np.pi / 4])
         self._block_color = _BLOCK_COLOR
@@ -91,14 +98,14 @@ class PushTEnvironment(PixelEnvironment):
         )
 
     def _build(self) -> tuple[pymunk.Space, pymunk.Body, pymunk.Body]:
-        space = pymunk.Space()
+        space, draft = self._pymunk.Space(), type(self._painter)
         space.damping = 0.0
         corners = [(5, 506), (5, 5), (506, 5), (506, 506), (5, 506)]
-        space.add(*[PushTEnv.add_segment(space, a, b, 2) for a, b in pairwise(corners)])
+        space.add(*[draft.add_segment(space, a, b, 2) for a, b in pairwise(corners)])
         values = self._state.tolist()
-        agent = PushTEnv.add_circle(space, (values[0], values[1]), AGENT_RADIUS)
+        agent = draft.add_circle(space, (values[0], values[1]), AGENT_RADIUS)
         # The angle first: turning a body later would turn it about its centre of mass and so move its origin.
-        block, _ = PushTEnv.add_tee(space, (values[2], values[3]), values[4], color=self._block_color)
+        block, _ = draft.add_tee(space, (values[2], values[3]), values[4], color=self._block_color)
         agent.velocity = (values[5], values[6])
         block.velocity = (values[7], values[8])
         block.angular_velocity = values[9]
@@ -119,8 +126,8 @@ class PushTEnvironment(PixelEnvironment):
             [*agent.position, *block.position, block.angle, *agent.velocity, *block.velocity, block.angular_velocity]
         )
 
-    def _scripted_policy(self, rng: np.random.Generator) -> Policy:
-        return pusher(self.get_state, rng)
+    def _scripted_policy(self, rng: np.random.Generator) -> Script:
+        return scripted_pusher(self.get_state, rng)
 
     def render(self) -> Picture:
         """Draw gym-pusht's picture at 512 px and average it down; its light green T is a fixed mark, not the goal."""
@@ -129,7 +136,7 @@ class PushTEnvironment(PixelEnvironment):
         surface = painter._draw()
         # Four bytes a pixel, read in place: copying them into an RGB array first would take two thirds of the time.
         picture = np.frombuffer(surface.get_view("0"), dtype=np.uint8).reshape(*surface.get_size(), 4)
-        small = cv2.resize(picture, (self.image_size, self.image_size), interpolation=cv2.INTER_AREA)
+        small = self._cv2.resize(picture, (self.image_size, self.image_size), interpolation=self._cv2.INTER_AREA)
         return np.ascontiguousarray(small[..., [shift // 8 for shift in surface.get_shifts()[:3]]])
 
     def get_state(self) -> Array:
@@ -152,11 +159,11 @@ class PushTEnvironment(PixelEnvironment):
             "block_angular_velocity": s[9:10].copy(),
         }
 
-    def success(self, state: Array, goal_state: Array) -> bool:
-        """Both places together within 20 px (norm of the four differences), and the block's angle within pi/9."""
-        difference = np.asarray(state, dtype=np.float64) - np.asarray(goal_state, dtype=np.float64)
+    def goal_distance(self, state: Array, goal: Array) -> float:
+        """The larger of (norm of both places' differences) / 20 px and (turn of the block) / (pi / 9)."""
+        difference = np.asarray(state, dtype=np.float64) - np.asarray(goal, dtype=np.float64)
         turn = abs((difference[4] + np.pi) % (2 * np.pi) - np.pi)
-        return bool(np.linalg.norm(difference[:4]) < 20 and turn < np.pi / 9)
+        return float(max(np.linalg.norm(difference[:4]) / 20, turn / (np.pi / 9)))
 
     def recolor(self) -> None:
         """Draw the block in red until the next reset."""

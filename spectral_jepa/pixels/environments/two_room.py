@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from spectral_jepa._validation import as_float
-from spectral_jepa.pixels import two_room
-from spectral_jepa.pixels.environments.base import Array, Picture, PixelEnvironment, Policy
+from spectral_jepa._validation import Array, as_float
+from spectral_jepa.pixels.environments import two_room_physics as two_room
+from spectral_jepa.pixels.environments.base import Episode, Picture, PixelEnvironment, Script
 
 # Steps that the scripted policy goes on for, hovering at the target, after it has reached it.
 LINGER = 5
@@ -36,9 +37,13 @@ class TwoRoomEnvironment(PixelEnvironment):
     """
 
     name: ClassVar[str] = "two_room"
+    state_dim: ClassVar[int] = 2
+    action_dim: ClassVar[int] = 2
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 100}}
+    part_episodes: ClassVar[int] = 20
 
     def __init__(self, image_size: int = 224) -> None:
-        super().__init__(image_size, state_dim=2, action_low=[-1, -1], action_high=[1, 1])
+        super().__init__(image_size)
         self._color = two_room.RED
         self._position = np.array([60.0, 112.0])
 
@@ -49,7 +54,7 @@ class TwoRoomEnvironment(PixelEnvironment):
     def _advance(self, action: Array) -> None:
         self._position = two_room.step(torch.from_numpy(self._position), torch.from_numpy(action)).numpy()
 
-    def _scripted_policy(self, rng: np.random.Generator) -> Policy:
+    def _scripted_policy(self, rng: np.random.Generator) -> Script:
         target = torch.from_numpy(sample_target(self._position, rng))
         remaining = -1  # negative: not there yet
 
@@ -83,9 +88,53 @@ class TwoRoomEnvironment(PixelEnvironment):
         """The agent's position."""
         return {"agent_position": self._position.copy()}
 
-    def success(self, state: Array, goal_state: Array) -> bool:
-        """Closer than 16 px."""
-        return bool(np.linalg.norm(np.asarray(state) - np.asarray(goal_state)) < two_room.SUCCESS_DISTANCE)
+    def goal_distance(self, state: Array, goal: Array) -> float:
+        """Straight distance over 16 px."""
+        difference = np.asarray(state, dtype=np.float64) - np.asarray(goal, dtype=np.float64)
+        return float(np.linalg.norm(difference)) / two_room.SUCCESS_DISTANCE
+
+    def plan_distances(self, starts: Array, goals: Array, actions: Array) -> Array:
+        """Length of the way (:func:`~two_room_physics.path_length`) left after each plan, all plans at once, in pixels."""
+        start, goal, moves = (torch.as_tensor(np.asarray(value, dtype=np.float64)) for value in (starts, goals, actions))
+        position = start[:, None].expand(*moves.shape[:2], 2)
+        for step in moves.unbind(2):
+            position = two_room.step(position, step)
+        return two_room.path_length(position, goal[:, None]).numpy()
+
+    @classmethod
+    def record_episodes(
+        cls, image_size: int, policy: str, max_steps: int, generators: Iterable[np.random.Generator]
+    ) -> Iterator[Episode]:
+        """What the base class records, bit for bit, from batched physics and drawing."""
+        environment = cls(image_size)
+        starts, targets, noises = [], [], []
+        for rng in generators:
+            starts.append(environment.reset(seed=int(rng.integers(2**31)))[0])
+            if policy == "scripted":
+                targets.append(sample_target(starts[-1], rng))
+                noises.append(rng.standard_normal((max_steps, 2)))
+            else:
+                noises.append(rng.uniform(-1, 1, (max_steps, 2)).astype(np.float32))
+        position, noise = torch.from_numpy(np.stack(starts)), torch.from_numpy(np.stack(noises, axis=1))
+        n_actions = torch.full((len(position),), max_steps)
+        states, actions = [position], []
+        for t in range(max_steps):
+            if policy == "scripted":
+                target = torch.from_numpy(np.stack(targets))
+                reached = two_room.distance(position, target) < two_room.SUCCESS_DISTANCE
+                n_actions = torch.where(reached, n_actions.clamp_max(t + LINGER), n_actions)
+                action = two_room.scripted_action(position, target, noise[t])
+            else:
+                action = noise[t]
+            position = two_room.step(position, action.to(torch.float64))
+            actions.append(action)
+            states.append(position)
+        state, action = torch.stack(states, 1), torch.stack(actions, 1)
+        for own_state, own_action, n in zip(state, action, n_actions.tolist(), strict=True):
+            rows = own_state[: n + 1]
+            column = np.concatenate([own_action[:n].numpy(), np.full((1, 2), np.nan, np.float32)])
+            pixels = two_room.draw(rows, image_size).numpy()
+            yield {"pixels": pixels, "action": column, "state": rows.numpy(), "agent_position": rows.numpy()}
 
     def recolor(self) -> None:
         """Paint the agent blue."""

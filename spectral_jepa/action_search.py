@@ -1,0 +1,254 @@
+"""Minimisers of a cost over action sequences, for many episodes at once: CEM, MPPI, AdamW and a categorical CEM.
+
+A cost maps plans (E, S, H, A) (E episodes, S samples, H blocks of A numbers) to (E, S). All random numbers come from one
+generator an episode, drawn on the CPU in float32 whatever the device, so that an episode's candidates depend neither on its
+company nor on the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from spectral_jepa._shapes import Float, Int
+from spectral_jepa._validation import InputError
+
+Generators = Sequence[torch.Generator]
+
+
+class PlannerCost(Protocol):
+    """What a search minimises."""
+
+    def __call__(self, plans: Float[Tensor, "E S H A"]) -> Float[Tensor, "E S"]:
+        """Costs of all candidates of all episodes."""
+        ...
+
+
+def cross_entropy_method(
+    cost: PlannerCost,
+    mean: Float[Tensor, "E H A"],
+    generators: Generators,
+    *,
+    n_samples: int,
+    n_elites: int,
+    n_iterations: int,
+    std: float = 1.0,
+    unbiased: bool = True,
+    project: Callable[[Tensor], Tensor] | None = None,
+) -> Float[Tensor, "E H A"]:
+    """The cross-entropy method as LeWorldModel's code runs it: Gaussian candidates, refitted to the cheapest ones.
+
+    Parameters
+    ----------
+    cost : callable
+        Plans (E, S, H, A) -> (E, S). It may not keep its argument, which is overwritten.
+    mean : Tensor (E, H, A)
+        First mean; its dtype and device are those of the search.
+    generators : E torch.Generator on the CPU
+    n_samples, n_elites, n_iterations : int
+    std : float
+        First standard deviation of every coordinate.
+    unbiased : bool
+        Divide the elites' spread by their number less 1, as the released code of arXiv 2603.19312 does, or by their number.
+    project : callable, optional
+        Brings candidates (E, S, H, A) into the set of possible actions before they are scored. Default: nothing is clipped.
+
+    Returns
+    -------
+    Tensor (E, H, A)
+        The mean of the last elites.
+
+    Raises
+    ------
+    InputError
+        Another number of generators than episodes.
+
+    Notes
+    -----
+    Candidate 0 is the current mean. O(n_iterations E S H A) beside the cost.
+
+    Examples
+    --------
+    >>> from spectral_jepa._streams import torch_generator
+    >>> target = torch.tensor([[[0.3, -0.4]]])
+    >>> found = cross_entropy_method(
+    ...     lambda plans: (plans - target[:, None]).square().sum((2, 3)), torch.zeros(1, 1, 2), [torch_generator(0)],
+    ...     n_samples=100, n_elites=10, n_iterations=15)
+    >>> torch.allclose(found, target, atol=1e-3)
+    True
+    """
+    mean = mean.clone()
+    spread = torch.full_like(mean, std)
+    plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
+    for _ in range(n_iterations):
+        fill_normal(plans, generators).mul_(spread[:, None]).add_(mean[:, None])
+        plans[:, 0] = mean
+        candidates = plans if project is None else project(plans)
+        best = cost(candidates).topk(n_elites, dim=1, largest=False).indices
+        elites = candidates.take_along_dim(best[:, :, None, None], 1)
+        mean, spread = elites.mean(1), elites.std(1, unbiased=unbiased)
+    return mean
+
+
+def model_predictive_path_integral(
+    cost: PlannerCost,
+    mean: Float[Tensor, "E H A"],
+    generators: Generators,
+    *,
+    n_samples: int,
+    n_iterations: int,
+    temperature: float = 0.1,
+    std: float = 1.0,
+) -> Float[Tensor, "E H A"]:
+    """MPPI: the mean of all candidates, weighted by exp(-cost / temperature); the spread never changes.
+
+    Parameters
+    ----------
+    cost, mean, generators, n_samples, n_iterations, std
+        As in :func:`cross_entropy_method`.
+    temperature : float
+        In units of the standard deviation of the candidates' costs, because latent costs have no scale of their own: small
+        picks the cheapest candidate, large averages them all.
+
+    Returns
+    -------
+    Tensor (E, H, A)
+
+    Notes
+    -----
+    Information-theoretic MPC (Williams et al., arXiv 1707.02342) with covariance ``std**2 I`` and without its control cost.
+    """
+    mean = mean.clone()
+    plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
+    for _ in range(n_iterations):
+        fill_normal(plans, generators).mul_(std).add_(mean[:, None])
+        plans[:, 0] = mean
+        costs = cost(plans)
+        scale = temperature * costs.std(1, keepdim=True).clamp_min(torch.finfo(costs.dtype).tiny)
+        weight = torch.softmax(-(costs - costs.amin(1, keepdim=True)) / scale, dim=1).to(plans.dtype)
+        # Not einsum: a batched product rounds differently in another company.
+        mean = plans.mul_(weight[:, :, None, None]).sum(1)
+    return mean
+
+
+def adam(
+    cost: PlannerCost,
+    mean: Float[Tensor, "E H A"],
+    generators: Generators,
+    *,
+    n_samples: int,
+    n_iterations: int,
+    learning_rate: float = 0.1,
+    std: float = 1.0,
+) -> Float[Tensor, "E H A"]:
+    """Gradient planning: AdamW moves every candidate by itself; the cheapest of the last ones is the plan.
+
+    Parameters
+    ----------
+    cost, mean, generators, n_samples, n_iterations, std
+        As in :func:`cross_entropy_method`; the cost must be differentiable.
+    learning_rate : float
+
+    Returns
+    -------
+    Tensor (E, H, A)
+
+    Notes
+    -----
+    The published alternative has 100 samples, 30 iterations, learning rate .1 and AdamW's other defaults. Candidates start
+    at N(mean, std^2), candidate 0 at the mean.
+    """
+    plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
+    fill_normal(plans, generators).mul_(std).add_(mean[:, None])
+    plans[:, 0] = mean
+    with torch.inference_mode(False), torch.enable_grad():
+        plans = plans.clone().requires_grad_()
+        optimizer = torch.optim.AdamW([plans], lr=learning_rate)
+        for _ in range(n_iterations):
+            # Only the plans' gradient is asked for: the model's parameters collect none.
+            (plans.grad,) = torch.autograd.grad(cost(plans).sum(), plans)
+            optimizer.step()
+        plans = plans.detach()
+    with torch.no_grad():
+        best = cost(plans).argmin(1)
+    return plans[torch.arange(len(plans), device=plans.device), best]
+
+
+def categorical_cross_entropy_method(
+    cost: PlannerCost,
+    n_episodes: int,
+    generators: Generators,
+    *,
+    horizon: int,
+    n_actions: int,
+    n_samples: int = 300,
+    n_elites: int = 30,
+    n_iterations: int = 30,
+    smoothing: float = 0.1,
+    device: torch.device | str = "cpu",
+) -> Int[Tensor, "E H"]:
+    """The cross-entropy method for discrete actions: independent categorical laws, refitted to the elites' frequencies.
+
+    Parameters
+    ----------
+    cost : callable
+        One-hot plans (E, S, horizon, n_actions) -> (E, S).
+    n_episodes : int
+    generators : E torch.Generator on the CPU
+    horizon, n_actions, n_samples, n_elites, n_iterations : int
+    smoothing : float in [0, 1)
+        Share of the old law kept at each refit, so that an action is not lost for ever because one round had none.
+    device : torch.device or str
+        Where the cost is evaluated.
+
+    Returns
+    -------
+    integer Tensor (E, horizon)
+        The cheapest sequence that was ever scored: the mode of the last laws may mix two good routes into a bad one.
+
+    Notes
+    -----
+    Candidate 0 is the mode. Rubinstein's method for combinatorial problems. O(n_iterations E S horizon n_actions).
+
+    Examples
+    --------
+    >>> from spectral_jepa._streams import torch_generator
+    >>> wanted = torch.eye(4)[torch.tensor([2, 0, 3])]
+    >>> categorical_cross_entropy_method(
+    ...     lambda plans: (plans - wanted).square().sum((2, 3)), 1, [torch_generator(0)], horizon=3, n_actions=4)
+    tensor([[2, 0, 3]])
+    """
+    law = torch.full((n_episodes, horizon, n_actions), 1 / n_actions)
+    best = torch.zeros(n_episodes, horizon, dtype=torch.long)
+    least = torch.full((n_episodes,), torch.inf)
+    for _ in range(n_iterations):
+        uniform = torch.stack([torch.rand(n_samples, horizon, 1, generator=g) for g in generators])
+        # Inverse of the cumulative law; the clamp guards against a cumulative sum that rounds to just below 1.
+        actions = (uniform > law.cumsum(-1)[:, None]).sum(-1).clamp_(max=n_actions - 1)
+        actions[:, 0] = law.argmax(-1)
+        plans = torch.nn.functional.one_hot(actions, n_actions).to(torch.float32)
+        costs = cost(plans.to(device)).to("cpu", torch.float32)
+        elites = costs.topk(n_elites, dim=1, largest=False).indices
+        frequency = plans.take_along_dim(elites[:, :, None, None], 1).mean(1)
+        law = smoothing * law + (1 - smoothing) * frequency
+        cheapest, where = costs.min(1)
+        improved = cheapest < least
+        best[improved] = actions[torch.arange(n_episodes), where][improved]
+        least = torch.minimum(least, cheapest)
+    return best
+
+
+def fill_normal(target: Tensor, generators: Generators) -> Tensor:
+    """Fill ``target[e]`` with standard normal numbers of generator e; returns ``target``."""
+    if len(generators) != len(target):
+        raise InputError(f"got {len(generators)} generators for {len(target)} episodes, expected one each: make more")
+    if target.device.type == "cpu" and target.dtype == torch.float32:
+        for row, generator in zip(target, generators, strict=True):
+            torch.randn(row.shape, generator=generator, out=row)
+        return target
+    noise = torch.empty(target.shape, pin_memory=target.device.type == "cuda")
+    fill_normal(noise, generators)
+    return target.copy_(noise, non_blocking=True)

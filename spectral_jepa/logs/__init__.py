@@ -1,0 +1,6 @@
+"""A user's own transitions: read from a file with any labels, counted, and analysed."""
+
+from spectral_jepa.logs.analysis import Analysis, analyze
+from spectral_jepa.logs.files import log_to_mdp, read_log, write_log
+
+__all__ = ["Analysis", "analyze", "log_to_mdp", "read_log", "write_log"]

@@ -1,0 +1,101 @@
+"""Actions in the environment's units and in the model's: the scaler between them, and blocks of scaled actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from spectral_jepa._validation import Array, InputError, as_float
+from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_ids
+from spectral_jepa.pixels.interfaces import ActionScaling
+
+
+@dataclass(frozen=True)
+class ActionScaler:
+    """Z-score of each action coordinate: planners and networks work in its units, environments in raw ones.
+
+    Examples
+    --------
+    >>> scaler = ActionScaler.fit([[0.0, 1.0], [2.0, 1.0], [float("nan"), float("nan")]])
+    >>> scaler.mean, scaler.std
+    ((1.0, 1.0), (1.4142135623730951, 1.0))
+    >>> scaler.denormalize(scaler.normalize(np.array([3.0, 4.0])))
+    array([3., 4.])
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, actions: ArrayLike) -> ActionScaler:
+        """Mean and unbiased standard deviation over rows (rows, A), those with a NaN left out; a constant one gets 1."""
+        array = np.asarray(actions, dtype=np.float64)
+        array = array[~np.isnan(array).any(axis=1)]
+        if len(array) < 2:
+            raise InputError(f"the actions have {len(array)} complete rows, expected at least 2: use longer episodes")
+        std = array.std(axis=0, ddof=1)
+        return cls(tuple(array.mean(axis=0).tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+    @classmethod
+    def from_dataset(cls, dataset: EpisodeDataset, episodes: ArrayLike) -> ActionScaler:
+        """Fit on the rows of some episodes (the training ones)."""
+        ids = check_ids("episodes", episodes, dataset.n_episodes)
+        return cls.fit(dataset.columns["action"][np.concatenate([dataset.rows(int(i)) for i in ids])])
+
+    def normalize(self, actions: Any) -> Any:
+        """(a - mean) / std for arrays or tensors (..., A)."""
+        mean, std = self._like(actions)
+        return (actions - mean) / std
+
+    def denormalize(self, actions: Any) -> Any:
+        """Mean + std * a, the inverse of :meth:`normalize`."""
+        mean, std = self._like(actions)
+        return mean + std * actions
+
+    def _like(self, actions: Any) -> tuple[Any, Any]:
+        if isinstance(actions, Tensor):
+            return actions.new_tensor(self.mean), actions.new_tensor(self.std)
+        dtype = np.asarray(actions).dtype
+        return np.asarray(self.mean, dtype=dtype), np.asarray(self.std, dtype=dtype)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """For JSON; ``ActionScaler.from_dict`` is the inverse."""
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list[float]]) -> ActionScaler:
+        """Read :meth:`to_dict`'s value."""
+        return cls(*(tuple(as_float(name, values[name], (None,)).tolist()) for name in ("mean", "std")))
+
+
+def native_actions(blocks: Tensor, scaler: ActionScaling) -> Array:
+    """Scaled action blocks (E, n, block * A) to raw actions (E, n * block, A) in native units."""
+    values = blocks.detach().to("cpu", torch.float64).numpy()
+    return scaler.denormalize(values.reshape(len(values), -1, len(scaler.mean)))
+
+
+def scaled_blocks(actions: ArrayLike, scaler: ActionScaling, action_block: int) -> Tensor:
+    """Raw actions (..., n * action_block, A) to scaled action blocks, float32 (..., n, action_block * A).
+
+    Examples
+    --------
+    >>> scaler = ActionScaler((0.0, 1.0), (1.0, 2.0))
+    >>> scaled_blocks(np.ones((6, 2)), scaler, action_block=3).tolist()
+    [[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]]
+    """
+    scaled = torch.as_tensor(scaler.normalize(np.asarray(actions)), dtype=torch.float32)
+    return scaled.unflatten(-2, (-1, action_block)).flatten(-2)
+
+
+def check_scaler(scaler: ActionScaling, action_dim: int) -> None:
+    """Refuse a scaler of actions of another dimension."""
+    if np.shape(scaler.mean) != (action_dim,) or np.shape(scaler.std) != (action_dim,):
+        raise InputError(
+            f"the action scaler has {np.size(scaler.mean)} means and {np.size(scaler.std)} deviations, expected "
+            f"{action_dim} of each as there are action coordinates: use the scaler that was saved with the model"
+        )

@@ -1,0 +1,172 @@
+"""Collect episodes: in parallel, the same whatever the number of processes, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import joblib
+from joblib.externals.loky.process_executor import BrokenProcessPool
+from tqdm import tqdm
+
+from spectral_jepa._files import lock, write_atomic
+from spectral_jepa._streams import episode_generator
+from spectral_jepa._validation import InputError, check_count
+from spectral_jepa.pixels.config import DataConfig
+from spectral_jepa.pixels.data.hdf5 import join_files, open_file, write_episodes
+from spectral_jepa.pixels.environments import environment_class
+from spectral_jepa.pixels.environments.base import Episode
+from spectral_jepa.training import config_difference
+
+# A part is what a kill may lose: the environment's number of episodes and about so many bytes of pictures.
+PART_BYTES = 64 * 2**20
+
+
+def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: bool = True) -> Path:
+    """Collect the episodes of a configuration into one HDF5 file in the public layout.
+
+    Parameters
+    ----------
+    config : DataConfig
+        Environment, number and length of episodes, policy, seed, picture size.
+    path : str or Path
+        File to write. Parts go to ``<path>.parts`` beside it, which is removed in the end; calling again resumes there.
+    n_jobs : int
+        Processes; -1: one a core. The data do not depend on it.
+    progress : bool
+        Show a bar of episodes.
+
+    Returns
+    -------
+    Path
+        The file, with columns ``pixels``, ``action`` (float32, NaN in an episode's last row), ``state`` and each quantity
+        of the environment. A file that is there already, of the same configuration, is returned as it is.
+
+    Raises
+    ------
+    InputError
+        The file or its parts belong to another configuration, a package is missing, or a process died.
+
+    Notes
+    -----
+    Episode k draws everything from ``SeedSequence(seed).spawn(k + 1)[k]``. Two-Room plays all episodes of a part at once.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> config = DataConfig(n_episodes=3, max_steps=25, image_size=16)
+    >>> with tempfile.TemporaryDirectory() as folder, open_file(
+    ...     collect(config, folder + "/episodes.h5", n_jobs=1, progress=False)
+    ... ) as file:
+    ...     print(sorted(file), len(file["ep_len"]), file["pixels"].shape[1:])
+    ['action', 'agent_position', 'ep_len', 'ep_offset', 'pixels', 'state'] 3 (16, 16, 3)
+    """
+    path = Path(path)
+    check_count("n_episodes", config.n_episodes)
+    check_count("max_steps", config.max_steps)
+    if n_jobs != -1:
+        check_count("n_jobs", n_jobs, why="or -1 for one process a core")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f"{path.name}.parts")
+    # Two calls for the same file: the second one waits, and finds it done.
+    with lock(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            with open_file(path) as file:
+                _check_same(file.attrs.get("config"), config, path)
+            shutil.rmtree(folder, ignore_errors=True)
+            return path
+        _open_folder(folder, config, path)
+        parts = {folder / f"{part[0]:08d}.h5": part for part in _make_parts(config)}
+        todo = {file: part for file, part in parts.items() if not _is_whole(file, len(part))}
+        done = config.n_episodes - sum(len(part) for part in todo.values())
+        with tqdm(
+            total=config.n_episodes, initial=done, desc=f"collect {config.environment}", unit="episode", disable=not progress
+        ) as bar:
+            for n in _run(config, todo, n_jobs):
+                bar.update(n)
+        # Left by a process that was killed while it joined the parts.
+        for stale in path.parent.glob(f".{path.name}.*.tmp"):
+            stale.unlink()
+        join_files(path, list(parts), {"config": _to_json(config)}, progress)
+        shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Episode]:
+    """Yield the episodes with the given numbers, each a dict of columns.
+
+    Examples
+    --------
+    >>> (episode,) = collect_episodes(DataConfig(max_steps=10, image_size=16), [7])
+    >>> {name: values.shape for name, values in episode.items()}
+    {'pixels': (11, 16, 16, 3), 'action': (11, 2), 'state': (11, 2), 'agent_position': (11, 2)}
+    >>> import numpy as np
+    >>> np.isnan(episode["action"]).any(axis=1).nonzero()[0]
+    array([10])
+    """
+    # A fresh simulator for each part: some keep hidden state (warm starts) beyond a reset, and parts are the same in
+    # every run, whatever the number of processes.
+    world = environment_class(config.environment)
+    generators = (episode_generator(config.seed, number) for number in numbers)
+    return world.record_episodes(config.image_size, config.policy, config.max_steps, generators)
+
+
+def _make_parts(config: DataConfig) -> list[range]:
+    """Cut the episode numbers into parts, by the configuration alone."""
+    episode_bytes = (config.max_steps + 1) * config.image_size**2 * 3
+    size = max(1, min(environment_class(config.environment).part_episodes, PART_BYTES // episode_bytes))
+    return [range(first, min(first + size, config.n_episodes)) for first in range(0, config.n_episodes, size)]
+
+
+def _run(config: DataConfig, todo: dict[Path, range], n_jobs: int) -> Generator[int]:
+    parallel = joblib.Parallel(n_jobs=min(n_jobs, max(1, len(todo))), return_as="generator_unordered")
+    try:
+        yield from parallel(joblib.delayed(_collect_part)(config, part, file) for file, part in todo.items())
+    except BrokenProcessPool:
+        raise InputError(
+            "a collecting process died, most likely for want of memory, expected it to end: "
+            "run again with a smaller n_jobs, finished parts are kept"
+        ) from None
+
+
+def _collect_part(config: DataConfig, part: range, file: Path) -> int:
+    write_episodes(file, collect_episodes(config, part))
+    return len(part)
+
+
+def _is_whole(file: Path, n_episodes: int) -> bool:
+    try:
+        with open_file(file) as part:
+            return len(part["ep_len"]) == n_episodes
+    except (InputError, KeyError):  # not there, or torn by a crash of the machine
+        return False
+
+
+def _to_json(config: DataConfig) -> str:
+    return json.dumps(asdict(config), sort_keys=True)
+
+
+def _open_folder(folder: Path, config: DataConfig, path: Path) -> None:
+    record = folder / "config.json"
+    if record.is_file():
+        _check_same(record.read_text(), config, path)
+        return
+    folder.mkdir(exist_ok=True)
+    write_atomic(record, _to_json(config).encode())
+
+
+def _check_same(saved: Any, config: DataConfig, path: Path) -> None:
+    if saved is None:
+        raise InputError(
+            f"{path} exists but was not written by collect, expected a new name or its own file: choose another"
+        )
+    differences = config_difference(json.loads(saved), asdict(config))
+    if differences:
+        raise InputError(
+            f"{path} was begun with another configuration ({'; '.join(differences)}), expected the same: "
+            f"choose another name, or remove it and {path.name}.parts"
+        )

@@ -1,0 +1,171 @@
+"""Episodes on disk in the public layout: one HDF5 dataset a column, all rows end to end, ep_len and ep_offset."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from spectral_jepa._files import temporary_path
+from spectral_jepa._validation import InputError
+
+INDEX_COLUMNS = ("ep_len", "ep_offset")
+BLOCK_BYTES = 64 * 2**20
+Episode = Mapping[str, NDArray[Any]]
+
+
+def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Mapping[str, str] | None = None) -> Path:
+    """Write episodes to one HDF5 file in the public layout; a crash at any moment leaves the old file or none.
+
+    Parameters
+    ----------
+    path : str or Path
+    episodes : iterable of dict of arrays
+        Columns of each episode, all with the episode's number of rows: ``pixels`` uint8 (rows, H, W, 3), ``action``
+        (rows, A) with NaN in the last row, and any others.
+    attributes : dict of str, optional
+        Text stored with the file.
+
+    Returns
+    -------
+    Path
+        The file. Pixels are chunked one frame and compressed with blosc-lz4, or with gzip where hdf5plugin is missing.
+
+    Raises
+    ------
+    InputError
+        h5py is not installed, there is no episode, or an episode has other columns than the first or ragged ones.
+    """
+    path = Path(path)
+    with _new_file(path, attributes or {}) as (file, lengths):
+        for number, episode in enumerate(episodes):
+            columns = {name: np.asarray(values) for name, values in episode.items()}
+            if not lengths:
+                for name, values in columns.items():
+                    shape = values.shape[1:]
+                    options = {"chunks": (1, *shape), **_compression()} if name == "pixels" else {"chunks": (1024, *shape)}
+                    file.create_dataset(name, (0, *shape), values.dtype, maxshape=(None, *shape), **options)
+            _check_episode(number, columns, file)
+            lengths.append(len(columns["pixels"]))
+            for name, values in columns.items():
+                _extend(file[name], values)
+    return path
+
+
+def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str, str], progress: bool = False) -> Path:
+    """Join files of :func:`write_episodes` with the same columns into one; compressed frames are copied as they are."""
+    h5py = _h5py()
+    path = Path(path)
+    with _new_file(path, attributes) as (file, lengths):
+        for part_path in tqdm(parts, desc=f"write {path.name}", unit="part", disable=not progress):
+            with open_file(part_path) as part:
+                names = [name for name in part if name not in INDEX_COLUMNS]
+                if not lengths:
+                    for name in names:
+                        source = part[name]
+                        space = h5py.h5s.create_simple((0, *source.shape[1:]), (h5py.h5s.UNLIMITED, *source.shape[1:]))
+                        h5py.h5d.create(file.id, name.encode(), source.id.get_type(), space, source.id.get_create_plist())
+                lengths.extend(int(n) for n in part["ep_len"][:])
+                for name in names:
+                    _copy(part[name], file[name])
+    return path
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise InputError(
+            "HDF5 files need the package 'h5py', which is not installed: run pip install 'spectral-jepa[pixels]'"
+        ) from None
+    with contextlib.suppress(ModuleNotFoundError):
+        import hdf5plugin  # noqa: F401  (registers its filters)
+    return h5py
+
+
+def _compression() -> dict[str, Any]:
+    try:
+        import hdf5plugin
+    except ModuleNotFoundError:
+        return {"compression": "gzip", "compression_opts": 1}
+    return dict(hdf5plugin.Blosc(cname="lz4"))
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Generator[Any]:
+    """An HDF5 file opened for reading; one sentence where it is missing, truncated or something else."""
+    h5py = _h5py()
+    if not path.is_file():
+        raise InputError(f"there is no file {path}, expected an HDF5 file of episodes: check the path or collect it first")
+    try:
+        file = h5py.File(path, "r", rdcc_nbytes=BLOCK_BYTES)
+    except OSError as error:
+        reason = "is truncated" if "truncated" in str(error) else "is not a whole HDF5 file"
+        raise InputError(
+            f"{path} {reason} at {path.stat().st_size} bytes, expected a file of episodes: copy or collect it again"
+        ) from None
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _new_file(path: Path, attributes: Mapping[str, str]) -> Generator[tuple[Any, list[int]]]:
+    """A file under a temporary name and the list of episode lengths to fill; it takes its name when all is on disk."""
+    h5py = _h5py()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_path(path)
+    lengths: list[int] = []
+    try:
+        with h5py.File(temporary, "x", libver="latest") as file:
+            file.attrs.update(dict(attributes))
+            yield file, lengths
+            if not lengths:
+                raise InputError(f"there are no episodes to write to {path}, expected at least one: collect some")
+            file["ep_len"] = np.array(lengths, dtype=np.int32)
+            file["ep_offset"] = np.cumsum(lengths, dtype=np.int64) - np.array(lengths)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _check_episode(number: int, columns: Episode, file: Any) -> None:
+    expected = {name: data.shape[1:] for name, data in file.items()}
+    found = {name: values.shape[1:] for name, values in columns.items()}
+    if expected != found or not {"pixels", "action"} <= set(found):
+        raise InputError(
+            f"episode {number} has columns {found}, expected pixels, action and what the first one has, {expected}: "
+            "record the same columns in every episode"
+        )
+    if set(found) & set(INDEX_COLUMNS):
+        raise InputError(f"episode {number} has a column ep_len or ep_offset, expected these to be free: rename it")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"episode {number} has columns of lengths {lengths}, expected one length: a row is one moment")
+
+
+def _extend(target: Any, values: NDArray[Any]) -> None:
+    start = len(target)
+    target.resize(start + len(values), axis=0)
+    target[start:] = values
+
+
+def _copy(source: Any, target: Any) -> None:
+    """Append a column to another; one-row chunks of the same compression go over without being unpacked."""
+    same_filters = source.id.get_create_plist().equal(target.id.get_create_plist())
+    if not same_filters or source.chunks[0] != 1:
+        return _extend(target, source[:])
+    start, rest = len(target), (0,) * (source.ndim - 1)
+    target.resize(start + len(source), axis=0)
+    for row in range(len(source)):
+        mask, content = source.id.read_direct_chunk((row, *rest))
+        target.id.write_direct_chunk((start + row, *rest), content, mask)
+    return None

@@ -1,0 +1,170 @@
+"""Files of episodes unpacked for training, which reads at random: in chunked HDF5 that is slow, in mapped .npy files fast.
+
+Reading takes any filter that the installed HDF5 knows; hdf5plugin adds blosc, zstd, lz4 and others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import shutil
+from collections.abc import Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from spectral_jepa._files import lock, temporary_path
+from spectral_jepa._validation import InputError
+from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_episodes
+from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
+
+
+def open_dataset(
+    path: str | Path,
+    *,
+    image_size: int | None = None,
+    action_dim: int | None = None,
+    columns: Iterable[str] = (),
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> EpisodeDataset:
+    """Open a file in the public layout for random access.
+
+    The first time, its columns are unpacked into a folder of .npy files; later they are only mapped. The folder belongs to
+    the file's size and time of change: a changed file is unpacked again and the old folder removed. Processes that ask at
+    the same time wait for the one that unpacks.
+
+    Parameters
+    ----------
+    path : str or Path
+        HDF5 file: ``pixels`` uint8 (rows, H, W, 3), ``action`` (rows, A), ``ep_len``, ``ep_offset``, any other columns.
+    image_size, action_dim : int, optional
+        What the caller's model expects; another one in the file is refused.
+    columns : iterable of str
+        Further columns that must be there.
+    cache : str or Path, optional
+        Where the unpacked folder goes. Default: beside the file.
+    progress : bool
+        Show a bar while unpacking.
+
+    Returns
+    -------
+    EpisodeDataset
+        Text columns, and columns with another number of rows than ``pixels``, are left out.
+
+    Raises
+    ------
+    InputError
+        No such file, no HDF5 or a truncated one, a compression that cannot be read, a missing column, another resolution or
+        action dimension, an episode that ends after the last row, a place without room or permission to write.
+    """
+    path = Path(path)
+    with open_file(path) as file:
+        arrays = {name: data for name, data in file.items() if hasattr(data, "shape")}
+        _check_columns(path, arrays, image_size, action_dim, tuple(columns))
+        with _reading(path):
+            check_episodes(str(path), file["ep_len"][:], file["ep_offset"][:], len(arrays["pixels"]))
+        rows = len(arrays["pixels"])
+        kept = {
+            name: data
+            for name, data in arrays.items()
+            if name in INDEX_COLUMNS or (data.dtype.kind in "biuf" and data.shape[:1] == (rows,))
+        }
+        status = path.stat()
+        key = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
+        folder = Path(cache or path.parent) / f"{path.name}.unpacked-{key}"
+        if not folder.is_dir():
+            try:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with lock(folder.parent / f".{path.name}.lock"):
+                    if not folder.is_dir():  # another process may have unpacked it while this one waited
+                        _unpack(path, kept, folder, progress)
+            except PermissionError:
+                raise InputError(
+                    f"{folder.parent} cannot be written to, expected a place to unpack {path.name} into: "
+                    "pass cache= with a folder of yours, or copy the file"
+                ) from None
+    return EpisodeDataset.load(folder, path)
+
+
+def _check_columns(
+    path: Path, arrays: Mapping[str, Any], image_size: int | None, action_dim: int | None, more: tuple[str, ...]
+) -> None:
+    missing = [name for name in ("pixels", "action", *INDEX_COLUMNS, *more) if name not in arrays]
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}, expected it among {', '.join(sorted(arrays)) or 'its columns'}: "
+            "check that it is in the public layout of episodes"
+        )
+    pixels, action = arrays["pixels"], arrays["action"]
+    if pixels.dtype != np.uint8 or len(pixels.shape) != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
+        raise InputError(
+            f"{path} has pixels {pixels.dtype} {tuple(pixels.shape)}, expected uint8 (rows, size, size, 3): "
+            "convert them first"
+        )
+    if image_size is not None and pixels.shape[1] != image_size:
+        raise InputError(
+            f"{path} has pictures of {pixels.shape[1]} x {pixels.shape[1]} pixels, expected {image_size} x {image_size}: "
+            "set image_size of the model, or collect at that size"
+        )
+    if len(action.shape) != 2 or len(action) != len(pixels):
+        raise InputError(
+            f"{path} has action {tuple(action.shape)}, expected ({len(pixels)}, action dimension): one action a picture"
+        )
+    if action_dim is not None and action.shape[1] != action_dim:
+        raise InputError(
+            f"{path} has {action.shape[1]}-dimensional actions, expected {action_dim}: "
+            "set action_dim of the model, or use the data of its environment"
+        )
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if "filter" in str(error) or "plugin" in str(error):
+            raise InputError(
+                f"{path} is compressed with a filter that is not installed ({error}), expected one that is: "
+                "run pip install 'spectral-jepa[pixels]'"
+            ) from None
+        raise InputError(
+            f"{path} cannot be read to its end ({error}), expected a whole file: copy or collect it again"
+        ) from None
+
+
+def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool) -> None:
+    needed = sum(math.prod(data.shape) * data.dtype.itemsize for data in arrays.values())
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise InputError(
+            f"unpacking {path} needs {needed / 2**30:.1f} GiB but {folder.parent} has {free / 2**30:.1f} GiB free: "
+            "pass cache= with a folder on a larger disk"
+        )
+    prefix = f"{path.name}.unpacked-"
+    # Under the lock, so whatever is left under a temporary name belongs to a process that died.
+    for stale in folder.parent.glob(f".{prefix}*.tmp"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = temporary_path(folder)
+    temporary.mkdir()
+    try:
+        with tqdm(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+            for name, data in arrays.items():
+                target = np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", data.dtype, data.shape)
+                row_bytes = max(1, math.prod(data.shape[1:]) * data.dtype.itemsize)
+                for start in range(0, len(data), max(1, BLOCK_BYTES // row_bytes)):
+                    stop = min(len(data), start + max(1, BLOCK_BYTES // row_bytes))
+                    with _reading(path):
+                        target[start:stop] = data[start:stop]
+                    bar.update((stop - start) * row_bytes)
+                target.flush()
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for old in folder.parent.glob(f"{prefix}*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)

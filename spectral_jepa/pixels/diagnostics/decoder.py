@@ -1,0 +1,283 @@
+"""Diagnostic decoder: pictures from frozen latents, to see what a latent holds and where an open-loop rollout goes.
+
+Trained after the world model and never part of it. The published one (arXiv 2603.19312, appendix) lets 196 learned queries
+attend to one vector and run through residual layers; its depth and width are not given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from spectral_jepa._streams import seeded_weights
+from spectral_jepa._validation import InputError, check_count
+from spectral_jepa.pixels.data.actions import scaled_blocks
+from spectral_jepa.pixels.data.episodes import episode_of_rows
+from spectral_jepa.pixels.interfaces import ActionScaling, Dataset, Pictures, PlanningModel
+from spectral_jepa.pixels.model.frozen import encode_frames, frozen
+
+
+class Decoder(nn.Module):
+    """One latent vector to a picture: learned queries, one a patch, cross-attention to the latent and residual layers.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        D.
+    image_size : int
+        Side of the pictures.
+    patch_size : int, optional
+        Side of a query's patch. Default: 16 at 224 px (196 queries), otherwise an eighth of the side (64 queries).
+    width, depth : int
+        Of the queries; number of layers.
+    seed : int
+        Draws the initial weights; torch's global generator is left as it was.
+
+    Raises
+    ------
+    InputError
+        A patch size that does not divide the picture.
+
+    Notes
+    -----
+    Attention over a single key has weight 1 whatever the query, so cross-attention here *is* "add a linear map of the
+    latent to every query", and is computed that way. O(queries width^2 depth) a picture. Inputs are standardised by the
+    buffers ``shift`` and ``scale``, and the network draws the difference from ``mean_picture``, at first none; all three
+    come from the training data (see :func:`fit_decoder`).
+
+    Examples
+    --------
+    >>> Decoder(embedding_dim=16, image_size=32, width=8)(torch.zeros(5, 16)).shape
+    torch.Size([5, 32, 32, 3])
+    """
+
+    shift: Tensor
+    scale: Tensor
+    mean_picture: Tensor
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        image_size: int,
+        patch_size: int | None = None,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        default = 16 if image_size == 224 else max(1, image_size // 8)
+        self.patch_size = default if patch_size is None else check_count("patch_size", patch_size)
+        if image_size % self.patch_size:
+            raise InputError(f"image_size is {image_size}, expected a multiple of patch_size {self.patch_size}: change one")
+        self.side = image_size // self.patch_size
+        with seeded_weights(seed):
+            self.queries = nn.Parameter(torch.randn(self.side**2, width))
+            self.input = nn.Linear(embedding_dim, width)
+            self.attentions = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) for _ in range(depth)
+            )
+            self.layers = nn.ModuleList(
+                nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+                for _ in range(depth)
+            )
+            self.norm, self.output = nn.LayerNorm(width), nn.Linear(width, self.patch_size**2 * 3)
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
+        self.register_buffer("shift", torch.zeros(embedding_dim))
+        self.register_buffer("scale", torch.ones(embedding_dim))
+        self.register_buffer("mean_picture", torch.zeros(image_size, image_size, 3))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Pictures (B, H, W, 3), about in [0, 1], of latents (B, D)."""
+        memory = self.input((latents - self.shift) * self.scale).unsqueeze(1)
+        tokens = self.queries.unsqueeze(0)
+        for attention, layer in zip(self.attentions, self.layers, strict=True):
+            tokens = tokens + attention(memory)
+            tokens = tokens + layer(tokens)
+        patches = self.output(self.norm(tokens)).unflatten(-1, (self.patch_size, self.patch_size, 3))
+        grid = patches.unflatten(1, (self.side, self.side)).transpose(2, 3)
+        return self.mean_picture + grid.flatten(3, 4).flatten(1, 2)
+
+
+def fit_decoder(
+    latents: NDArray[np.float32],
+    frames: Pictures,
+    *,
+    n_steps: int = 2_000,
+    batch_size: int = 16,
+    learning_rate: float = 3e-3,
+    width: int = 128,
+    depth: int = 2,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool = False,
+) -> Decoder:
+    """Train a decoder on frozen latents by mean squared pixel error.
+
+    Parameters
+    ----------
+    latents : float array (N, D)
+    frames : uint8 array (N, H, H, 3)
+        The pictures of these latents; may be a memory map.
+    n_steps, batch_size, learning_rate : int, int, float
+        AdamW under a one-cycle learning rate.
+    width, depth : int
+        See :class:`Decoder`.
+    seed : int
+        Initial weights and batches.
+    device : str or torch.device
+    progress : bool
+
+    Returns
+    -------
+    Decoder
+        In evaluation mode.
+
+    Raises
+    ------
+    InputError
+        Latents and frames of different number, or frames that are not square.
+
+    Notes
+    -----
+    O(n_steps batch_size queries width^2 depth).
+    """
+    for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("width", width), ("depth", depth)):
+        check_count(name, value)
+    shape = tuple(frames.shape)
+    if len(shape) != 4 or shape[0] != len(latents) or shape[1] != shape[2] or shape[3] != 3 or not len(latents):
+        raise InputError(f"frames has shape {shape}, expected ({len(latents)}, H, H, 3): one square picture a latent")
+    values = torch.as_tensor(np.asarray(latents, dtype=np.float32))
+    decoder = Decoder(values.shape[1], shape[1], width=width, depth=depth, seed=seed)
+    decoder.shift.copy_(values.mean(0))
+    # One scale for all coordinates: equal scales would blow up directions that hold nothing but noise.
+    decoder.scale.fill_(1 / float(values.std(0, unbiased=False).square().mean().sqrt().clamp_min(1e-6)))
+    seen = np.linspace(0, len(latents) - 1, min(len(latents), 500)).astype(np.int64)
+    decoder.mean_picture.copy_(torch.from_numpy(np.asarray(frames[seen]).mean(axis=0) / 255))
+    decoder.to(device)
+    optimiser = torch.optim.AdamW(decoder.parameters(), lr=learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(n_steps, 2), pct_start=0.1)
+    generator = np.random.default_rng(seed)
+    bar = trange(n_steps, desc="decoder", disable=not progress)
+    for _ in bar:
+        chosen = np.sort(generator.integers(0, len(latents), batch_size))
+        target = torch.from_numpy(np.array(frames[chosen])).to(device).float() / 255
+        loss = (decoder(values[chosen].to(device)) - target).square().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if bar.n % 50 == 0:
+            bar.set_postfix(mse=f"{loss.item():.2e}")
+    return decoder.eval()
+
+
+def decode(decoder: Decoder, latents: ArrayLike, *, batch_size: int = 256) -> Pictures:
+    """Pictures uint8 (..., H, H, 3) of latents (..., D).
+
+    Examples
+    --------
+    >>> decode(Decoder(4, 8, width=8), np.zeros((2, 3, 4))).shape
+    (2, 3, 8, 8, 3)
+    """
+    values = torch.as_tensor(np.asarray(latents, dtype=np.float32))
+    with frozen(decoder) as device:
+        parts = [decoder(part.to(device)).clamp(0, 1).cpu() for part in values.flatten(0, -2).split(batch_size)]
+    pictures = (torch.cat(parts) * 255).round().to(torch.uint8)
+    return pictures.unflatten(0, values.shape[:-1]).numpy()
+
+
+def rollout_frames(
+    model: PlanningModel,
+    decoder: Decoder,
+    dataset: Dataset,
+    starts: ArrayLike,
+    scaler: ActionScaling,
+    *,
+    n_blocks: int = 8,
+    context: int | None = None,
+) -> dict[str, Pictures]:
+    """Open-loop rollouts beside what happened: the stored actions are applied in latent space, then decoded.
+
+    Parameters
+    ----------
+    model : WorldModel
+    decoder : Decoder
+    dataset : EpisodeDataset
+    starts : sequence of int
+        Rows at which the rollouts' context begins; the episode must go on for ``n_blocks`` action blocks.
+    scaler : ActionScaler
+    n_blocks : int
+        Length of the trajectory in action blocks, context included.
+    context : int, optional
+        Observed frames that the rollout starts from. Default: the model's history, as published.
+
+    Returns
+    -------
+    dict of uint8 arrays (n, n_blocks + 1, H, H, 3)
+        "observed"; "decoded", the decoder on the observed frames' latents; "predicted", the decoder on the context's latents
+        and then on the predicted ones.
+
+    Raises
+    ------
+    InputError
+        A rollout that would leave its episode.
+    """
+    rows, size = np.atleast_1d(np.asarray(starts, dtype=np.int64)), model.config.action_block
+    context = min(model.config.history if context is None else check_count("context", context), n_blocks)
+    offset, length = np.asarray(dataset.ep_offset), np.asarray(dataset.ep_len)
+    episode = episode_of_rows(dataset, rows)
+    short = rows + n_blocks * size >= offset[episode] + length[episode]
+    if short.any():
+        raise InputError(
+            f"starts has row {rows[short][0]}, whose episode ends before {n_blocks} blocks of {size} actions: start earlier"
+        )
+    frames = np.array(dataset.pixels[(rows[:, None] + np.arange(0, n_blocks * size + 1, size)).ravel()])
+    latents = torch.from_numpy(encode_frames(model, frames)).unflatten(0, (rows.size, n_blocks + 1))
+    moves = np.asarray(dataset.columns["action"])[rows[:, None] + np.arange(n_blocks * size)]
+    blocks = scaled_blocks(moves, scaler, size)
+    with frozen(model) as device:
+        given, past, future = (
+            x.to(device) for x in (latents[:, :context], blocks[:, : context - 1], blocks[:, context - 1 :])
+        )
+        later = model.rollout(given, future, past_blocks=past if context > 1 else None).cpu()
+    predicted = torch.cat([latents[:, :context], later], dim=1)
+    observed = frames.reshape(rows.size, n_blocks + 1, *frames.shape[1:])
+    return {"observed": observed, "decoded": decode(decoder, latents), "predicted": decode(decoder, predicted)}
+
+
+def save_gif(frames: Pictures, path: Path, *, milliseconds: int = 200, least_size: int = 128) -> Path:
+    """Write an animation of frames (T, H, W, 3) with Pillow; small pictures are enlarged without smoothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = save_gif(np.zeros((3, 8, 8, 3), np.uint8), Path(tempfile.mkdtemp()) / "still.gif")
+    >>> Image.open(path).size
+    (128, 128)
+    """
+    factor = max(1, -(-least_size // min(frames.shape[1:3])))
+    pictures = [Image.fromarray(frame.repeat(factor, axis=0).repeat(factor, axis=1)) for frame in np.asarray(frames)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, disposal=1)
+    return path
+
+
+def beside(rollouts: dict[str, Pictures], gap: int = 2) -> Pictures:
+    """Rollouts (n, T, H, W, 3) as one film (T, n H, 3 W, 3): a row a trajectory; observed, decoded, predicted left to right.
+
+    Examples
+    --------
+    >>> beside({k: np.zeros((2, 5, 8, 8, 3), np.uint8) for k in ("observed", "predicted")}, gap=2).shape
+    (5, 18, 18, 3)
+    """
+    columns = [np.pad(film, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for film in rollouts.values()]
+    films = np.concatenate(columns, axis=3)
+    return np.concatenate(list(films), axis=1)[:, :-gap, :-gap]

@@ -1,0 +1,137 @@
+"""A trained model as it is used: in evaluation mode, without gradients, on its own device, known by its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from spectral_jepa._validation import InputError, check_count
+from spectral_jepa.pixels.data.episodes import Ids
+from spectral_jepa.pixels.interfaces import Encoder, Pictures, TorchModel
+
+Latents = NDArray[np.float32]
+
+
+@contextmanager
+def frozen(model: TorchModel) -> Iterator[torch.device]:
+    """Evaluation mode without gradients inside the block (a training model is put back); gives the model's device.
+
+    Examples
+    --------
+    >>> model = torch.nn.Dropout(0.5)
+    >>> with frozen(model) as device:
+    ...     print(device, model.training)
+    cpu False
+    >>> model.training
+    True
+    """
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield device_of(model)
+    finally:
+        model.train(training)
+
+
+def encode_frames(model: Encoder, frames: Pictures, *, batch_size: int = 256, progress: str | None = None) -> Latents:
+    """Embed frames with a trained model, in batches, in evaluation mode.
+
+    Parameters
+    ----------
+    model : WorldModel
+        Anything with ``encode``: uint8 (B, H, W, 3) to (B, D).
+    frames : uint8 array (N, H, W, 3)
+        May be a memory map; only one batch is read at a time.
+    batch_size : int
+        Frames a call; lower it where memory is short.
+    progress : str, optional
+        Title of a progress bar. Default: none.
+
+    Returns
+    -------
+    float32 array (N, D)
+        The same whatever ``batch_size``, up to the rounding of the device.
+
+    Raises
+    ------
+    InputError
+        Frames of another layout, or none.
+
+    Notes
+    -----
+    O(N) passes of the encoder.
+
+    Examples
+    --------
+    >>> class Mean(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2)) / 255
+    >>> encode_frames(Mean(), np.full((5, 4, 4, 3), 51, np.uint8), batch_size=2).round(3)[0].tolist()
+    [0.20000000298023224, 0.20000000298023224, 0.20000000298023224]
+    """
+    return encode_rows(model, frames, np.arange(len(frames)), batch_size=batch_size, progress=progress)
+
+
+def encode_rows(
+    model: Encoder, pixels: Pictures, rows: Ids, *, batch_size: int = 256, progress: str | None = None
+) -> Latents:
+    """:func:`encode_frames` of chosen rows of many pictures (rows, H, W, 3), of which only these are read."""
+    check_count("batch_size", batch_size)
+    shape = tuple(pixels.shape)
+    if len(shape) != 4 or shape[-1] != 3 or not rows.size:
+        raise InputError(f"frames have shape {shape}, expected (N, height, width, 3) with N >= 1: put the colour axis last")
+    parts = []
+    with frozen(model) as device, tqdm(total=rows.size, desc=progress, disable=progress is None, unit="frame") as bar:
+        for start in range(0, rows.size, batch_size):
+            # A copy: memory maps are read-only, and torch shares memory with what it is given.
+            batch = np.array(pixels[rows[start : start + batch_size]], dtype=np.uint8)
+            parts.append(model.encode(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+            bar.update(len(batch))
+    return np.concatenate(parts)
+
+
+def encode_one_by_one(model: Encoder, frames: Pictures) -> Tensor:
+    """Latents that do not depend on their company: on a CPU one picture at a time, on a GPU in batches.
+
+    Parameters
+    ----------
+    model : Encoder
+    frames : uint8 array (N, H, W, 3)
+
+    Returns
+    -------
+    Tensor (N, D)
+        On the model's device; on a CPU bit for bit the same whatever else is encoded.
+
+    Notes
+    -----
+    Slower than :func:`encode_frames`, which batches on a CPU too and is right up to rounding.
+    """
+    pictures = torch.as_tensor(frames).to(device_of(model))
+    with torch.inference_mode():
+        if pictures.device.type == "cpu":
+            return torch.cat([model.encode(picture[None]) for picture in pictures])
+        return torch.cat([model.encode(part) for part in pictures.split(256)]).float()
+
+
+def device_of(model: TorchModel) -> torch.device:
+    """Where a model's weights are (the CPU if it has none)."""
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def weights_digest(model: TorchModel) -> str:
+    """SHA-256 of all weights and buffers, names included. O(bytes)."""
+    content = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        content.update(name.encode())
+        content.update(value.detach().to("cpu").contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()

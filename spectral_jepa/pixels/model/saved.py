@@ -1,0 +1,88 @@
+"""The folder of a finished run: weights, configuration, action scaler and where all came from."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.pixels.config import PixelConfig
+from spectral_jepa.pixels.data import ActionScaler
+from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
+from spectral_jepa.pixels.model.world_model import WorldModel
+from spectral_jepa.training import load_weights, save_weights
+
+
+def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
+    """What a configuration trains, at its initial weights."""
+    make = WorldModel if config.kind == "world_model" else GoalConditionedPolicy
+    return make(config.model, config.training.seed)
+
+
+def save_model(
+    model: WorldModel | GoalConditionedPolicy,
+    folder: str | Path,
+    config: PixelConfig,
+    scaler: ActionScaler,
+    provenance: dict[str, Any],
+) -> None:
+    """Write ``weights.safetensors`` (float32) and ``config.json``: configuration, scaler, provenance, package versions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.presets import preset
+    >>> config, folder, scaler = preset("tiny"), tempfile.mkdtemp(), ActionScaler((0.0, 0.0), (1.0, 1.0))
+    >>> save_model(WorldModel(config.model), folder, config, scaler, {"data": "two_room.h5"})
+    >>> model, loaded, scaler = load_model(folder)
+    >>> model.training, loaded == config, scaler.std
+    (False, True, (1.0, 1.0))
+    """
+    versions = {name: version(name) for name in ("spectral-jepa", "torch", "numpy")} | {"python": platform.python_version()}
+    content = {"config": config.to_dict(), "scaler": scaler.to_dict(), **provenance, "versions": versions}
+    save_weights(model.float(), folder, content)
+
+
+def load_model(folder: str | Path, device: str | torch.device | None = None) -> tuple[Any, PixelConfig, ActionScaler]:
+    """Load a trained model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of a finished run.
+    device : str or torch.device, optional
+        Default: the CPU.
+
+    Returns
+    -------
+    tuple (WorldModel or GoalConditionedPolicy in evaluation mode, PixelConfig, ActionScaler)
+        The first as the configuration's ``kind`` says.
+
+    Raises
+    ------
+    InputError
+        An unfinished or damaged folder, or weights that do not fit the configuration beside them.
+
+    Examples
+    --------
+    See :func:`save_model`.
+    """
+    state, saved = load_weights(folder)
+    if not {"config", "scaler"} <= set(saved):
+        raise InputError(
+            f"{Path(folder) / 'config.json'} has {', '.join(sorted(saved))}, expected config and scaler: "
+            "pass the folder of a pixel run"
+        )
+    config, scaler = PixelConfig.from_dict(saved["config"]), ActionScaler.from_dict(saved["scaler"])
+    model = make_model(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise InputError(
+            f"the weights in {folder} do not fit its config.json, expected those of the same run: restore both from one copy"
+        ) from None
+    return model.eval().to(device or "cpu"), config, scaler

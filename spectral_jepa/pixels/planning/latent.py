@@ -1,0 +1,227 @@
+"""Planning in latent space: actions whose predicted last latent is nearest to the goal's.
+
+The model needs one method only, ``rollout(latents (N, h, D), blocks (N, H, block_dim)) -> (N, H, D)``; with h > 1 also
+``past_blocks (N, h - 1, block_dim)``, the blocks between the given latents. Frames are encoded once, by the caller.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectral_jepa._validation import InputError, check_choice, check_count
+from spectral_jepa.action_search import (
+    Generators,
+    PlannerCost,
+    adam,
+    categorical_cross_entropy_method,
+    cross_entropy_method,
+    fill_normal,
+    model_predictive_path_integral,
+)
+from spectral_jepa.pixels.config import PlanningConfig
+from spectral_jepa.pixels.interfaces import Rollout
+
+METHODS = ("cem", "mppi", "adam", "random")
+# Sequences that one call of the model sees on a GPU. On a CPU it is the samples of one episode: they fit the cache, and
+# every matrix product then has the same shape whatever the number of episodes, so that plans are the same bit for bit.
+CUDA_CHUNK = 2**16
+
+
+def plan(
+    model: Rollout,
+    config: PlanningConfig,
+    latents: Tensor,
+    goals: Tensor,
+    generators: Generators,
+    *,
+    block_dim: int | None = None,
+    past_blocks: Tensor | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """Plan for many episodes at once.
+
+    Parameters
+    ----------
+    model : WorldModel, or anything with its ``rollout``
+        In evaluation mode.
+    config : PlanningConfig
+        The defaults are the published cross-entropy method; the published gradient planner is
+        ``PlanningConfig(method="adam", n_samples=100)``. "random" draws N(0, initial_std^2) and asks no model.
+    latents : Tensor (E, D), or (E, h, D) with the h last observed frames
+    goals : Tensor (E, D)
+    generators : E torch.Generator on the CPU
+        One an episode (:func:`~spectral_jepa._streams.torch_generator`).
+    block_dim : int, optional
+        Numbers in an action block, ``action_block * action_dim``. Default: ``model.block_dim``.
+    past_blocks : Tensor (E, h - 1, block_dim), optional
+        Needed for h > 1.
+    chunk : int, optional
+        Largest number of sequences in one call of the model. Default: ``n_samples`` on a CPU, 65,536 on a GPU.
+
+    Returns
+    -------
+    Tensor (E, execute, block_dim)
+        The first ``execute`` of the planned blocks, in the model's (z-scored) action units.
+
+    Raises
+    ------
+    InputError
+        Settings or shapes that do not fit; a GPU out of memory.
+
+    Notes
+    -----
+    Plans do not depend on the number of episodes planned for together: bit for bit where the chunk is at most ``n_samples``
+    (always on a CPU by default), up to the rounding of matrix products of another shape where it is larger.
+    O(n_iterations E n_samples) rollouts.
+
+    Examples
+    --------
+    >>> from spectral_jepa._streams import torch_generator
+    >>> class Adder:  # z_{t+1} = z_t + a_t
+    ...     def rollout(self, latents, blocks):
+    ...         return latents[:, -1:] + blocks.cumsum(1)
+    >>> goal = torch.tensor([[2.0, -1.0]])
+    >>> blocks = plan(Adder(), PlanningConfig(), torch.zeros(1, 2), goal, [torch_generator(0)], block_dim=2)
+    >>> blocks.shape, torch.allclose(blocks.sum(1), goal, atol=1e-2)
+    (torch.Size([1, 5, 2]), True)
+    """
+    check_settings(config)
+    n_episodes = len(latents)
+    width = check_count("block_dim", getattr(model, "block_dim", None) if block_dim is None else block_dim)
+    mean = latents.new_zeros(n_episodes, config.horizon, width)
+    sizes: dict[str, Any] = {"n_samples": config.n_samples, "n_iterations": config.n_iterations, "std": config.initial_std}
+    if config.method == "random":
+        return fill_normal(mean, generators).mul_(config.initial_std)[:, : config.execute]
+    search = torch.no_grad() if config.method == "adam" else torch.inference_mode()
+    with search, _precision(config.precision, latents.device):
+        cost = latent_cost(model, latents, goals, past_blocks, chunk)
+        try:
+            if config.method == "cem":
+                found = cross_entropy_method(cost, mean, generators, n_elites=config.n_elites, **sizes)
+            elif config.method == "mppi":
+                found = model_predictive_path_integral(cost, mean, generators, temperature=config.temperature, **sizes)
+            else:
+                found = adam(cost, mean, generators, learning_rate=config.learning_rate, **sizes)
+        except torch.cuda.OutOfMemoryError:
+            raise InputError(
+                f"the GPU ran out of memory planning for {n_episodes} episodes x {config.n_samples} samples: "
+                f"halve chunk (it is {chunk or CUDA_CHUNK})"
+            ) from None
+    return found[:, : config.execute]
+
+
+def plan_discrete(
+    model: Rollout,
+    config: PlanningConfig,
+    latents: Tensor,
+    goals: Tensor,
+    generators: Generators,
+    *,
+    n_actions: int,
+    past_blocks: Tensor | None = None,
+    chunk: int | None = None,
+) -> Tensor:
+    """:func:`plan` for discrete actions: the model's blocks are one-hot vectors, the search a categorical CEM.
+
+    Parameters
+    ----------
+    model, config, latents, goals, generators, past_blocks, chunk
+        As in :func:`plan`; ``config.method`` must be "cem".
+    n_actions : int
+        Length of the one-hot blocks.
+
+    Returns
+    -------
+    integer Tensor (E, execute)
+        Action numbers.
+    """
+    check_settings(config)
+    check_choice("method", config.method, ("cem",))
+    with torch.inference_mode(), _precision(config.precision, latents.device):
+        found = categorical_cross_entropy_method(
+            latent_cost(model, latents, goals, past_blocks, chunk),
+            len(latents),
+            generators,
+            horizon=config.horizon,
+            n_actions=check_count("n_actions", n_actions, 2),
+            n_samples=config.n_samples,
+            n_elites=config.n_elites,
+            n_iterations=config.n_iterations,
+            device=latents.device,
+        )
+    return found[:, : config.execute]
+
+
+def latent_cost(
+    model: Rollout, latents: Tensor, goals: Tensor, past_blocks: Tensor | None = None, chunk: int | None = None
+) -> PlannerCost:
+    """The published cost: squared distance, summed over coordinates, of the last predicted latent and the goal's.
+
+    Parameters
+    ----------
+    model, latents, goals, past_blocks, chunk
+        As in :func:`plan`.
+
+    Returns
+    -------
+    callable
+        Plans (E, S, H, block_dim) -> costs (E, S).
+    """
+    latents = latents[:, None] if latents.ndim == 2 else latents
+    n_episodes, history, dim = latents.shape
+    if goals.shape != (n_episodes, dim):
+        raise InputError(
+            f"goals have shape {tuple(goals.shape)}, expected ({n_episodes}, {dim}) as the latents: "
+            "encode one goal an episode"
+        )
+    if (past_blocks is None) != (history == 1) or (past_blocks is not None and past_blocks.shape[1] != history - 1):
+        got = "no past_blocks" if past_blocks is None else f"past_blocks of shape {tuple(past_blocks.shape)}"
+        raise InputError(f"got {got} for {history} latents, expected {history - 1} blocks: pass those between the latents")
+
+    def cost(plans: Tensor) -> Tensor:
+        n_samples = plans.shape[1]
+        limit = chunk or (CUDA_CHUNK if plans.is_cuda else n_samples)
+        episodes, samples = max(1, limit // n_samples), min(limit, n_samples)
+        rows = []
+        for part in (slice(e, e + episodes) for e in range(0, n_episodes, episodes)):
+            past = None if past_blocks is None else past_blocks[part]
+            pieces = plans[part].split(samples, 1)
+            rows.append(torch.cat([_distances(model, latents[part], goals[part], past, piece) for piece in pieces], 1))
+        return torch.cat(rows)
+
+    return cost
+
+
+def _distances(model: Rollout, latents: Tensor, goals: Tensor, past: Tensor | None, plans: Tensor) -> Tensor:
+    """Costs (E, S) by one call of the model."""
+    shape = plans.shape[:2]
+
+    def repeat(value: Tensor) -> Tensor:  # a view where there is one episode
+        return value[:, None].expand(*shape, *value.shape[1:]).flatten(0, 1)
+
+    more = () if past is None else (repeat(past),)
+    last = model.rollout(repeat(latents), plans.flatten(0, 1), *more)[:, -1]
+    return (last.view(*shape, -1) - goals[:, None]).square().sum(-1)
+
+
+def check_settings(config: PlanningConfig) -> None:
+    """Refuse planner settings that contradict each other, in one sentence."""
+    check_choice("method", config.method, METHODS)
+    check_count("horizon", config.horizon)
+    check_count("execute", config.execute, 1, config.horizon, "the horizon")
+    check_count("n_iterations", config.n_iterations)
+    check_count("n_samples", config.n_samples)
+    if config.method == "cem":
+        check_count("n_elites", config.n_elites, 2, config.n_samples, "n_samples; one elite has no spread")
+
+
+def _precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast to bf16 on a GPU; on a CPU bf16 is slower than float32, so it is not used there."""
+    check_choice("precision", precision, ("bf16", "float32"))
+    if precision == "bf16" and device.type == "cuda":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

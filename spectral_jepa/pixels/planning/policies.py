@@ -1,0 +1,188 @@
+"""What can be evaluated: a planner in latent space, a cloned policy, and the random floor, behind one interface.
+
+A policy reads goals once (``prepare``) and then, at every replan, what is seen now (``act``); all episodes at once, each
+with its own generator. :class:`spectral_jepa.pixels.planning.simulator.SimulatorPolicy` is the upper bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectral_jepa._validation import Array, check_count
+from spectral_jepa.action_search import Generators
+from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
+from spectral_jepa.pixels.data.actions import check_scaler, native_actions, scaled_blocks
+from spectral_jepa.pixels.interfaces import (
+    ActionScaling,
+    Environment,
+    Observation,
+    Pictures,
+    PlanningModel,
+    Rollout,
+    TorchModel,
+)
+from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, weights_digest
+from spectral_jepa.pixels.planning.latent import plan
+
+
+class PlannerPolicy:
+    """Plan with a world model (:func:`spectral_jepa.pixels.planning.latent.plan`).
+
+    Parameters
+    ----------
+    model : WorldModel
+        Put in evaluation mode. Needs ``encode``, ``rollout`` and ``config``.
+    scaler : ActionScaler
+        ``mean`` and ``std`` (A,) of the training actions.
+    config : PlanningConfig
+    name : str
+        Shown in tables. Default: the method.
+    history : int
+        Real frames given to the model; the published value is 1.
+    chunk : int, optional
+        As in :func:`plan`.
+    compile : bool
+        Compile the rollout (worth its half minute on a GPU only).
+    """
+
+    def __init__(
+        self,
+        model: PlanningModel,
+        scaler: ActionScaling,
+        config: PlanningConfig,
+        *,
+        name: str | None = None,
+        history: int = 1,
+        chunk: int | None = None,
+        compile: bool = False,
+    ) -> None:
+        self.model, self.scaler, self.config, self.chunk = model.eval(), scaler, config, chunk
+        self.name = name or config.method
+        self.history = check_count("history", history, 1, model.config.history, "what the model was trained with")
+        self.action_block: int = model.config.action_block
+        self.device = device_of(model)
+        # A GPU wants many episodes at once; on a CPU few make a resumable run lose less.
+        self.chunk_size = 25 if self.device.type == "cpu" else 256
+        check_scaler(scaler, model.config.action_dim)
+        self._rollout: Rollout = _Compiled(model) if compile else model
+
+    def describe(self) -> dict[str, Any]:
+        """Planner settings, history, scaler, and the digest of the weights."""
+        return {
+            "policy": "planner",
+            "planning": asdict(self.config),
+            "history": self.history,
+            "scaler": {"mean": self.scaler.mean, "std": self.scaler.std},
+            "weights": weights_digest(self.model),
+        }
+
+    def prepare(self, frames: Pictures, states: Array) -> Tensor:
+        """Latents (E, D) of the goals."""
+        return encode_one_by_one(self.model, frames)
+
+    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Array:
+        """Plan and undo the scaling of the actions."""
+        n_episodes, seen = now.frames.shape[:2]
+        pictures = now.frames.reshape(-1, *now.frames.shape[2:])
+        latents = encode_one_by_one(self.model, pictures).unflatten(0, (n_episodes, seen))
+        past = None
+        if seen > 1:
+            past = scaled_blocks(now.past_actions, self.scaler, self.action_block).to(latents)
+        block_dim = self.action_block * self.model.config.action_dim
+        blocks = plan(
+            self._rollout, self.config, latents, goals, generators, block_dim=block_dim, past_blocks=past, chunk=self.chunk
+        )
+        return native_actions(blocks, self.scaler)
+
+
+class RandomPolicy:
+    """The random floor: every action uniform in the action space.
+
+    Parameters
+    ----------
+    environment : PixelEnvironment
+        Its ``action_space`` is read.
+    n_actions : int
+        Actions drawn at a time.
+    """
+
+    name, history, action_block, chunk_size, device = "random", 1, 1, 100, torch.device("cpu")
+
+    def __init__(self, environment: Environment, n_actions: int = 25) -> None:
+        self.low, self.high = (
+            np.asarray(x, dtype=np.float64) for x in (environment.action_space.low, environment.action_space.high)
+        )
+        self.n_actions = check_count("n_actions", n_actions)
+
+    def describe(self) -> dict[str, Any]:
+        """Bounds and number of actions."""
+        return {"policy": "random", "low": self.low.tolist(), "high": self.high.tolist(), "n_actions": self.n_actions}
+
+    def prepare(self, frames: Pictures, states: Array) -> Pictures:
+        """Nothing to prepare."""
+        return frames
+
+    def act(self, now: Observation, goals: Any, generators: Generators) -> Array:
+        """Draw actions."""
+        uniform = torch.stack([torch.rand(self.n_actions, self.low.size, generator=g) for g in generators])
+        return self.low + (self.high - self.low) * uniform.numpy().astype(np.float64)
+
+
+class ActingNetwork(TorchModel, Protocol):
+    """A network that reads actions off the current and the goal picture."""
+
+    config: ModelConfig
+
+    def act(self, frames: Tensor, goal_frames: Tensor) -> Tensor:
+        """Scaled action blocks (E, n, block_dim), or one block (E, block_dim)."""
+        ...
+
+
+class CloningPolicy:
+    """A policy cloned from data: the current and the goal picture to action blocks.
+
+    Parameters
+    ----------
+    network : GoalConditionedPolicy
+        ``act(frames, goal_frames) -> (E, n, block_dim)`` scaled action blocks, and ``config``.
+    scaler : ActionScaler
+    execute : int
+        Blocks carried out before it is asked again.
+    """
+
+    history, chunk_size = 1, 100
+
+    def __init__(
+        self, network: ActingNetwork, scaler: ActionScaling, execute: int = 1, name: str = "behaviour cloning"
+    ) -> None:
+        self.network, self.scaler, self.execute, self.name = network.eval(), scaler, check_count("execute", execute), name
+        self.action_block: int = network.config.action_block
+        self.device = device_of(network)
+
+    def describe(self) -> dict[str, Any]:
+        """Digest of the weights and how many blocks are carried out."""
+        return {"policy": "cloning", "weights": weights_digest(self.network), "execute": self.execute}
+
+    def prepare(self, frames: Pictures, states: Array) -> Tensor:
+        """The goals' pictures, on the network's device."""
+        return torch.as_tensor(frames).to(self.device)
+
+    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Array:
+        """Ask the network."""
+        with torch.inference_mode():
+            frames = torch.as_tensor(now.frames[:, -1]).to(goals.device)
+            blocks = self.network.act(frames, goals)
+        blocks = blocks[:, None] if blocks.ndim == 2 else blocks
+        return native_actions(blocks[:, : self.execute], self.scaler)
+
+
+class _Compiled:
+    """A model whose rollout is compiled; everything else is the model's."""
+
+    def __init__(self, model: Rollout) -> None:
+        self.rollout = torch.compile(model.rollout)

@@ -1,0 +1,103 @@
+"""Planning with the true dynamics and the true distance to the goal state: the upper bound of what a planner can reach."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa.action_search import Generators, PlannerCost, cross_entropy_method
+from spectral_jepa.pixels.config import PlanningConfig
+from spectral_jepa.pixels.data.actions import check_scaler, native_actions
+from spectral_jepa.pixels.interfaces import ActionScaling, Environment, Observation, Pictures
+from spectral_jepa.pixels.planning.latent import check_settings
+
+
+class SimulatorPolicy:
+    """The published planner with the simulator in place of the world model.
+
+    Parameters
+    ----------
+    environment : PixelEnvironment
+        A separate instance from the one that is evaluated, or the same: every use sets the state first.
+    scaler : ActionScaler
+        As for the model, so that both search the same actions.
+    config : PlanningConfig
+        Only the cross-entropy method. Two-Room's physics are batched; any other simulator takes
+        ``n_samples * n_iterations * horizon * action_block`` steps for each plan: choose few.
+    action_block : int
+        Raw actions in a block.
+
+    Raises
+    ------
+    InputError
+        Another method than "cem".
+    """
+
+    name, history, chunk_size, device = "simulator", 1, 25, torch.device("cpu")
+
+    def __init__(
+        self, environment: Environment, scaler: ActionScaling, config: PlanningConfig, action_block: int = 5
+    ) -> None:
+        check_settings(config)
+        if config.method != "cem":
+            raise InputError(f"method is {config.method!r}, expected 'cem': the simulator has no gradient and no latents")
+        check_scaler(scaler, environment.action_dim)
+        self.environment, self.scaler, self.config = environment, scaler, config
+        self.action_block = check_count("action_block", action_block)
+
+    def describe(self) -> dict[str, Any]:
+        """Planner settings and scaler."""
+        planning, scaler = asdict(self.config), {"mean": self.scaler.mean, "std": self.scaler.std}
+        return {"policy": "simulator", "planning": planning, "block": self.action_block, "scaler": scaler}
+
+    def prepare(self, frames: Pictures, states: Array) -> Array:
+        """The goals' states."""
+        return np.asarray(states, dtype=np.float64)
+
+    def act(self, now: Observation, goals: Array, generators: Generators) -> Array:
+        """Plan with the true dynamics."""
+        config = self.config
+        cost = simulator_cost(self.environment, now.states, goals, self.scaler)
+        mean = torch.zeros(len(now.states), config.horizon, self.action_block * self.environment.action_dim)
+        with torch.inference_mode():
+            found = cross_entropy_method(
+                cost,
+                mean,
+                generators,
+                n_samples=config.n_samples,
+                n_elites=config.n_elites,
+                n_iterations=config.n_iterations,
+                std=config.initial_std,
+            )
+        return native_actions(found[:, : config.execute], self.scaler)
+
+
+def simulator_cost(environment: Environment, states: Array, goals: Array, scaler: ActionScaling) -> PlannerCost:
+    """True distance of each plan's last state to the goal state, see ``plan_distances`` of the environment.
+
+    Parameters
+    ----------
+    environment : Environment
+    states, goals : arrays (E, n)
+    scaler : ActionScaler
+
+    Returns
+    -------
+    callable
+        Plans (E, S, H, block_dim) in scaled units -> distances (E, S).
+
+    Notes
+    -----
+    O(E S H block) steps of the simulator.
+    """
+
+    def cost(plans: Tensor) -> Tensor:
+        actions = native_actions(plans.flatten(0, 1), scaler).reshape(*plans.shape[:2], -1, len(scaler.mean))
+        return torch.from_numpy(environment.plan_distances(states, goals, actions))
+
+    return cost

@@ -1,0 +1,145 @@
+"""What probing and surprise leave in a trained folder: tables that know their weights, and figures.
+
+A folder gets ``probe.csv``, ``surprise.csv``, ``surprise_summary.csv``, ``geometry.csv`` and ``figures/``. Every table
+carries the first digits of the weights' digest, so that a report can tell when one is of other weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from spectral_jepa._files import file_digest, write_atomic
+from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
+from spectral_jepa.pixels.data import open_dataset
+from spectral_jepa.pixels.diagnostics.probe import probe
+from spectral_jepa.pixels.diagnostics.surprise import surprise, surprise_summary
+from spectral_jepa.pixels.environments import make_environment
+from spectral_jepa.pixels.model.frozen import device_of
+from spectral_jepa.pixels.model.saved import load_model
+from spectral_jepa.pixels.model.world_model import WorldModel
+from spectral_jepa.plotting.pixels.diagnostics import draw_probe, draw_surprise
+from spectral_jepa.plotting.style import save_figure
+from spectral_jepa.training.weights import WEIGHTS
+
+# Kept embeddings, in the trained folder.
+CACHE = "embeddings"
+
+
+def run_probe(
+    folder: Path | str,
+    data: Path | str,
+    settings: ProbeConfig | None = None,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Probe the model of a trained folder on a data file, beside an untrained one; writes ``probe.csv`` and its figure.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished run.
+    data : Path
+        HDF5 file of episodes.
+    settings : ProbeConfig, optional
+    device : str, optional
+        Default: the CPU.
+    progress : bool
+
+    Returns
+    -------
+    DataFrame
+        As :func:`spectral_jepa.pixels.diagnostics.probe.probe` gives it.
+
+    Raises
+    ------
+    InputError
+        A folder without a finished model, or data that do not fit it.
+    """
+    folder, settings = Path(folder), settings or ProbeConfig()
+    model, config, _ = load_model(folder, device)
+    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim)
+    control = WorldModel(config.model, settings.seed).to(device_of(model))
+    table = probe(model, dataset, dataset.split(), settings, control=control, cache=folder / CACHE, progress=progress)
+    save_table(folder, "probe", table, draw_probe(table))
+    return table
+
+
+def run_surprise(
+    folder: Path | str,
+    data: Path | str,
+    settings: SurpriseConfig | None = None,
+    *,
+    device: str | None = None,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Surprise of a trained folder's model on the validation and test episodes; writes rows, summary and figure.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished run.
+    data : Path
+        HDF5 file of episodes.
+    settings : SurpriseConfig, optional
+    device : str, optional
+        Default: the CPU.
+    progress : bool
+
+    Returns
+    -------
+    rows, summary : DataFrame
+        As :func:`spectral_jepa.pixels.diagnostics.surprise.surprise` and ``surprise_summary`` give them.
+
+    Raises
+    ------
+    InputError
+        A folder without a finished world model, or data that do not fit it.
+    """
+    folder = Path(folder)
+    model, config, scaler = load_model(folder, device)
+    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim)
+    environment = make_environment(config.data.environment, config.model.image_size)
+    split = dataset.split()
+    # Nothing was trained or chosen on either part, and the paired tests need every trajectory there is.
+    unseen = np.union1d(split["validation"], split["test"])
+    table = surprise(model, dataset, unseen, environment, scaler, settings, progress=progress)
+    summary = surprise_summary(table, config.model.history)
+    save_table(folder, "surprise", table, draw_surprise(table))
+    save_table(folder, "surprise_summary", summary, {})
+    return table, summary
+
+
+def saved_weights_digest(folder: Path) -> str:
+    """First 12 digits of the SHA-256 of a trained folder's weights."""
+    return file_digest(folder / WEIGHTS)[:12]
+
+
+def save_table(folder: Path, name: str, table: pd.DataFrame, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write ``<name>.csv`` with a column ``weights``, and figures; see :func:`save_figures` for what it returns."""
+    content = table.assign(weights=saved_weights_digest(folder)).to_csv(index=False)
+    write_atomic(folder / f"{name}.csv", content.encode())
+    return save_figures(folder, figures)
+
+
+def save_figures(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write the figures; return the paths of the PNG files, which a page can embed."""
+    return [save_figure(figure, folder / "figures", name)[0] for name, figure in figures.items()]
+
+
+def load_table(folder: Path, name: str) -> tuple[pd.DataFrame | None, list[Any]]:
+    """A table that :func:`save_table` wrote, or None, and a list that holds a sentence if it is of other weights."""
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        return None, []
+    # As text: some digests read like numbers.
+    table = pd.read_csv(path, dtype={"weights": str})
+    if "weights" not in table or set(table["weights"]) == {saved_weights_digest(folder)}:
+        return table.drop(columns="weights", errors="ignore"), []
+    return table.drop(columns="weights"), [f"Note: {path.name} was measured on other weights than this folder now holds."]

@@ -1,0 +1,163 @@
+"""What the folder of a run is: where data and models go, what a run is called, how a finished one is opened again.
+
+Files live under results/pixels/ENVIRONMENT-PRESET: the data (``data.h5`` with its split and the manifests of start and goal
+pairs beside it), and one folder a trained model, named after what was trained and the training seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
+from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, open_dataset
+from spectral_jepa.pixels.environments import environment_class, make_environment
+from spectral_jepa.pixels.environments.base import PixelEnvironment
+from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
+from spectral_jepa.pixels.interfaces import Environment
+from spectral_jepa.pixels.model.saved import load_model
+from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy
+from spectral_jepa.pixels.presets import override
+
+ROOT = Path("results/pixels")
+
+
+class FinishedRun(NamedTuple):
+    """A trained model and all that it takes to judge it."""
+
+    config: PixelConfig
+    policy: PlannerPolicy | CloningPolicy
+    scaler: ActionScaler
+    dataset: EpisodeDataset
+    environment: PixelEnvironment
+
+
+def base_folder(environment: str, preset: str) -> Path:
+    """Where the data and the runs of an environment and a preset go.
+
+    Examples
+    --------
+    >>> base_folder("two_room", "small").as_posix()
+    'results/pixels/two_room-small'
+    """
+    return ROOT / f"{environment_class(environment).name}-{preset}"
+
+
+def run_name(config: PixelConfig) -> str:
+    """Name of a run's folder: what is trained, K if there are subspaces, and the training seed.
+
+    Examples
+    --------
+    >>> from spectral_jepa.pixels.presets import preset
+    >>> run_name(preset("tiny"))
+    'sigreg-0'
+    """
+    objective = config.objective
+    if config.kind == "cloning":
+        name = "cloning"
+    elif objective.regularizer == "subspace_sigreg":
+        name = f"subspace_sigreg_{objective.subspace_kind}_{objective.n_subspaces}"
+    else:
+        name = objective.regularizer
+    return f"{name}-{config.training.seed}"
+
+
+def data_path(folder: Path, data: Path | None = None) -> Path:
+    """The data file of a finished run: the given one, or the one it was trained on.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    data : Path, optional
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        A folder without a finished run.
+    """
+    if data is not None:
+        return data
+    path = folder / "config.json"
+    if not path.exists():
+        raise InputError(
+            f"{folder} holds no config.json, expected the folder of a finished run: run spectral-jepa pixels train"
+        )
+    return Path(json.loads(path.read_text())["data"])
+
+
+def open_run(
+    folder: Path, data: Path | None = None, device: str | None = None, overrides: Mapping[str, str] | None = None
+) -> FinishedRun:
+    """Open a finished run to plan with it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    data : Path, optional
+        Default: the data that it was trained on.
+    device : str, optional
+        Default: the CPU.
+    overrides : dict of str, optional
+        Settings changed after loading, "section.field" -> text.
+
+    Returns
+    -------
+    FinishedRun
+
+    Raises
+    ------
+    InputError
+        An unfinished or damaged folder, data that do not fit the model, a simulator that is not installed.
+    """
+    model, config, scaler = load_model(folder, device)
+    config = override(config, overrides or {})
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(data_path(folder, data), image_size=size, action_dim=dim)
+    environment = make_environment(config.data.environment, size)
+    policy: PlannerPolicy | CloningPolicy
+    if config.kind == "cloning":
+        policy = CloningPolicy(model, scaler, name=folder.name)
+    else:
+        policy = PlannerPolicy(model, scaler, config.planning, name=folder.name)
+    return FinishedRun(config, policy, scaler, dataset, environment)
+
+
+def frozen_pairs(data: Path, dataset: EpisodeDataset, environment: Environment, wanted: EvaluationConfig) -> Manifest:
+    """The start and goal pairs of a data file, drawn from its test episodes once and read ever after.
+
+    Parameters
+    ----------
+    data : Path
+        The file; the manifest lies beside it.
+    dataset : EpisodeDataset
+        Its content.
+    environment : PixelEnvironment
+    wanted : EvaluationConfig
+        Number of pairs, goal offset and seed.
+
+    Returns
+    -------
+    Manifest
+
+    Raises
+    ------
+    InputError
+        Too few pairs in the test episodes, a manifest that was edited.
+    """
+    path = data.parent / f"manifest-{wanted.goal_offset}-{wanted.n_pairs}-{wanted.seed}.json"
+    if not path.exists():
+        test = np.asarray(dataset.split()["test"])
+        sizes = {"n_pairs": wanted.n_pairs, "goal_offset": wanted.goal_offset, "seed": wanted.seed}
+        make_manifest(dataset, test, environment, **sizes).save(path)
+    return Manifest.load(path)

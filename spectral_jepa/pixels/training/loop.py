@@ -1,0 +1,207 @@
+"""Training of a pixel world model: one loop for two cores, a GPU, or several under torchrun.
+
+A run is a folder: ``checkpoints/`` while it trains, ``log.csv``, and at the end ``weights.safetensors`` and ``config.json``.
+Calling :func:`train` again on the folder goes on where the last checkpoint is.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from tqdm.auto import tqdm
+
+from spectral_jepa._validation import InputError, check_count
+from spectral_jepa.pixels.config import PixelConfig
+from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, open_dataset, window_starts
+from spectral_jepa.pixels.data.episodes import Ids
+from spectral_jepa.pixels.data.feed import batches, fits
+from spectral_jepa.pixels.model.saved import save_model
+from spectral_jepa.pixels.training.learner import Learner
+from spectral_jepa.pixels.training.parallel import Worker, join_workers
+from spectral_jepa.training import Checkpoints, TrainingLog
+
+# How often a run writes does not change what it computes.
+FREE_FIELDS = ("log_every", "checkpoint_every")
+SHOWN = ("loss", "prediction", "regularizer", "effective_rank", "whitening_gap", "samples_per_second")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Where a run is: its folder, steps taken, steps of the whole run."""
+
+    folder: Path
+    step: int
+    n_steps: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds the final weights."""
+        return self.step == self.n_steps
+
+
+def train(
+    config: PixelConfig,
+    data_path: str | Path,
+    folder: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+    stop_after: int | None = None,
+) -> TrainedRun:
+    """Train a world model (or a cloned policy, see ``kind``), or go on with a run that was cut.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        ``kind`` and the sections ``model``, ``objective`` and ``training`` fix the run; a folder of another run is refused.
+    data_path : str or Path
+        HDF5 file of episodes; see :func:`spectral_jepa.pixels.data.open_dataset`.
+    folder : str or Path
+        The run's folder.
+    device : str or torch.device, optional
+        Default: a GPU where there is one. The precision bf16 concerns GPUs: a CPU computes in float32.
+    progress : bool
+        Show a bar with losses, effective rank, whitening gap and clips a second.
+    stop_after : int, optional
+        Stop, with a checkpoint, after this many steps of the run, counted from its beginning.
+
+    Returns
+    -------
+    TrainedRun
+
+    Raises
+    ------
+    InputError
+        Data that do not fit the model, a checkpoint of another configuration, a loss or gradient that is not finite (names
+        the step and the last good checkpoint), too little GPU memory (names the setting to halve).
+
+    Notes
+    -----
+    AdamW with weight decay on all parameters, linear warm-up and cosine stepped every optimiser step, gradient norm clipped
+    (LeWM, arXiv 2603.19312, and its released code). Bit for bit repeatable on one CPU thread, cut and resumed or not, and
+    torch's global random state is left as it was. Under torchrun each process takes its share of the same batches; BatchNorm
+    and SIGReg see the joint batch, so several processes compute what one would, up to rounding and to dropout's masks.
+    """
+    if stop_after is not None:
+        check_count("stop_after", stop_after)
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(data_path, image_size=size, action_dim=dim, progress=progress)
+    worker = join_workers(device)
+    with torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []):
+        return _Run(config, dataset, Path(folder), worker).train(progress, stop_after)
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, config: PixelConfig, dataset: EpisodeDataset, folder: Path, worker: Worker) -> None:
+        self.config, self.settings, self.folder, self.worker, self.dataset = config, config.training, folder, worker, dataset
+        split = dataset.split()
+        self.scaler = ActionScaler.from_dataset(dataset, split["train"])
+        resident = fits(dataset, worker.device)
+        self.sampler = WindowSampler(
+            dataset, split["train"], config.model.history + 1, config.model.action_block, self.settings.batch_size,
+            self.settings.seed, scaler=self.scaler, rank=worker.rank, world_size=worker.size,
+            device=worker.device if resident else "cpu", resident=resident,
+        )  # fmt: skip
+        self.held_out = self._held_out(split["validation"]) if worker.leads else ()
+        self.n_steps = self.settings.n_steps or self.settings.n_epochs * self.sampler.steps_per_epoch
+        self.learner = Learner(config, self.n_steps, worker)
+        self.checkpoints = Checkpoints(folder / "checkpoints", self._identity())
+        self.step, self.cursor = 0, self.sampler.state_dict()
+        loaded = self.checkpoints.load(worker.device)
+        if loaded is not None:
+            self.step, state = loaded
+            self.cursor = state["cursor"]
+            self.learner.load_state_dict(state["learner"])
+            self.sampler.load_state_dict(self.cursor)
+
+    def train(self, progress: bool, stop_after: int | None) -> TrainedRun:
+        end = self.n_steps if stop_after is None else min(stop_after, self.n_steps)
+        if self.step < end:
+            try:
+                self._loop(end, progress)
+            except torch.cuda.OutOfMemoryError:
+                size = self.settings.batch_size
+                raise InputError(
+                    f"the GPU ran out of memory at step {self.step + 1} with {size} clips a step, expected them to fit: "
+                    f"halve training.batch_size to {size // 2} and train in a new folder"
+                ) from None
+        if self.step == self.n_steps and self.worker.leads:
+            provenance = {"data": str(self.dataset.path), "step": self.step}
+            save_model(self.learner.model, self.folder, self.config, self.scaler, provenance)
+        if self.worker.group is not None:
+            dist.barrier()
+        return TrainedRun(self.folder, self.step, self.n_steps)
+
+    def _loop(self, end: int, progress: bool) -> None:
+        settings, leads, device = self.settings, self.worker.leads, self.worker.device
+        watch = 1 if device.type == "cpu" else settings.log_every
+        bad = torch.full((), self.n_steps, device=device)
+        start, since = time.perf_counter(), self.step
+        with (
+            closing(batches(self.sampler, device)) as source,
+            TrainingLog(self.folder, self.step) if leads else nullcontext() as log,
+            tqdm(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
+        ):
+            for frames, blocks, cursor in source:
+                losses = self.learner.update(self.step, frames, blocks)
+                finite = torch.isfinite(losses["loss"]) & torch.isfinite(losses["gradient_norm"])
+                # On a GPU nobody waits for the answer until a row or a checkpoint is due.
+                bad = torch.where(finite, bad, bad.clamp(max=self.step))
+                self.step, self.cursor = self.step + 1, cursor
+                logs = self.step % settings.log_every == 0 or self.step == self.n_steps
+                saves = self.step % settings.checkpoint_every == 0 or self.step == end
+                if (logs or saves or self.step % watch == 0) and int(bad) < self.n_steps:
+                    raise self._not_finite(int(bad) + 1)
+                bar.update()
+                if logs and log is not None:
+                    numbers = {name: float(value) for name, value in losses.items()}
+                    speed = (self.step - since) * settings.batch_size / (time.perf_counter() - start)
+                    numbers |= {**self.learner.validate(*self.held_out), "samples_per_second": speed}
+                    log.write(self.step, **numbers)
+                    bar.set_postfix({name: f"{numbers[name]:.4g}" for name in SHOWN if name in numbers})
+                    start, since = time.perf_counter(), self.step
+                if saves and leads:
+                    self.checkpoints.save(self.step, {"learner": self.learner.state_dict(), "cursor": self.cursor})
+                if self.step == end:
+                    return
+
+    def _held_out(self, episodes: Ids) -> tuple[torch.Tensor, ...]:
+        """One batch of validation clips, always the same, on the device."""
+        n_frames, block = self.config.model.history + 1, self.config.model.action_block
+        n_windows = len(window_starts(self.dataset, episodes, n_frames * block))
+        if not n_windows:
+            raise InputError(
+                f"no validation episode has a window of {n_frames * block} steps, expected at least one: "
+                "collect more or longer episodes"
+            )
+        size = min(n_windows, self.settings.batch_size)
+        sampler = WindowSampler(self.dataset, episodes, n_frames, block, size, scaler=self.scaler)
+        return tuple(tensor.to(self.worker.device) for tensor in sampler.batch())
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to count; the scaler stands for the content of the data."""
+        given = self.config.to_dict()
+        training = {name: value for name, value in given["training"].items() if name not in FREE_FIELDS}
+        data = {
+            "n_episodes": self.dataset.n_episodes,
+            "n_rows": len(self.dataset.pixels),
+            "action_mean": self.scaler.mean,
+            "action_std": self.scaler.std,
+        }
+        return {name: given[name] for name in ("kind", "model", "objective")} | {"training": training, "data": data}
+
+    def _not_finite(self, step: int) -> InputError:
+        steps = self.checkpoints.steps()
+        last = f"the last good checkpoint is {self.checkpoints.path(steps[-1])}" if steps else "no checkpoint was due yet"
+        return InputError(
+            f"the loss or its gradient is not finite at step {step}, expected finite numbers: lower training.learning_rate "
+            f"(now {self.settings.learning_rate:g}) and train in a new folder; {last}"
+        )

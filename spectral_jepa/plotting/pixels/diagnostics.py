@@ -1,0 +1,203 @@
+"""Figures of the pixel world models; each function takes a tidy table (or pictures) and returns {file name: Figure}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from spectral_jepa._validation import InputError
+from spectral_jepa.plotting.style import COLORS, band, new_figure, styled
+from spectral_jepa.sweep.results import mean_band
+
+VERSION_COLORS = {"clean": COLORS["exact"], "recoloured": COLORS["measured"], "teleported": COLORS["printed"]}
+INPUT_COLORS = {"embedding": COLORS["measured"], "random encoder": COLORS["loose"], "pixels": "0.6"}
+_LOG_SCALE = ("loss", "prediction", "validation_prediction", "whitening_gap")
+
+
+@styled
+def draw_training(log: pd.DataFrame) -> dict[str, Figure]:
+    """Curves of a training log, one panel a column that holds numbers, against ``step``.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.5], "effective_rank": [3.0, 4.0]})
+    >>> [axis.get_title() for axis in draw_training(log)["training"].axes]
+    ['loss', 'effective rank']
+    """
+    names = [name for name in log.columns if name != "step" and pd.to_numeric(log[name], errors="coerce").notna().any()]
+    if "step" not in log or not names:
+        raise InputError(f"the log has columns {list(log.columns)}, expected step and at least one number: train first")
+    n_columns = min(4, len(names))
+    n_rows = -(-len(names) // n_columns)
+    figure, axes = new_figure(n_rows, n_columns, width=2.9, height=2.2)
+    for axis, name in zip(axes.flat, names, strict=False):
+        values = pd.to_numeric(log[name], errors="coerce")
+        kept = values.notna()
+        # A single row would otherwise draw nothing.
+        marker = "o" if kept.sum() < 3 else None
+        axis.plot(log.loc[kept, "step"], values[kept], color=COLORS["measured"], lw=1.2, marker=marker)
+        # Within a factor of ten, linear ticks read better.
+        if name in _LOG_SCALE and 0 < 10 * values[kept].min() < values[kept].max():
+            axis.set_yscale("log")
+        axis.set(title=name.replace("_", " "), xlabel="step")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    for axis in list(axes.flat)[len(names) :]:
+        axis.remove()
+    return {"training": figure}
+
+
+@styled
+def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
+    """Bars of the probes' R2 on held-out episodes: one panel a quantity, one bar an input and probe.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`spectral_jepa.pixels.diagnostics.probe.probe` gives it.
+    """
+    means = table[table["coordinate"] == "mean"]
+    quantities = list(dict.fromkeys(means["quantity"]))
+    bars = list(dict.fromkeys(zip(means["input"], means["probe"], strict=True)))
+    n_columns = min(3, len(quantities))
+    n_rows = -(-len(quantities) // n_columns)
+    figure, axes = new_figure(n_rows, n_columns, width=3.6, height=0.8 + 0.26 * len(bars))
+    for axis, quantity in zip(axes.flat, quantities, strict=False):
+        chosen = means[means["quantity"] == quantity].set_index(["input", "probe"])["r2"]
+        for place, key in enumerate(bars):
+            if key not in chosen.index:
+                continue
+            value, (name, kind) = float(chosen[key]), key
+            hatch = "////" if kind == "mlp" else None
+            color = INPUT_COLORS.get(name, COLORS["other"])
+            axis.barh(place, max(value, 0.0), color=color, hatch=hatch, edgecolor="white", height=0.8)
+            axis.text(
+                max(value, 0.0) + 0.015, place, f"{value:.3f}" if value > -10 else f"{value:.0f}", va="center", fontsize=7.5
+            )
+        axis.set(title=quantity.replace("_", " "), xlim=(0, 1.18), xlabel=r"$R^2$, held-out episodes")
+        axis.set_xticks(np.arange(0, 1.01, 0.25))
+        axis.set_yticks(range(len(bars)), [f"{name}, {kind}" for name, kind in bars])
+        axis.invert_yaxis()
+        axis.grid(axis="y", visible=False)
+    for axis in list(axes.flat)[len(quantities) :]:
+        axis.remove()
+    return {"probe": figure}
+
+
+@styled
+def draw_surprise(table: pd.DataFrame) -> dict[str, Figure]:
+    """Mean surprise a step of the three versions with 95 % bands, and the paired differences at the perturbed frame.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`spectral_jepa.pixels.diagnostics.surprise.surprise` gives it.
+    """
+    figure, axes = new_figure(1, 2, width=4.2, height=3.0)
+    curves, pairs = axes[0]
+    # Clean last: before the perturbation the three are one curve.
+    versions = [version for version in VERSION_COLORS if (table["version"] == version).any()]
+    for version in [v for v in versions if v != "clean"] + ["clean"]:
+        means = mean_band(table[table["version"] == version], by="step", value="surprise")
+        # On a log axis the lower edge of a wide band may not reach 0.
+        floor = max(float(means["mean"].min()) / 3, 1e-12)
+        band(curves, means, "step", floor=floor, color=VERSION_COLORS[version], marker="o", label=version)
+    curves.set_yscale("log")
+    curves.axvline(0, color="0.6", lw=0.8, ls=":")
+    curves.set(xlabel="frame after the perturbation", ylabel=r"surprise $\|g(z_t, a_t) - z_{t+1}\|^2 / D$")
+    curves.xaxis.set_major_locator(MaxNLocator(integer=True))
+    curves.set_title(f"Mean of {table['trajectory'].nunique()} trajectories, 95 % band")
+    handles, labels = curves.get_legend_handles_labels()
+    order = [labels.index(version) for version in versions]
+    curves.legend([handles[i] for i in order], versions)
+    _draw_pairs(pairs, table[table["step"] == 0])
+    return {"surprise": figure}
+
+
+def _draw_pairs(axis: Axes, table: pd.DataFrame) -> None:
+    wide = table.pivot(index="trajectory", columns="version", values="surprise")
+    high, low = float(wide.max().max()), max(float(wide.min().min()), 1e-12)
+    axis.plot([low, high], [low, high], color="0.6", lw=0.8, ls=":", label="no difference")
+    for version, color in VERSION_COLORS.items():
+        if version != "clean" and version in wide:
+            axis.plot(
+                np.maximum(wide["clean"], low), np.maximum(wide[version], low), "o", color=color, alpha=0.6, label=version
+            )
+    axis.set(
+        xscale="log", yscale="log", xlabel="clean", ylabel="perturbed", title="At the perturbed frame, one point a pair"
+    )
+    axis.legend()
+
+
+@styled
+def draw_spectrum(table: pd.DataFrame) -> dict[str, Figure]:
+    """Eigenvalues of the latents' covariance, with the effective rank in the legend and the white level as a line.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`spectral_jepa.pixels.diagnostics.latent_geometry.geometry` gives it.
+    """
+    figure, axes = new_figure(1, 1, width=4.6, height=3.2)
+    axis = axes[0, 0]
+    for name, group in table.groupby("input", sort=False):
+        values = group[group["measure"] == "eigenvalue"].sort_values("index")
+        rank = float(group.loc[group["measure"] == "effective_rank", "value"].iloc[0])
+        floor = max(float(values["value"].max()) * 1e-9, 1e-15)
+        label = f"{name} (effective rank {rank:.1f})"
+        color = INPUT_COLORS.get(str(name), COLORS["other"])
+        axis.plot(values["index"], np.maximum(values["value"], floor), marker="o", color=color, label=label)
+    axis.axhline(1, color="0.5", lw=0.8, ls=":", label="white: all 1")
+    axis.set(yscale="log", xlabel="index i", ylabel="eigenvalue of the covariance", title="Spectrum of the latents")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.legend()
+    return {"spectrum": figure}
+
+
+@styled
+def draw_rollouts(rollouts: Mapping[str, NDArray[np.uint8]], *, context: int, action_block: int = 1) -> dict[str, Figure]:
+    """Picture strips, a figure a trajectory: one row a kind of frame, one column a time step.
+
+    Parameters
+    ----------
+    rollouts : dict of uint8 arrays (n, T, H, W, 3)
+        As :func:`spectral_jepa.pixels.diagnostics.decoder.rollout_frames` gives them.
+    context : int
+        Observed frames that the rollout starts from; a line marks where it is on its own.
+    action_block : int
+        Raw steps between frames, for the column titles.
+
+    Examples
+    --------
+    >>> pictures = {name: np.zeros((2, 4, 8, 8, 3), np.uint8) for name in ("observed", "predicted")}
+    >>> sorted(draw_rollouts(pictures, context=1))
+    ['rollout_0', 'rollout_1']
+    """
+    figures = {}
+    n, length = next(iter(rollouts.values())).shape[:2]
+    for index in range(n):
+        figure, axes = new_figure(len(rollouts), length, width=1.0, height=1.05)
+        for row, (name, films) in enumerate(rollouts.items()):
+            for column in range(length):
+                _draw_picture(axes[row, column], films[index, column], predicted=name == "predicted" and column >= context)
+                if row == 0:
+                    axes[row, column].set_title(f"t = {column * action_block}", fontsize=8)
+            axes[row, 0].set_ylabel(name, fontsize=8)
+        figures[f"rollout_{index}"] = figure
+    return figures
+
+
+def _draw_picture(axis: Axes, picture: Any, *, predicted: bool) -> None:
+    axis.imshow(picture, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    # Open-loop pictures are framed: nothing of what was observed after the context went into them.
+    for spine in axis.spines.values():
+        spine.set(visible=predicted, color=COLORS["printed"], linewidth=1.5)

@@ -1,0 +1,119 @@
+"""One cell of a sweep: its key, its run in a worker process, and its file, which is whole or known to be damaged."""
+
+from __future__ import annotations
+
+import copy
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy
+from threadpoolctl import threadpool_limits
+
+from spectral_jepa._files import Record, decode_record, encode_record, value_digest, write_atomic
+from spectral_jepa._validation import InputError
+
+RunCell = Callable[..., Any]
+ENVIRONMENT_COLUMNS = ("version", "python_version", "numpy_version", "scipy_version")
+CELL_COLUMNS = ("experiment", "row", "status", "traceback", *ENVIRONMENT_COLUMNS, "cell_key", "duration_seconds")
+
+
+class Task(NamedTuple):
+    """What a worker needs to run a cell and to write its file."""
+
+    key: str
+    cell: dict[str, Any]
+    experiment: str
+    version: str
+    source: str
+    folder: Path
+
+
+def cell_key(cell: Mapping[str, Any], experiment: str, version: str) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no spaces) of {cell, experiment, version}."""
+    return value_digest({"cell": dict(cell), "experiment": experiment, "version": version})
+
+
+def cell_path(folder: Path, key: str) -> Path:
+    """Path of a cell's file."""
+    return folder / "cells" / f"{key}.json"
+
+
+def load_cells(folder: Path, keys: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
+    """Read the cells that are there, in the order of the keys; the second value lists the keys of damaged files."""
+    records: dict[str, Record] = {}
+    damaged: list[str] = []
+    for key in keys:
+        try:
+            record = decode_record(cell_path(folder, key).read_bytes())
+            if record.get("cell_key") != key:
+                raise ValueError("the content belongs to another cell")
+            records[key] = record
+        except FileNotFoundError:
+            pass
+        except ValueError:  # includes malformed JSON and malformed UTF-8
+            damaged.append(key)
+    return records, damaged
+
+
+def compute_cell(run_cell: RunCell, task: Task) -> bytes:
+    """Run one cell on one thread and write its file; the same function for every kind of worker."""
+    start = time.perf_counter()
+    rows: list[dict[str, Any]] = [{}]
+    problem = ""
+    try:
+        with threadpool_limits(1):
+            # A copy, because cells may share the lists in them and run_cell may change what it gets.
+            rows = _read_rows(run_cell(**copy.deepcopy(task.cell)), task.cell)
+    except (Exception, SystemExit):
+        problem = traceback.format_exc()
+    return write_cell(task, rows, problem, time.perf_counter() - start)
+
+
+def write_cell(task: Task, rows: list[dict[str, Any]], problem: str, duration: float) -> bytes:
+    """Write a cell's file and return its content; a problem (a traceback) makes it a failed cell."""
+    record = {
+        "experiment": task.experiment,
+        "cell": task.cell,
+        "rows": rows,
+        "status": "error" if problem else "ok",
+        "traceback": problem.encode(errors="replace").decode(),
+        "version": task.version,
+        "source": task.source,
+        "python_version": platform.python_version(),
+        "numpy_version": np.__version__,
+        "scipy_version": scipy.__version__,
+        "cell_key": task.key,
+        "duration_seconds": duration,
+    }
+    content = encode_record(record)
+    write_atomic(cell_path(task.folder, task.key), content)
+    return content
+
+
+def _read_rows(value: Any, cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Check what run_cell returned and bring every metric to a plain Python scalar."""
+    rows = value if isinstance(value, list) else [value]
+    if not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(
+            f"run_cell returned {value!r:.200}, expected a dict of metrics or a non-empty list of them: return one"
+        )
+    return [{name: _read_metric(name, x, cell) for name, x in row.items()} for row in rows]
+
+
+def _read_metric(name: Any, value: Any, cell: dict[str, Any]) -> bool | int | float | str | None:
+    if not isinstance(name, str) or name in cell or name in CELL_COLUMNS:
+        raise InputError(
+            f"run_cell returned a metric {name!r}, expected a name that no parameter or fixed column has: rename it"
+        )
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise InputError(
+            f"metric {name!r} is a {type(value).__name__}, expected a number, text or None: return one row a value"
+        )
+    return value

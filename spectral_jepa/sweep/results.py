@@ -1,0 +1,216 @@
+"""Tables of results: the files of a sweep, tidy tables, their digest, and bands over seeds.
+
+A sweep's folder holds ``manifest.json``, one ``cells/<key>.json`` a cell, and, once it is complete, ``table.parquet``,
+``table.csv`` and ``table.sha256``. Columns that end in ``_seconds`` are clock readings: the only ones that may differ
+between two runs of the same command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from spectral_jepa._files import Record, decode_record, write_atomic
+from spectral_jepa._validation import InputError, first_line
+from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
+
+BAND_COLUMNS = ("mean", "low", "high", "n")
+
+
+def read_manifest(folder: Path) -> Record | None:
+    """Read a sweep folder's manifest; None where there is none, or, saying so, where it is damaged."""
+    path = folder / "manifest.json"
+    try:
+        return decode_record(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        warnings.warn(f"{path} is damaged and was ignored: run the sweep again to rewrite it", stacklevel=3)
+        return None
+
+
+def cells_table(records: Iterable[Record]) -> pd.DataFrame:
+    """Lay finished cells out as a tidy table: parameters, metrics, status and environment, one row a dict of metrics.
+
+    Lists among the parameters become JSON text, and a column that mixes numbers with text becomes text, because a Parquet
+    column has one type.
+    """
+    records = list(records)
+    parameters = dict.fromkeys(name for record in records for name in record["cell"])
+    metrics = dict.fromkeys(name for record in records for row in record["rows"] for name in row)
+    columns = dict.fromkeys(("experiment", *parameters, "row", *metrics, *CELL_COLUMNS))
+    rows = []
+    for record in records:
+        shared = {name: json.dumps(x) if isinstance(x, (list, dict)) else x for name, x in record["cell"].items()}
+        shared |= {name: record[name] for name in CELL_COLUMNS if name != "row"}
+        rows += [{**shared, **row, "row": index} for index, row in enumerate(record["rows"])]
+    table = pd.DataFrame(rows, columns=list(columns))
+    for name in table.columns:
+        kind = pd.api.types.infer_dtype(table[name], skipna=True) if table[name].dtype.kind == "O" else "string"
+        if kind not in ("string", "boolean", "empty"):
+            table[name] = table[name].map(str, na_action="ignore")
+    return table
+
+
+def write_table(folder: Path, table: pd.DataFrame) -> str:
+    """Write ``table.parquet``, ``table.csv`` and ``table.sha256``, each atomically; return the digest."""
+    write_atomic(folder / "table.parquet", table.to_parquet(index=False, engine="pyarrow"))
+    write_atomic(folder / "table.csv", _csv(table))
+    write_atomic(folder / "table.sha256", f"{digest(table)}\n".encode())
+    return digest(table)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read the table of a sweep.
+
+    Parameters
+    ----------
+    path : str or Path
+        A sweep's folder, or a Parquet file.
+
+    Returns
+    -------
+    DataFrame
+        One row a result. If the Parquet file is missing, unreadable or does not match ``table.sha256``, the table is
+        rebuilt from the cells that are done, and a warning says so.
+
+    Raises
+    ------
+    InputError
+        If there is neither a readable table nor a finished cell.
+
+    Notes
+    -----
+    O(size of the table): the digest is checked at each reading, because Parquet does not notice a flipped byte by itself.
+
+    Examples
+    --------
+    >>> read_table("no_such_folder")
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: no_such_folder does not exist, expected a sweep's folder or table: check the path
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist, expected a sweep's folder or table: check the path")
+    folder, file = (path, path / "table.parquet") if path.is_dir() else (path.parent, path)
+    problem = "is missing"
+    if file.exists():
+        try:
+            table = pd.read_parquet(file, engine="pyarrow")
+            record = folder / "table.sha256"
+            if (
+                file.name != "table.parquet"
+                or not record.exists()
+                or record.read_text(errors="replace").strip() == digest(table)
+            ):
+                return table
+            problem = "does not match table.sha256"
+        except Exception as error:  # pyarrow reports damage as any of a dozen types
+            problem = f"cannot be read ({first_line(error)})"
+    manifest = read_manifest(folder)
+    keys = manifest["cell_keys"] if manifest else []
+    records, _ = load_cells(folder, keys)
+    if not records:
+        raise InputError(
+            f"{file} {problem} and {folder} holds no finished cell, expected a sweep's folder or table: run the sweep first"
+        )
+    warnings.warn(
+        f"{file} {problem}, so the table was rebuilt from {len(records)} of {len(keys)} cells: "
+        "run the sweep again to write it",
+        stacklevel=2,
+    )
+    return cells_table(records.values())
+
+
+def without_clocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop the clock readings (columns that end in ``_seconds``): what is left must be the same in every run.
+
+    Examples
+    --------
+    >>> without_clocks(pd.DataFrame({"risk": [0.5], "duration_seconds": [1.2]})).columns.tolist()
+    ['risk']
+    """
+    return table.loc[:, [not str(name).endswith("_seconds") for name in table.columns]]
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256 of the clock-free table (of its CSV bytes, where every double is written with all its digits).
+
+    Examples
+    --------
+    >>> digest(pd.DataFrame({"risk": [0.3], "fit_seconds": [1.0]})) == digest(pd.DataFrame({"risk": [0.1 + 0.2]}))
+    False
+    """
+    return hashlib.sha256(_csv(without_clocks(table))).hexdigest()
+
+
+def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level: float = 0.95) -> pd.DataFrame:
+    """Mean of each group and a Student-t confidence band of that mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a run; rows where ``value`` is missing (failed cells) are left out.
+    by : str or sequence of str
+        Columns that make a group, usually every parameter except the seed.
+    value : str
+        Column to average.
+    level : float in (0, 1)
+        Confidence level.
+
+    Returns
+    -------
+    DataFrame
+        The ``by`` columns, then ``mean``, ``low``, ``high`` and ``n`` (values in the group), sorted by group. The band of a
+        single value is NaN: one run says nothing about its spread.
+
+    Raises
+    ------
+    InputError
+        Unknown or clashing columns, values that are not numbers, a level outside (0, 1).
+
+    Notes
+    -----
+    mean -+ t_{n-1}((1 + level) / 2) s / sqrt(n) with the sample standard deviation s, exact for normal values. O(rows).
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"dim": [1, 1, 2, 2], "risk": [1.0, 3.0, 0.0, 0.0]})
+    >>> mean_band(table, by="dim", value="risk").round(2)
+       dim  mean    low   high  n
+    0    1   2.0 -10.71  14.71  2
+    1    2   0.0   0.00   0.00  2
+    """
+    names = [by] if isinstance(by, str) else list(by)
+    for name in [*names, value]:
+        if name not in table.columns:
+            raise InputError(
+                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}: choose one"
+            )
+    if not names or value in names or set(names) & set(BAND_COLUMNS):
+        raise InputError(
+            f"by is {names} with value {value!r}, expected other columns, none called mean, low, high or n: rename it"
+        )
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}, expected a number strictly between 0 and 1: 0.95 is usual")
+    try:
+        numbers = table.assign(**{value: table[value].astype(float)})
+    except (TypeError, ValueError):
+        raise InputError(f"column {value!r} holds {table[value].dtype} values, expected numbers: choose another") from None
+    groups = numbers.groupby(names, dropna=False, observed=True)[value]
+    band = groups.agg(mean="mean", spread="std", n="count").reset_index()
+    count = band["n"].to_numpy()
+    # One value has no degree of freedom; the t quantile is NaN there, and so is the band.
+    half = stats.t.ppf((1 + level) / 2, count - 1) * band["spread"].to_numpy() / np.sqrt(np.maximum(count, 1))
+    return band.assign(low=band["mean"] - half, high=band["mean"] + half)[[*names, *BAND_COLUMNS]]
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n").encode()
