@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 
 import spectral_jepa as sj
+from spectral_jepa.generators.products import with_random_reward
+from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
 HORIZON = 40
 DIMS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 60)
@@ -21,8 +24,8 @@ FAMILIES = {
     "low rank 8": lambda seed: sj.make_low_rank(seed=seed),
     "block 5": lambda seed: sj.make_block(seed=seed),
     "block 5 + 10 % noise": lambda seed: sj.make_block(noise=0.1, seed=seed),
-    "torus 8 x 8": lambda seed: with_random_reward(sj.make_torus(8, slip=0.3), seed),
-    "four rooms": lambda seed: with_random_reward(sj.make_four_rooms(11, slip=0.2), seed),
+    "torus 8 x 8": lambda seed: with_random_reward(sj.make_torus(8, slip=0.3), [seed, 7]),
+    "four rooms": lambda seed: with_random_reward(sj.make_four_rooms(11, slip=0.2), [seed, 7]),
     "garnet": lambda seed: sj.make_garnet(60, 4, branching=6, seed=seed),
     "low rank 8, 120 states": lambda seed: sj.make_low_rank(n_states=120, seed=seed),
 }
@@ -34,15 +37,6 @@ PRESETS = {
     ],
     "paper": {"family": list(FAMILIES), "n_transitions": [*SAMPLES, 512_000], "seed": range(40)},
 }
-
-
-def with_random_reward(mdp, seed):
-    """Give a world the reward of the random families: U(0,1) on a random tenth of the states, discount .9."""
-    rng = np.random.default_rng([seed, 7])
-    reward = np.zeros(mdp.n_states)
-    chosen = rng.choice(mdp.n_states, max(1, mdp.n_states // 10), replace=False)
-    reward[chosen] = rng.random(chosen.size)
-    return sj.TabularMDP(mdp.transition, reward=reward, discount=0.9, name=mdp.name)
 
 
 def run_cell(family, n_transitions, seed):
@@ -122,3 +116,79 @@ def summary(table):
             row |= {f"best k by {name}": int(best["dim"]), name: best[column], f"{name}, k = S": last[column]}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def headline(family, n_transitions):
+    """Means over seeds of the committed quick table, by dimension."""
+    table = reference_table("bound_vs_dim")
+    part = table[(table["family"] == family) & (table["n_transitions"] == n_transitions)]
+    part = part.assign(
+        share=part["reward_regret"] / part["reward_optimal"], tight=part["reward_tight"] / part["reward_regret"]
+    )
+    return part.groupby("dim")[
+        ["root_risk", "root_tail", "share", "tight", "reward_tight", "reward_regret", "goal_regret"]
+    ].mean()
+
+
+def u_shape(rng, n):
+    """The trade-off at N = 32,000: error and regret fall to k = 8 and rise again."""
+    table = headline("low rank 8", 32_000)
+    ratio = table["reward_tight"] / table["reward_regret"]
+    rows = [
+        comparison(f"sqrt(R_S) at k = {k}", table.loc[k, "root_risk"], rel, v)
+        for k, rel, v in ((1, ">=", 0.72), (8, "<=", 0.3), (60, ">=", 0.6))
+    ]
+    return [
+        *rows,
+        comparison("k of least sqrt(R_S)", table["root_risk"].idxmin(), "=", 8),
+        comparison("k of least reward regret, at least", table["share"].idxmin(), ">=", 8),
+        comparison("k of least reward regret, at most", table["share"].idxmin(), "<=", 9),
+        comparison("reward regret (share of optimum) at k = 1", table.loc[1, "share"], ">=", 0.15),
+        comparison("reward regret at k = 8", table.loc[8, "share"], "<=", 0.03),
+        comparison("reward regret at k = 60", table.loc[60, "share"], ">=", 0.04),
+        comparison("tight bound / regret, least over k", ratio.min(), ">=", 1),
+        comparison("tight bound / regret, largest over k", ratio.max(), "<=", 15),
+    ]
+
+
+def best_dimension_grows(rng, n):
+    """Block MDP: the dimension of least error grows with the sample and stops at the number of blocks."""
+    best = [headline("block 5", size)["root_risk"].idxmin() for size in (300, 1000, 3000, 10_000, 128_000)]
+    rows = [
+        comparison(f"best k at N = {size:,}", k, rel, v)
+        for size, k, rel, v in zip(
+            (300, 1000, 10_000, 128_000), np.array(best)[[0, 1, 3, 4]], ("<=", "<=", "=", "="), (2, 4, 5, 5), strict=True
+        )
+    ]
+    return [*rows, comparison("never falls as N grows (least step)", np.min(np.diff(best)), ">=", 0)]
+
+
+def heavy_tails_fall(rng, n):
+    """Torus and four rooms: the error falls all the way in k, no U."""
+    rows = []
+    for family in ("torus 8 x 8", "four rooms"):
+        risk = headline(family, 128_000)["root_risk"].to_numpy()
+        rise = np.max(np.diff(risk))
+        rows.append(comparison(f"{family}: largest rise of sqrt(R_S) from one k to the next", rise, "<=", 0))
+    return rows
+
+
+def input_level_extreme(rng, n):
+    """Input-level prediction as k = n: no approximation error, largest sample error."""
+    table = headline("low rank 8", 32_000)
+    return [
+        comparison("tail at k = n", table.loc[60, "root_tail"], "<=", 1e-10),
+        comparison("sqrt(R_S) at k = n over that at k = 8", table.loc[60, "root_risk"] / table.loc[8, "root_risk"], ">=", 2),
+        comparison("reward regret at k = n over that at k = 8", table.loc[60, "share"] / table.loc[8, "share"], ">=", 2),
+    ]
+
+
+def dimension_trade_off(rng, n):
+    """Larger k: less approximation error, more sample error."""
+    table = headline("low rank 8", 32_000)
+    sampling = table["root_risk"] ** 2 - table["root_tail"] ** 2
+    return [
+        comparison("largest step of the tail from one k to the next", np.diff(table["root_tail"]).max(), "<=", 1e-10),
+        comparison("least step of the sample error R_S - tail from one k to the next", np.diff(sampling).min(), ">=", 0),
+        comparison("sample error at k = 60 over k = 8", sampling[60] / sampling[8], ">=", 4),
+    ]

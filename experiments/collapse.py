@@ -8,17 +8,16 @@ the exponential of the entropy of the covariance's spectrum, ``refit_risk`` what
 function are worth together. SIGReg's predicted collapse (docs/theory.md, section 5) is in ``collapse_threshold``.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 import spectral_jepa as sj
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
+from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 from spectral_jepa.theory.whitening import soft_whitening_scales
 
 FOUND = 1e-4
-REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "collapse-quick.parquet"
 FAMILIES = {
     "block 5": lambda: sj.make_block(n_states=24, n_blocks=5, n_actions=2, seed=0),
     "low rank 8": lambda: sj.make_low_rank(n_states=24, rank=8, n_actions=2, seed=0),
@@ -118,7 +117,7 @@ def summary(table):
 
 def ends():
     """The last recorded step of every run of the committed quick table."""
-    table = pd.read_parquet(REFERENCE)
+    table = reference_table("collapse")
     return table[(table["status"] == "ok") & (table["step"] == table["n_steps"])]
 
 
@@ -133,17 +132,14 @@ def two_terms(rng, n):
     # The threshold is that of a free predictor; a linear one predicts less, and may collapse above it.
     sigreg = table[(table["arm"] == "SIGReg") & (table["predictor"] == "free")]
     stable = sigreg["second_square"] < sigreg["collapse_threshold"]
+    strong = sigreg[sigreg["strength"] >= 30]
+    published = 1 - sj.sigreg_collapse_threshold(192, 0.09 * 192, factor=128)
     return [
-        {"quantity": "runs above the threshold: least rank", "measured": sigreg.loc[~stable, "rank"].min(), "relation": ">=",
-         "expected": 1},
-        {"quantity": "runs below it: largest rank", "measured": sigreg.loc[stable, "rank"].max(), "relation": "=",
-         "expected": 0},
-        {"quantity": "strength 30 and more: least rank of 8",
-         "measured": sigreg.loc[sigreg["strength"] >= 30, "rank"].min(),
-         "relation": ">=", "expected": 8},
-        {"quantity": "published constants: lambda b c / k in units of the threshold",
-         "measured": 1 - sj.sigreg_collapse_threshold(192, 0.09 * 192, factor=128), "relation": ">=", "expected": 17},
-    ]  # fmt: skip
+        comparison("runs above the threshold: least rank", sigreg.loc[~stable, "rank"].min(), ">=", 1),
+        comparison("runs below it: largest rank", sigreg.loc[stable, "rank"].max(), "=", 0),
+        comparison("strength 30 and more: least rank of 8", strong["rank"].min(), ">=", 8),
+        comparison("published constants: lambda b c / k in units of the threshold", published, ">=", 17),
+    ]
 
 
 def without_regularizer(rng, n):
@@ -151,10 +147,9 @@ def without_regularizer(rng, n):
     table = ends()
     none = table[table["arm"] == "none"]
     return [
-        {"quantity": "largest rank (of 8; the constant function costs nothing)", "measured": none["rank"].max(),
-         "relation": "<=", "expected": 1},
-        {"quantity": "largest prediction error", "measured": none["prediction"].max(), "relation": "<=", "expected": 1e-12},
-    ]  # fmt: skip
+        comparison("largest rank (of 8; the constant function costs nothing)", none["rank"].max(), "<=", 1),
+        comparison("largest prediction error", none["prediction"].max(), "<=", 1e-12),
+    ]
 
 
 def stop_gradient(rng, n):
@@ -164,14 +159,12 @@ def stop_gradient(rng, n):
     for arm in ("stop-gradient", "EMA"):
         part = table[table["arm"] == arm]
         free, linear = part[part["predictor"] == "free"], part[part["predictor"] == "linear"]
+        no_gradient = f"{arm}, free predictor: least share of risk lost (the encoder gets no gradient)"
         rows += [
-            {"quantity": f"{arm}, free predictor: least share of risk lost (the encoder gets no gradient)",
-             "measured": lost(free).min(), "relation": ">=", "expected": 0.1},
-            {"quantity": f"{arm}, linear predictor: least rank of 8", "measured": linear["rank"].min(), "relation": ">=",
-             "expected": 5},
-            {"quantity": f"{arm}, linear predictor: largest share of risk lost", "measured": lost(linear).max(),
-             "relation": "<=", "expected": 0.1},
-        ]  # fmt: skip
+            comparison(no_gradient, lost(free).min(), ">=", 0.1),
+            comparison(f"{arm}, linear predictor: least rank of 8", linear["rank"].min(), ">=", 5),
+            comparison(f"{arm}, linear predictor: largest share of risk lost", lost(linear).max(), "<=", 0.1),
+        ]
     return rows
 
 
@@ -180,8 +173,6 @@ def predicted_collapse(rng, n):
     table = ends()
     part = table[(table["arm"] == "soft whitening") & (table["predictor"] == "free")]
     return [
-        {"quantity": "runs at the predicted rank", "measured": (part["rank"] == part["predicted_rank"]).mean(),
-         "relation": "=", "expected": 1},
-        {"quantity": "different ranks among them", "measured": part["predicted_rank"].nunique(), "relation": ">=",
-         "expected": 5},
-    ]  # fmt: skip
+        comparison("runs at the predicted rank", (part["rank"] == part["predicted_rank"]).mean(), "=", 1),
+        comparison("different ranks among them", part["predicted_rank"].nunique(), ">=", 5),
+    ]

@@ -19,6 +19,7 @@ import pandas as pd
 import spectral_jepa as sj
 from spectral_jepa.input_level import critical_nuisance_scale, product_observations, reduced_rank_regression
 from spectral_jepa.planning.values import first_best
+from spectral_jepa.sweep.experiment import comparison
 
 N_TASK = 5
 SLIP = 0.4
@@ -123,11 +124,6 @@ def summary(table):
 
 
 # --- Rows of paper_repro.md ------------------------------------------------------------------------------------------
-
-
-def comparison(quantity, measured, relation, expected):
-    """One comparison of a claim; ``relation`` is "=", "<=" or ">=" between measured and expected."""
-    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": float(expected)}
 
 
 def exact_regrets(persistence, scale, dim):

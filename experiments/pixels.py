@@ -8,14 +8,13 @@ published .09 for all regularisers but PLDM's own weights; nothing was tuned on 
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
 from spectral_jepa.pixels.presets import preset as preset_config
 from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
-REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "pixels-quick.parquet"
 POSITION = "probe_r2_embedding_linear_agent_position"
 # Name -> (regulariser, K, kind).
 MODELS = {
@@ -150,7 +149,7 @@ def summary(table):
 
 def reference(model, environment="two_room"):
     """Rows of one model in the committed quick table, one a training seed."""
-    table = pd.read_parquet(REFERENCE)
+    table = reference_table("pixels")
     return table[(table["status"] == "ok") & (table["model"] == model) & (table["environment"] == environment)]
 
 

@@ -39,6 +39,7 @@ import math
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 import spectral_jepa as sj
 from spectral_jepa.losses import effective_rank, second_moment
@@ -55,7 +56,8 @@ from spectral_jepa.point_mass import (
     train,
 )
 from spectral_jepa.point_mass.training import feature_weights, window_loss
-from spectral_jepa.sweep.results import mean_band
+from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import mean_band, reference_table
 
 SETTINGS = PointMassSettings()
 REQUIRED_STEPS = (1, 5, 10, 15, 20, 25)
@@ -207,3 +209,70 @@ def summary(table):
             row |= {"effective rank": round(part["effective_rank"].mean(), 2), "variance": round(part["variance"].mean(), 3)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def committed(arm, noise, steps, cost="own"):
+    """Success by seed in the committed quick table, goals that the expert passes, main dimension and data size."""
+    table = reference_table("point_mass")
+    part = table[(table["arm"] == arm) & (table["noise"] == noise) & (table["cost"] == cost) & (table["goal"] == "passing")]
+    part = part[part["dim"].isin([DIM, 0]) & part["n_windows"].isin([WINDOWS, 0]) & (part["required_steps"] == steps)]
+    return part.set_index("seed")["success"].sort_index()
+
+
+def lead(noise, steps, cost="own"):
+    """Success of latent minus input, mean and 95 % t half width, paired by seed."""
+    gap = committed("latent", noise, steps) - committed("input", noise, steps, cost)
+    return gap.mean(), stats.t.ppf(0.975, len(gap) - 1) * gap.std(ddof=1) / np.sqrt(len(gap))
+
+
+def near_goals(rng, n):
+    """Reading: at 1 and 5 steps both are near perfect."""
+    return [
+        comparison(f"{arm}, noise {noise:g}, {steps} steps: success", committed(arm, noise, steps).mean(), ">=", least)
+        for noise, least in ((0.0, 0.95), (1.0, 0.7))
+        for arm in ("latent", "input")
+        for steps in (1, 5)
+    ]
+
+
+def middle_goals(rng, n):
+    """Readings at 10, 15 and 20 steps: who leads, and by how much."""
+    rows = []
+    for noise in (0.0, 1.0):
+        for steps in (10, 15, 20):
+            mean, half = lead(noise, steps)
+            rows.append(comparison(f"noise {noise:g}, {steps} steps: latent - input (+- {half:.2f})", mean, ">=", 0))
+    return rows
+
+
+def far_goals(rng, n):
+    """Reading at 25 steps: the input model collapses, and why."""
+    mean, half = lead(0.0, 25)
+    other, width = lead(0.0, 25, "position")
+    ignoring, decoded = committed("input, noise not in loss", 1.0, 25), committed("input", 0.0, 25, "position")
+    return [
+        comparison("noise 0: input", committed("input", 0.0, 25).mean(), "<=", 0.5),
+        comparison(f"noise 0: latent - input (+- {half:.2f})", mean, ">=", 0.3),
+        comparison("noise 1, noise left out of the input loss: input", ignoring.mean(), "<=", 0.5),
+        comparison("noise 0, same input model planning with decoded position", decoded.mean(), ">=", 0.6),
+        comparison(f"noise 0: latent - that (+- {width:.2f})", other, "<=", 0.35),
+        comparison("true simulator (ceiling)", committed("simulator", 0.0, 25).mean(), ">=", 0.95),
+        comparison("random actions (floor)", committed("random", 0.0, 25).mean(), "<=", 0.05),
+    ]
+
+
+def collapse_controls(rng, n):
+    """What stop-gradient, variance, SIGReg and whitening do to the latent arm at noise 1."""
+    table = reference_table("point_mass")
+    bare = table[table["arm"] == "latent, no regulariser"]
+    far = {
+        name: committed(name, 1.0, 25).mean()
+        for name in ("latent, no regulariser", "latent, stop-gradient only", "latent, full gradient", "sigreg")
+    }
+    return [
+        comparison("no regulariser: variance of the embedding", bare["variance"].mean(), "<=", 1e-4),
+        comparison("no regulariser: success at 25 steps", far["latent, no regulariser"], "<=", 0.05),
+        comparison("stop-gradient only: success at 25 steps", far["latent, stop-gradient only"], ">=", 0.6),
+        comparison("full gradient and variance: success at 25 steps", far["latent, full gradient"], "<=", 0.3),
+        comparison("SIGReg: success at 25 steps", far["sigreg"], "<=", 0.5),
+    ]

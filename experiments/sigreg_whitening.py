@@ -21,7 +21,6 @@ Beside it hard whitening, trained and in closed form (the truncated SVD).
 """
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,9 +32,9 @@ import spectral_jepa as sj
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm, random_directions, sigreg
 from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
 HORIZON = 40
-REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "sigreg_whitening-quick.parquet"
 PUBLISHED = 0.09
 GAUSSIAN = 1.052  # N times the expected SIGReg of N normal samples, tests/parity/test_sigreg_golden.py
 FAMILIES = {
@@ -252,7 +251,7 @@ def summary(table):
 
 def committed(method, axis):
     """Rows of the committed quick table."""
-    table = pd.read_parquet(REFERENCE)
+    table = reference_table("sigreg_whitening")
     return table[(table["status"] == "ok") & (table["method"] == method) & (table["axis"] == axis)]
 
 

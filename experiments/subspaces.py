@@ -18,19 +18,19 @@ world's spectrum and on N. The summary gives the best K and the rank correlation
 """
 
 import functools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 import spectral_jepa as sj
+from spectral_jepa.generators.products import with_random_reward
 from spectral_jepa.jepa import JepaConfig, Run, refit, train_jepa
 from spectral_jepa.losses import from_lewm
 from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
 HORIZON = 40
-REFERENCE = Path(__file__).resolve().parent.parent / "reference" / "subspaces-quick.parquet"
 RANK_TOLERANCE = 1e-3  # of the largest eigenvalue
 TIE = 1e-9  # singular values closer than this count as equal
 EXACT = 0  # stands for "no sample: the exact law" among the sample sizes
@@ -39,28 +39,19 @@ OPTIMAL = 1e-6  # a run closer than this to the closed form of its loss counts a
 SIGREG_SLICES = 32  # over all subspaces together, drawn afresh at each step
 
 
-def make_torus(seed):
-    """A torus with the reward of the random families: U(0,1) on three random states, discount .9."""
-    return with_random_reward(sj.make_torus(5, slip=0.3), seed)
-
-
-def with_random_reward(mdp, seed):
-    """Give a world a reward U(0,1) on three random states, and the discount of the random families."""
-    rng = np.random.default_rng([seed, 7])
-    reward = np.zeros(mdp.n_states)
-    chosen = rng.choice(mdp.n_states, 3, replace=False)
-    reward[chosen] = rng.random(3)
-    return sj.TabularMDP(mdp.transition, reward=reward, discount=0.9, name=mdp.name)
+def rewarded(mdp, seed):
+    """A world with the reward of the random families, on three states."""
+    return with_random_reward(mdp, [seed, 7], n_rewarded=3)
 
 
 # Worlds that are trained together have the same numbers of states and actions.
 FAMILIES = {
     "low rank 8": lambda seed: sj.make_low_rank(n_states=25, rank=8, n_actions=4, seed=seed),
     "block 5": lambda seed: sj.make_block(n_states=25, n_blocks=5, n_actions=4, seed=seed),
-    "torus 5 x 5": make_torus,
+    "torus 5 x 5": lambda seed: rewarded(sj.make_torus(5, slip=0.3), seed),
     "low rank 8, 40 states": lambda seed: sj.make_low_rank(n_states=40, rank=8, n_actions=4, seed=seed),
     "block 5, 40 states": lambda seed: sj.make_block(n_states=40, n_blocks=5, n_actions=4, seed=seed),
-    "four rooms": lambda seed: with_random_reward(sj.make_four_rooms(9, slip=0.2), seed),
+    "four rooms": lambda seed: rewarded(sj.make_four_rooms(9, slip=0.2), seed),
 }
 SMALL, LARGE = list(FAMILIES)[:3], list(FAMILIES)[3:]
 
@@ -260,7 +251,7 @@ def summary(table):
 
 def committed(kind=None):
     """Runs of the committed quick table trained with population whitening."""
-    table = pd.read_parquet(REFERENCE)
+    table = reference_table("subspaces")
     table = table[(table["status"] == "ok") & (table["regularizer"] == "subspace_whitening")]
     return table if kind is None else table[table["kind"] == kind]
 
@@ -276,7 +267,7 @@ def partition_rank(rng, n):
         comparison("of these, at a rank that the theorem allows", allowed.mean(), "=", 1),
         comparison("of these without ties, at rank d_s", (clear["rank"] == clear["lowest"]).mean(), "=", 1),
         comparison("different d_s among them", clear["lowest"].nunique(), ">=", 5),
-    ]  # fmt: skip
+    ]
 
 
 def independent_rank(rng, n):
@@ -292,8 +283,7 @@ def independent_rank(rng, n):
 
 def lines():
     """The summary of the committed table, whitening only."""
-    table = pd.read_parquet(REFERENCE)
-    return summary(table).query("regularizer == 'subspace_whitening'")
+    return summary(reference_table("subspaces")).query("regularizer == 'subspace_whitening'")
 
 
 def trade_off(rng, n):

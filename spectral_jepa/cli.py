@@ -17,10 +17,12 @@ from tyro.conf import Positional
 
 import spectral_jepa as sj
 from spectral_jepa import generators
+from spectral_jepa._files import write_atomic
 from spectral_jepa._validation import InputError
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
-from spectral_jepa.sweep.experiment import Experiment, load_experiment
+from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
+from spectral_jepa.sweep.results import clone_reference, read_table, reference_path
 
 app = tyro.extras.SubcommandApp()
 CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
@@ -101,6 +103,7 @@ def sweep(
     dask: str | None = None,
     overwrite: bool = False,
     figures: bool = True,
+    keep: bool = False,
 ) -> None:
     """Run an experiment: one row a result, killed at any moment it resumes, the figures at the end.
 
@@ -117,10 +120,13 @@ def sweep(
         dask: Address of a Dask scheduler; run there instead of on local processes.
         overwrite: Forget earlier results of this folder.
         figures: Draw the figures when done.
+        keep: Also write the finished table to reference/EXPERIMENT-PRESET.parquet of the clone, where claims read it.
     """
     chosen = load_experiment(experiment)
     cells = chosen.cells(preset)
     where = folder or _default_folder(chosen, preset)
+    if keep:
+        _check_keeping(chosen)
     if dask is None:
         table = run_sweep(chosen, cells, where, n_jobs=n_jobs, overwrite=overwrite)
     else:
@@ -138,6 +144,8 @@ def sweep(
         _draw(chosen, table, where)
     if len(failed):
         raise SystemExit(1)
+    if keep:
+        print(f"Kept: {_keep(chosen, table, where, preset)}")
 
 
 @app.command
@@ -167,8 +175,6 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
         preset: Which set of cells.
         folder: Where the results are. Default: results/EXPERIMENT/PRESET.
     """
-    from spectral_jepa.sweep.results import read_table
-
     chosen = load_experiment(experiment)
     where = folder or _default_folder(chosen, preset)
     _draw(chosen, read_table(where), where)
@@ -286,6 +292,28 @@ def pixels() -> None:
 
 def _default_folder(experiment: Experiment, preset: str) -> Path:
     return Path("results") / experiment.name / preset
+
+
+def _check_keeping(experiment: Experiment) -> None:
+    """Refuse before hours of work what could not be kept after them."""
+    clone_reference()
+    shipped = shipped_folder("experiments").resolve()
+    if experiment.path.parent != shipped:
+        raise InputError(
+            f"{experiment.path} is no experiment of the clone, expected a file in {shipped}: move it there to keep its table"
+        )
+
+
+def _keep(experiment: Experiment, table: pd.DataFrame, results: Path, preset: str) -> Path:
+    """Write the table to reference/, or whatever the experiment's own ``keep(table, folder)`` makes of it there."""
+    folder = clone_reference()
+    folder.mkdir(exist_ok=True)
+    own = getattr(experiment.module, "keep", None)
+    if own is not None:
+        return own(table, folder)
+    path = reference_path(experiment.name, preset)
+    write_atomic(path, (results / "table.parquet").read_bytes())
+    return path
 
 
 def _dask_client(address: str) -> Any:

@@ -128,6 +128,26 @@ class Transitions:
     def split(self, test_fraction: float, seed: int | np.random.Generator) -> tuple[Transitions, Transitions]:
         """Split at random into two disjoint parts (train, test).
 
+        Parameters
+        ----------
+        test_fraction : float in (0, 1)
+            Share of the transitions that goes to the test part, rounded to a whole number of them.
+        seed : int or numpy Generator
+
+        Returns
+        -------
+        train, test : Transitions
+            Each in the order of the log, spaces and labels unchanged.
+
+        Raises
+        ------
+        InputError
+            If one part would be empty.
+
+        Notes
+        -----
+        O(N log N). Rows are drawn one by one: both parts hold pieces of the same trajectories.
+
         Examples
         --------
         >>> train, test = Transitions([0] * 10, [0] * 10, [0] * 10).split(0.3, seed=0)
@@ -165,7 +185,16 @@ def sample_transitions(
     Returns
     -------
     Transitions
-        With rewards where the MDP has them. O(N log S).
+        With rewards where the MDP has them.
+
+    Raises
+    ------
+    InputError
+        Both numbers or neither, or one that is not a whole number above 0.
+
+    Notes
+    -----
+    O(N (A + log S) + A S^2), the last term O(non-zeros) when sparse.
 
     Examples
     --------

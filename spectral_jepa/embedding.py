@@ -204,10 +204,27 @@ def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False
     Parameters
     ----------
     cooc : CoOccurrence
-    dim : int, optional
-        How many. Default: all of them (dense only).
+    dim : int in [1, S], optional
+        How many. Default: all of them, by a dense SVD.
     shared : bool
-        The stacked matrix (S,) instead of one spectrum an action (A, S).
+        The stacked matrix instead of one spectrum an action.
+    seed : int
+        Seeds the Lanczos start on sparse matrices.
+
+    Returns
+    -------
+    array (A, dim), or (dim,) when shared
+        In [0, 1] where the normalisers are the matrix's own marginals; the first is then 1 (0 for an action without data).
+
+    Raises
+    ------
+    InputError
+        If ``dim`` is not between 1 and the number of states.
+
+    Notes
+    -----
+    O(A S^3) once, cached on ``cooc``; given a sparse matrix and ``dim``, O(non-zeros) a Lanczos iteration instead. Source:
+    docs/theory.md, 2.2.
 
     Examples
     --------
@@ -227,15 +244,28 @@ def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False
 def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
     """Approximation error: the sum of squared singular values beyond ``dim`` (Thm 4.3).
 
+    Parameters
+    ----------
+    cooc : CoOccurrence
+    dim : int in [0, S]
+        Latent dimension k; 0 gives ||Mbar||_F^2.
+    shared : bool
+        The stacked matrix instead of one value an action.
+
     Returns
     -------
-    array (A,), one an action, or a float for the stacked matrix. The first needs no more than the cached SVD; a sparse
-    matrix uses ||Mbar||_F^2 minus its ``dim`` leading squares, so a tail below 1e-15 of the total is lost to rounding.
+    array (A,), or a float when shared
+        The least risk at dimension k. A sparse matrix uses ||Mbar||_F^2 minus its ``dim`` leading squares, so a tail below
+        1e-15 of the total is lost to rounding.
 
     Raises
     ------
     InputError
         If ``dim`` is not between 0 and the number of states.
+
+    Notes
+    -----
+    Cost of :func:`spectrum`. Source: arXiv 2606.27014, Thm 4.3; docs/theory.md, 2.2 and 2.7.
 
     Examples
     --------

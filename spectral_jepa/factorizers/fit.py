@@ -78,12 +78,29 @@ def weighted_blocks(cooc: CoOccurrence) -> Array | sp.csr_array:
 
     Unlike ``cooc.stacked`` every action keeps its own column normaliser.
 
+    Parameters
+    ----------
+    cooc : CoOccurrence
+
+    Returns
+    -------
+    array (A * S, S), or CSR when ``cooc`` is sparse
+        Row a * S + x belongs to the pair (x, a). Its squared norm is sum_a p(a) ||Mbar(a)||_F^2.
+
+    Notes
+    -----
+    O(A S^2), or O(non-zeros). Source: docs/theory.md, 2.7.
+
     Examples
     --------
+    Two actions, each half of the time: stay, and exchange the two states.
+
     >>> from spectral_jepa.mdp import TabularMDP
-    >>> weighted_blocks(CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))).round(12)
-    array([[0.9, 0.1],
-           [0.1, 0.9]])
+    >>> weighted_blocks(CoOccurrence.exact(TabularMDP([np.eye(2), np.eye(2)[::-1]]))).round(3)
+    array([[0.707, 0.   ],
+           [0.   , 0.707],
+           [0.   , 0.707],
+           [0.707, 0.   ]])
     """
     root = np.sqrt(cooc.action_frequency)
     blocks = [r * matrix for r, matrix in zip(root, cooc.normalized, strict=True)]

@@ -173,41 +173,84 @@ def make_two_state(
 
 
 def reset_counterexample() -> TabularMDP:
-    """Four states, noise 0.1: regret .675 where the printed Thm 4.1 promises .0048, at angle .05 (docs/theory.md, 3.1).
+    """Four states, noise 0.1: regret .675 where the printed Thm 4.1 promises .0048, at angle .05.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, A = S = 4, uniform ``weight``, no reward.
+
+    Notes
+    -----
+    Source: docs/theory.md, section 3.1. The embedding is that of :func:`reset_embedding_arrays`.
 
     Examples
     --------
-    >>> reset_counterexample().n_actions
-    4
+    >>> from spectral_jepa import CoOccurrence, Embedding, plan_goals
+    >>> from spectral_jepa.theory import printed_single_step_bound
+    >>> mdp = reset_counterexample()
+    >>> fooled = Embedding(*reset_embedding_arrays(angle=0.05), mdp.next_weight)
+    >>> plan = plan_goals(mdp, fooled, score="dot")
+    >>> promised = printed_single_step_bound(CoOccurrence.exact(mdp), fooled, plan)
+    >>> round(plan.mean_regret, 3), round(promised.value, 4)
+    (0.675, 0.0048)
     """
     return make_reset(n_states=4, noise=0.1)
 
 
 def two_state_counterexample() -> TabularMDP:
-    """Exact embedding, zero risk, and yet mean regret .05 of the dot-product planner (docs/theory.md, 3.2).
+    """Exact embedding, zero risk, and yet mean regret .05 of the dot-product planner.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, A = S = 2, uniform ``weight``, no reward.
+
+    Notes
+    -----
+    Source: docs/theory.md, section 3.2.
 
     Examples
     --------
-    >>> two_state_counterexample().next_weight
+    >>> from spectral_jepa import CoOccurrence, plan_goals, spectral_embedding
+    >>> mdp = two_state_counterexample()
+    >>> mdp.next_weight
     array([[0.8 , 0.2 ],
            [0.25, 0.75]])
+    >>> round(plan_goals(mdp, spectral_embedding(CoOccurrence.exact(mdp), 2), score="dot").mean_regret, 12)
+    0.05
     """
     return make_two_state(p=(0.4, 0.5), q=(1.0, 0.0))
 
 
 def gauge_counterexample() -> TabularMDP:
-    """Three states and two permutations: zero risk, and yet latent rollouts plan wrongly at T = 3 (docs/theory.md, 3.3).
+    """Three states and two permutations: zero risk, and yet latent rollouts plan wrongly at T = 3.
+
+    Returns
+    -------
+    TabularMDP
+        Dense and deterministic, uniform ``weight``, no reward.
+
+    Notes
+    -----
+    Source: docs/theory.md, section 3.3. The embedding is that of :func:`gauge_embedding_arrays`.
 
     Examples
     --------
-    >>> gauge_counterexample().is_deterministic
-    True
+    Of nine pairs of start and goal five go wrong, and none where the operator carries the latent.
+
+    >>> from spectral_jepa import Embedding, plan_goals
+    >>> mdp = gauge_counterexample()
+    >>> unlucky = Embedding(*gauge_embedding_arrays(), mdp.next_weight)
+    >>> plans = [plan_goals(mdp, unlucky, horizon=3, score="dot", rollout=rollout) for rollout in ("latent", "operator")]
+    >>> [int(plan.regret.sum()) for plan in plans]
+    [5, 0]
     """
     return make_permutation(permutations=GAUGE_PERMUTATIONS)
 
 
 def rare_state_counterexample(rarity: float = 1e-4) -> TabularMDP:
-    """Five states x0, s, r, y, z: a plan must pass through s, which the data hardly visit (docs/theory.md, 3.4).
+    """Five states x0, s, r, y, z: a plan must pass through s, which the data hardly visit.
 
     Both actions send x0 to s and keep y and z; action 0 sends s to y and r to z, action 1 the other way round. The law of
     the next state is the same for both actions, and yet Thm 4.2 fails: the data law is not stationary.
@@ -217,10 +260,19 @@ def rare_state_counterexample(rarity: float = 1e-4) -> TabularMDP:
     rarity : float in (0, 1/4)
         w(s) = w(r).
 
+    Returns
+    -------
+    TabularMDP
+        Dense and deterministic, ``weight`` (1/2, rarity, rarity, 1/4 - rarity, 1/4 - rarity), no reward.
+
     Raises
     ------
     InputError
         If ``rarity`` is out of range.
+
+    Notes
+    -----
+    Source: docs/theory.md, section 3.4.
 
     Examples
     --------

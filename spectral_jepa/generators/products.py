@@ -1,14 +1,15 @@
-"""New worlds from old ones: a nuisance beside the task, and predictions several steps ahead."""
+"""New worlds from old ones: a nuisance beside the task, predictions several steps ahead, a reward where there is none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sp
 
 from spectral_jepa._validation import Array, check_choice, check_count, check_fraction
-from spectral_jepa.generators._common import Seed, as_generator, require_dense
+from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, require_dense
 from spectral_jepa.mdp import TabularMDP
 
 NUISANCE_KINDS = ("iid", "markov", "frozen")
@@ -140,6 +141,49 @@ def with_horizon(mdp: TabularMDP, n_steps: int) -> TabularMDP:
         discount=None if mdp.discount is None else discount**n_steps,
         name=f"{mdp.name}, {n_steps} steps",
     )
+
+
+def with_random_reward(mdp: TabularMDP, seed: Seed | Sequence[int], n_rewarded: int | None = None) -> TabularMDP:
+    """Give a world a reward as the random families have one: U(0,1) on a few random states, 0 elsewhere, discount .9.
+
+    The states are drawn first, then their rewards. (The families draw in the other order: the same seed gives others.)
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        S states; a reward and a discount that it has are replaced.
+    seed : int, sequence of int, or Generator
+        As ``numpy.random.default_rng`` takes it.
+    n_rewarded : int in [0, S], optional
+        How many states pay. Default: a tenth of them, at least one.
+
+    Returns
+    -------
+    TabularMDP
+        The same world otherwise; every action of a state earns the same.
+
+    Raises
+    ------
+    InputError
+        ``n_rewarded`` out of range, or something else than a seed.
+
+    Notes
+    -----
+    O(S A). Source: docs/theory.md, section 7.
+
+    Examples
+    --------
+    >>> from spectral_jepa.generators import make_torus
+    >>> mdp = with_random_reward(make_torus(5), seed=[0, 7], n_rewarded=3)
+    >>> mdp.discount, int((mdp.reward[:, 0] > 0).sum())
+    (0.9, 3)
+    """
+    rng = np.random.default_rng(seed) if isinstance(seed, Sequence) else as_generator(seed)
+    count = max(1, mdp.n_states // 10) if n_rewarded is None else check_count("n_rewarded", n_rewarded, 0, mdp.n_states)
+    reward = np.zeros(mdp.n_states)
+    rewarded = rng.choice(mdp.n_states, count, replace=False)
+    reward[rewarded] = rng.random(count)
+    return replace(mdp, reward=reward, discount=REWARD_DISCOUNT)
 
 
 def _sparse_power(rows: sp.csr_array, n_steps: int) -> sp.csr_array:

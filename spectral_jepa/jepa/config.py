@@ -35,9 +35,14 @@ class Run:
     seed : int
         Initial weights, minibatches, SIGReg's directions and subspaces of this run.
     strength : float
-        lam, in front of the regulariser.
+        lam >= 0, in front of the regulariser.
     data : int
         Index into the list of co-occurrences (or transitions) that the batch is trained on.
+
+    Raises
+    ------
+    InputError
+        A dimension below 1, a negative seed, strength or index.
     """
 
     dim: int
@@ -67,27 +72,41 @@ class JepaConfig:
     loss : {"prediction", "spectral"}
         E||g - f+||^2, or L_spec = -2 E[g.f+] + E[(g.f')^2].
     target : {"gradient", "stop_gradient", "ema"}
-        What stands in for f+ in the prediction loss.
+        What stands in for f+ in the prediction loss: the encoder, the encoder as a constant, or a moving average of its
+        weights.
     regularizer : str
-        One of ``REGULARIZERS``. "hard_whitening" is no penalty: it makes E[f f^T] = I by a Cholesky factor at each step.
+        One of ``REGULARIZERS``. "hard_whitening" is no penalty: it makes E[f f^T] = I by the symmetric inverse root at each
+        step (:func:`spectral_jepa.losses.whiten`).
     centered : bool
-        Ask for mean zero as well, which excludes the constant function (whitening only).
+        Ask for mean zero as well, which excludes the constant function (the three kinds of whitening only).
     n_subspaces, subspace_kind, subspace_dim, orthogonality
-        Sub-JEPA's K, kind, d_s (default k / K) and weight theta of the soft orthogonality of trainable projections.
+        Sub-JEPA's K, kind, d_s (None: k / K) and weight theta of the soft orthogonality of the projections.
     n_slices, n_knots, t_max, factor
-        SIGReg; ``factor`` multiplies its integral (LeWM's is the batch size).
+        SIGReg; ``n_slices`` directions (in each subspace), ``factor`` multiplies its integral (LeWM's is the batch size).
     fresh_directions : bool
         New SIGReg directions each step, as published; False keeps the first ones, which makes the loss deterministic.
     variance_weight, covariance_weight
         VICReg's two terms, both multiplied by the run's strength.
+    ema_decay : float
+        Of the target "ema": 1 keeps the first weights, 0 copies the encoder's at each step.
+    hidden : int
+        Units of the hidden layer of a network.
+    n_features : int
+        Of the encoder "features".
     batch_size : int or None
-        Rows a minibatch; None trains on exact expectations.
+        Transitions a minibatch, at least 2; None trains on exact expectations.
     n_steps, learning_rate, warmup, optimizer
         Adam or SGD with momentum .9; cosine to 0 after a linear warm-up over a share of the steps.
     tolerance : float
-        A run stops by itself once the norm of its gradient is at most this (never, with 0).
+        A run stops by itself once the norm of the gradient of its loss on exact expectations is at most this (never, with
+        0); looked at when the history is recorded.
     record_every : int
         Steps between two records of the history.
+
+    Raises
+    ------
+    InputError
+        An unknown name, a count below its least, the spectral loss with another target than "gradient".
     """
 
     encoder: str = "table"

@@ -60,7 +60,9 @@ def encoder_angle(data: CoOccurrence, encoded: ArrayLike, *, gap: float = 1e-2, 
     Parameters
     ----------
     data : CoOccurrence
+        Whose stacked matrix it is.
     encoded : array (S, k)
+        f; only its span in L2(q) matters.
     gap : float
         NaN unless s_k^2 - s_{k+1}^2 exceeds it: without a spectral gap the top functions are not determined.
     centered : bool
@@ -69,14 +71,26 @@ def encoder_angle(data: CoOccurrence, encoded: ArrayLike, *, gap: float = 1e-2, 
     Returns
     -------
     float
-        pi / 2 where the encoder lacks a direction altogether.
+        pi / 2 where the encoder lacks a direction altogether; NaN without a gap, and for more functions than states.
+
+    Raises
+    ------
+    InputError
+        An encoder of other shape, or not finite.
 
     Notes
     -----
-    O(A S^3), dense.
+    O(A S^3), dense. Right singular functions: docs/theory.md, 2.2 and 2.7.
 
     Examples
     --------
+    The top function of two symmetric states is the constant; the indicator of one of them stands at pi / 4 to it.
+
+    >>> from spectral_jepa import TabularMDP
+    >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> round(encoder_angle(exact, [[1.0], [0.0]]) / np.pi, 6)
+    0.25
+
     >>> from spectral_jepa import make_block, spectral_embedding
     >>> exact = CoOccurrence.exact(make_block(n_states=12, n_blocks=3, n_actions=2, seed=0))
     >>> encoder_angle(exact, spectral_embedding(exact, 3, shared=True).target) < 1e-6

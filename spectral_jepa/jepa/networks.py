@@ -10,38 +10,36 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa.jepa.config import JepaConfig, Run
 
 # Name -> (shape for a given latent dimension, standard deviation of the initial draw).
 Shapes = dict[str, tuple[tuple[int, ...], float]]
 
 
-def run_generator(seed: int, *stream: int) -> torch.Generator:
-    """A CPU generator that depends on the run's seed and the named stream alone, never on the runs trained beside it.
-
-    Examples
-    --------
-    >>> torch.equal(torch.rand(2, generator=run_generator(3, 1)), torch.rand(2, generator=run_generator(3, 1)))
-    True
-    """
-    state = np.random.SeedSequence([seed, *stream]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
-
-
 class Stacked(nn.Module):
-    """Parameters of R networks of one kind, drawn run by run and stacked."""
+    """Parameters of R networks of one kind, drawn run by run and stacked.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Their seeds and dimensions.
+    stream : int
+        Which of a run's streams of random numbers its weights come from: 0 an encoder, 1 a predictor.
+    dtype : torch.dtype
+        Of the parameters; drawn in float64.
+    """
 
     def __init__(self, runs: Sequence[Run], stream: int, dtype: torch.dtype) -> None:
         super().__init__()
         largest = max(run.dim for run in runs)
         whole = {name: torch.zeros(len(runs), *shape, dtype=dtype) for name, (shape, _) in self.shapes(largest).items()}
         for number, run in enumerate(runs):
-            generator = run_generator(run.seed, stream)
+            generator = torch_generator(run.seed, stream)
             for name, (shape, spread) in self.shapes(run.dim).items():
                 drawn = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
                 corner: Any = (number, *(slice(0, size) for size in shape))
@@ -58,6 +56,13 @@ class FreeTable(Stacked):
     """f(x) or g(x, a) as a free table over its rows, held times the root of the rows' law.
 
     So rare rows learn as fast as others. As a predictor it does not look at the latent.
+
+    Parameters
+    ----------
+    runs, stream, dtype
+        As in :class:`Stacked`.
+    scale : Tensor (n_rows,) or (R or 1, n_rows)
+        One over the root of the rows' law, which the parameter is multiplied by; 0 for a row without mass.
     """
 
     table: Tensor
@@ -76,7 +81,19 @@ class FreeTable(Stacked):
 
 
 class NetworkEncoder(Stacked):
-    """f(x) as a two-layer network on features (S, P) of the state; None is the one-hot code."""
+    """f(x) as a two-layer network on features of the state.
+
+    Parameters
+    ----------
+    runs, dtype
+        As in :class:`Stacked`.
+    n_states : int
+        S.
+    hidden : int
+        Units of the hidden layer.
+    features : Tensor (S, P) or None
+        Inputs, the same for all runs; None is the one-hot code.
+    """
 
     input: Tensor
     bias: Tensor
@@ -102,7 +119,15 @@ class NetworkEncoder(Stacked):
 
 
 class LinearPredictor(Stacked):
-    """g(f, a) = W_a f."""
+    """g(f, a) = W_a f.
+
+    Parameters
+    ----------
+    runs, dtype
+        As in :class:`Stacked`.
+    n_actions : int
+        A.
+    """
 
     matrix: Tensor
 
@@ -118,7 +143,17 @@ class LinearPredictor(Stacked):
 
 
 class NetworkPredictor(Stacked):
-    """g(f, a) as a two-layer network on f and the one-hot action."""
+    """g(f, a) as a two-layer network on f and the one-hot action.
+
+    Parameters
+    ----------
+    runs, dtype
+        As in :class:`Stacked`.
+    n_actions : int
+        A.
+    hidden : int
+        Units of the hidden layer.
+    """
 
     state: Tensor
     action: Tensor
@@ -145,6 +180,15 @@ class FilmPredictor(Stacked):
 
     AdaLN normalises the layer first; over the one or two coordinates of a small f that is a step function, which no two
     orders of summation train alike, so it is left out.
+
+    Parameters
+    ----------
+    runs, dtype
+        As in :class:`Stacked`.
+    n_actions : int
+        A.
+    hidden : int
+        Units of the layer.
     """
 
     state: Tensor
@@ -171,7 +215,23 @@ class FilmPredictor(Stacked):
 
 
 class BatchedJepa(nn.Module):
-    """R tabular JEPAs: ``forward`` gives f (R, S, D) and g (R, A * S, D), rows ordered action first."""
+    """R tabular JEPAs: ``encoder()`` gives f (R, S, D), ``predictor(f)`` gives g (R, A * S, D), rows ordered action first.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        Kinds and sizes of the networks.
+    runs : sequence of Run
+        R runs; D is their largest dimension.
+    row_weight : Tensor (R or 1, A * S)
+        Law of the state-action pairs.
+    column_weight : Tensor (R or 1, S)
+        Law of the next states.
+    n_actions : int
+        A.
+    dtype : torch.dtype
+        Of the parameters.
+    """
 
     def __init__(
         self, config: JepaConfig, runs: Sequence[Run], row_weight: Tensor, column_weight: Tensor, n_actions: int,
@@ -188,7 +248,7 @@ class BatchedJepa(nn.Module):
         else:
             features = None
             if config.encoder == "features":
-                features = torch.randn(n_states, config.n_features, generator=run_generator(0, 9), dtype=torch.float64)
+                features = torch.randn(n_states, config.n_features, generator=torch_generator(0, 9), dtype=torch.float64)
             self.encoder = NetworkEncoder(runs, dtype, n_states, config.hidden, features)
         self.predictor: Stacked
         if config.predictor == "free":

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, require_memory
 from spectral_jepa.jepa.config import JepaConfig, Run
-from spectral_jepa.jepa.networks import run_generator
 from spectral_jepa.losses import (
     expected_prediction_loss,
     expected_spectral_loss,
@@ -37,7 +37,43 @@ class Losses(NamedTuple):
 
 
 def draw_subspaces(config: JepaConfig, runs: Sequence[Run], dtype: torch.dtype) -> Tensor | None:
-    """Each run's K matrices W_j, (R, K, d_s, D); None for a regulariser without subspaces."""
+    """Draw each run's K matrices W_j that its embedding is viewed through.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        Regulariser, K, kind and d_s.
+    runs : sequence of Run
+        Of one dimension D; each draws from its own seed.
+    dtype : torch.dtype
+        Of the result; drawn in float64.
+
+    Returns
+    -------
+    Tensor (R, K, d_s, D) or None
+        None for a regulariser without subspaces.
+
+    Raises
+    ------
+    InputError
+        Runs of several dimensions, and as :func:`spectral_jepa.losses.make_subspaces`.
+
+    Notes
+    -----
+    O(R K D d_s^2), a partition O(R D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it.
+
+    Examples
+    --------
+    The rows of a partition are an orthonormal basis, and a run's matrices do not depend on the runs beside it.
+
+    >>> config = JepaConfig(regularizer="subspace_whitening", n_subspaces=2, subspace_kind="partition")
+    >>> both = draw_subspaces(config, [Run(dim=4, seed=0), Run(dim=4, seed=1)], torch.float64)
+    >>> basis = both[1].reshape(4, 4)
+    >>> torch.allclose(basis @ basis.T, torch.eye(4, dtype=torch.float64))
+    True
+    >>> torch.equal(both[1:], draw_subspaces(config, [Run(dim=4, seed=1)], torch.float64))
+    True
+    """
     if not config.regularizer.startswith("subspace"):
         return None
     dims = sorted({run.dim for run in runs})
@@ -52,7 +88,7 @@ def draw_subspaces(config: JepaConfig, runs: Sequence[Run], dtype: torch.dtype) 
             config.n_subspaces,
             config.subspace_kind,
             subspace_dim=config.subspace_dim,
-            generator=run_generator(run.seed, 4),
+            generator=torch_generator(run.seed, 4),
             dtype=torch.float64,
         )
         for run in runs
@@ -61,14 +97,52 @@ def draw_subspaces(config: JepaConfig, runs: Sequence[Run], dtype: torch.dtype) 
 
 
 def draw_directions(config: JepaConfig, runs: Sequence[Run], subspace_dim: int | None, step: int) -> Tensor:
-    """Unit directions of SIGReg for one step, (R, D, M), or (R, K, d_s, M) in subspaces; padded with zeros."""
+    """Draw the unit directions of SIGReg for one step.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        ``n_slices`` is M; without ``fresh_directions`` every step gets those of step 0.
+    runs : sequence of Run
+        R runs, each with its own directions, which depend on its seed and the step alone.
+    subspace_dim : int or None
+        d_s, for ``config.n_subspaces`` draws in subspaces. None: in the whole latent space of each run.
+    step : int
+        Optimiser steps taken, from 0.
+
+    Returns
+    -------
+    Tensor (R, D, M) or (R, K, d_s, M)
+        float64, unit columns; D is the largest dimension of the runs, and a smaller run has zeros beyond its own.
+
+    Raises
+    ------
+    InputError
+        More directions than memory allows.
+
+    Notes
+    -----
+    O(R D M), in subspaces O(R K d_s M). Source: LeWM, arXiv 2603.19312, and Sub-JEPA, arXiv 2605.09241, as their code has
+    it.
+
+    Examples
+    --------
+    On the line a direction is 1 or -1; the second coordinate is padding.
+
+    >>> directions = draw_directions(JepaConfig(n_slices=3), [Run(dim=1), Run(dim=2)], None, step=0)
+    >>> directions[0].abs()
+    tensor([[1., 1., 1.],
+            [0., 0., 0.]], dtype=torch.float64)
+    >>> torch.allclose(directions.norm(dim=1), torch.ones(2, 3, dtype=torch.float64))
+    True
+    """
     dim, drawn = subspace_dim or max(run.dim for run in runs), []
     n_draws = config.n_subspaces if subspace_dim else 1
     require_memory(
         (len(runs), n_draws, dim, config.n_slices), "the directions of SIGReg", "lower n_slices or train fewer runs"
     )
     for run in runs:
-        generator = run_generator(run.seed, 3, step if config.fresh_directions else 0)
+        generator = torch_generator(run.seed, 3, step if config.fresh_directions else 0)
         own = subspace_dim or run.dim
         parts = [random_directions(own, config.n_slices, generator=generator, dtype=torch.float64) for _ in range(n_draws)]
         drawn.append(torch.nn.functional.pad(torch.stack(parts), (0, 0, 0, dim - own)))
@@ -77,7 +151,41 @@ def draw_directions(config: JepaConfig, runs: Sequence[Run], subspace_dim: int |
 
 
 def hard_whiten(latent: Tensor, weight: Tensor, dims: Tensor, centered: bool) -> Tensor:
-    """Whiten each run's own coordinates under its law; a collapsed run becomes NaN. Padding stays 0."""
+    """Whiten each run's own coordinates under its law.
+
+    Parameters
+    ----------
+    latent : Tensor (R, S, D)
+        f of every run, padded with zeros.
+    weight : Tensor (R, S)
+        Law of the states, up to a factor.
+    dims : integer Tensor (R,)
+        Dimension of each run.
+    centered : bool
+        Subtract the mean first; otherwise E f f^T becomes the identity and the mean stays.
+
+    Returns
+    -------
+    Tensor (R, S, D)
+        NaN in the own coordinates of a run whose second moment is singular (a collapsed one); padding stays 0.
+
+    Notes
+    -----
+    O(R (S D^2 + D^3)). Source: docs/theory.md, 2.5; see :func:`spectral_jepa.losses.whiten`.
+
+    Examples
+    --------
+    A run of dimension 1 beside one of dimension 2; a function of values 3 and -3 becomes 1 and -1.
+
+    >>> latent = torch.tensor([[[3.0, 0.0], [-3.0, 0.0]], [[2.0, 0.0], [0.0, 4.0]]])
+    >>> white = hard_whiten(latent, torch.full((2, 2), 0.5), torch.tensor([1, 2]), centered=False)
+    >>> white[0]
+    tensor([[ 1.,  0.],
+            [-1.,  0.]])
+    >>> (white[1].T @ white[1] / 2).round(decimals=4)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     parts = torch.zeros_like(latent)
     for dim in dims.unique().tolist():
         chosen = dims == dim
@@ -90,7 +198,40 @@ def regularizer_value(
     config: JepaConfig, values: Tensor, weight: Tensor | None, n_padded: Tensor, subspaces: Tensor | None,
     directions: Tensor | None,
 ) -> Tensor:  # fmt: skip
-    """The regulariser without its strength, (R,); what padded coordinates would add is taken off."""
+    """Evaluate the regulariser of every run, without its strength.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        Which one, and its settings.
+    values : Tensor (R, N, D)
+        f at the samples or states, padded with zeros.
+    weight : Tensor (R, N) or None
+        Law of the samples, up to a factor. None: equal weights.
+    n_padded : Tensor (R,)
+        Coordinates of each run that are padding; what they would add is taken off.
+    subspaces : Tensor (R, K, d_s, D) or None
+        Of a regulariser in subspaces, see :func:`draw_subspaces`.
+    directions : Tensor (R, D, M) or (R, K, d_s, M) or None
+        Of SIGReg, see :func:`draw_directions`.
+
+    Returns
+    -------
+    Tensor (R,)
+        0 for "none" and "hard_whitening", which are no penalties.
+
+    Notes
+    -----
+    O(R N D^2) for whitening and VICReg, O(R N M (D + n_knots)) for SIGReg. Source: the functions of
+    :mod:`spectral_jepa.losses`, which name their papers and the cost in subspaces.
+
+    Examples
+    --------
+    A collapsed run of dimension 2, padded to 3: ||0 - I||_F^2 in its own two coordinates.
+
+    >>> regularizer_value(JepaConfig(regularizer="whitening"), torch.zeros(1, 4, 3), None, torch.ones(1), None, None)
+    tensor([2.])
+    """
     settings = {"factor": config.factor, "n_knots": config.n_knots, "t_max": config.t_max}
     if config.regularizer == "whitening":
         return whitening_penalty(values, weight, centered=config.centered) - n_padded
@@ -116,7 +257,48 @@ def population_losses(
     config: JepaConfig, latent: Tensor, predicted: Tensor, target: Tensor, joint: Tensor, weight: Tensor,
     strength: Tensor, n_padded: Tensor, subspaces: Tensor | None, directions: Tensor | None,
 ) -> Losses:  # fmt: skip
-    """Exact expectations: f (R, S, D), g (R, A * S, D), target network's f, joint (1 or R, A * S, S), law of f+ (R, S)."""
+    """Evaluate the loss of every run on exact expectations.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        Which loss, regulariser and target.
+    latent : Tensor (R, S, D)
+        f, which the regulariser acts on.
+    predicted : Tensor (R, A * S, D)
+        g, rows ordered action first.
+    target : Tensor (R, S, D)
+        f of the target network, or ``latent`` again; a constant unless ``config.target`` is "gradient".
+    joint : Tensor (1, A * S, S) or (R, A * S, S)
+        Law of (state-action pair, next state); a first axis of 1 is shared by all runs.
+    weight : Tensor (R, S)
+        Law of the next states.
+    strength : Tensor (R,)
+        lam of each run.
+    n_padded, subspaces, directions
+        As in :func:`regularizer_value`.
+
+    Returns
+    -------
+    Losses
+        Tensors (R,).
+
+    Notes
+    -----
+    O(R A S^2 D) beside the regulariser. Source: docs/theory.md, 2.1 (spectral) and 2.5 (prediction).
+
+    Examples
+    --------
+    Two states that swap with probability .1: the white function 1, -1 has singular value s = .8, its best prediction is .8
+    times itself, and the error is 1 - s^2 = .36.
+
+    >>> latent, joint = torch.tensor([[[1.0], [-1.0]]]), torch.tensor([[[0.45, 0.05], [0.05, 0.45]]])
+    >>> losses = population_losses(
+    ...     JepaConfig(centered=True), latent, 0.8 * latent, latent, joint, joint.sum(1), torch.ones(1), torch.zeros(1),
+    ...     None, None)
+    >>> [round(float(value), 6) for value in losses]
+    [0.36, 0.36, 0.0]
+    """
     law = joint[0] if len(joint) == 1 else joint
     if config.loss == "spectral":
         error = expected_spectral_loss(predicted, target, law)
@@ -130,7 +312,36 @@ def minibatch_losses(
     config: JepaConfig, latent: Tensor, predicted: Tensor, target: Tensor, batch: Tensor, strength: Tensor,
     n_padded: Tensor, subspaces: Tensor | None, directions: Tensor | None,
 ) -> Losses:  # fmt: skip
-    """The same on a minibatch of (row, column) pairs (2, R, B); the spectral loss in its unbiased form."""
+    """Evaluate the loss of every run on a minibatch.
+
+    Parameters
+    ----------
+    config, latent, predicted, target, strength, n_padded, subspaces, directions
+        As in :func:`population_losses`.
+    batch : integer Tensor (2, R, B)
+        Row of ``predicted`` and row of ``target`` of B transitions of every run, see
+        :func:`spectral_jepa.jepa.worlds.minibatches`.
+
+    Returns
+    -------
+    Losses
+        Tensors (R,). The spectral loss in its unbiased form; the regulariser on f at the next states of the minibatch.
+
+    Notes
+    -----
+    O(R B D) for the prediction loss, O(R B D^2) for the spectral one, beside the regulariser. Source: arXiv 2606.27014,
+    eq. 1-3; see :func:`spectral_jepa.losses.prediction_loss` and :func:`spectral_jepa.losses.spectral_loss`.
+
+    Examples
+    --------
+    Two transitions on which f is 1, -1 and the prediction .8, -.8: an error of .2^2, and no whitening gap.
+
+    >>> latent, batch = torch.tensor([[[1.0], [-1.0]]]), torch.tensor([[[0, 1]], [[0, 1]]])
+    >>> losses = minibatch_losses(
+    ...     JepaConfig(), latent, 0.8 * latent, latent, batch, torch.ones(1), torch.zeros(1), None, None)
+    >>> [round(float(value), 6) for value in losses]
+    [0.04, 0.04, 0.0]
+    """
 
     def taken(table: Tensor, index: Tensor) -> Tensor:
         return table.gather(1, index[..., None].expand(-1, -1, table.shape[-1]))

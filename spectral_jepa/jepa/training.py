@@ -78,7 +78,8 @@ def train_jepa(
     Raises
     ------
     InputError
-        No run, data of different sizes, a checkpoint of another configuration (field by field).
+        No run, a run that names no data set, data of different sizes, minibatches of a CoOccurrence, subspaces with runs of
+        several dimensions, a checkpoint of another configuration (field by field).
 
     Warns
     -----
@@ -328,10 +329,29 @@ def _along(mask: Tensor, like: Tensor) -> Tensor:
 
 
 def n_parameters(config: JepaConfig, run: Run, n_states: int, n_actions: int) -> int:
-    """Number of parameters of one run's encoder and predictor.
+    """Count the parameters of one run's encoder and predictor.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        Kinds and sizes of the networks. Trainable subspaces are not counted.
+    run : Run
+        Its dimension.
+    n_states, n_actions : int
+        S and A.
+
+    Returns
+    -------
+    int
+
+    Notes
+    -----
+    O(result): the model is built and thrown away.
 
     Examples
     --------
+    Free tables: S k for the encoder and A S k for the predictor.
+
     >>> n_parameters(JepaConfig(), Run(dim=2), n_states=5, n_actions=3)
     40
     """

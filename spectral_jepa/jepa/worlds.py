@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_indices
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.jepa.config import Run
-from spectral_jepa.jepa.networks import run_generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,9 @@ class Worlds:
     Parameters
     ----------
     joint : Tensor (W, A * S, S)
+        Each sums to 1.
     n_actions : int
+        A.
     pairs : tuple of (Tensor (n,), Tensor (n,)), optional
         Row and column of every transition of each data set, for minibatches.
 
@@ -41,7 +43,25 @@ class Worlds:
 
     @classmethod
     def of(cls, data: Sequence[CoOccurrence | Transitions], dtype: torch.dtype = torch.float64) -> Worlds:
-        """From co-occurrences (their joint laws) or transitions (their counts), all with the same states and actions."""
+        """From co-occurrences (their joint laws) or transitions (their counts), all with the same states and actions.
+
+        Parameters
+        ----------
+        data : sequence of CoOccurrence or Transitions
+            W of them.
+        dtype : torch.dtype
+            Of the laws.
+
+        Returns
+        -------
+        Worlds
+            With pairs only if all are Transitions.
+
+        Raises
+        ------
+        InputError
+            No data, or data of different sizes.
+        """
         if not data:
             raise InputError(
                 "data is empty, expected at least one CoOccurrence or Transitions: pass [CoOccurrence.exact(mdp)]"
@@ -80,9 +100,45 @@ class Worlds:
 
 
 def minibatches(worlds: Worlds, runs: Sequence[Run], batch_size: int, chunk: int, length: int) -> Tensor:
-    """Rows and columns of ``length`` minibatches of every run, (length, 2, R, batch_size), drawn with replacement.
+    """Draw the minibatches of a chunk of steps for every run, with replacement.
 
-    Each chunk of steps has its own generator, so a resumed run draws what an uninterrupted one would.
+    Parameters
+    ----------
+    worlds : Worlds
+        With the pairs of one data set a run, as :meth:`Worlds.select` gives them.
+    runs : sequence of Run
+        R runs; each draws from its own seed.
+    batch_size : int
+        B.
+    chunk : int
+        Number of the chunk, from 0. Each has its own generator, so a resumed run draws what an uninterrupted one would.
+    length : int
+        Steps of a chunk.
+
+    Returns
+    -------
+    integer Tensor (length, 2, R, B)
+        Row and column of every transition drawn.
+
+    Raises
+    ------
+    InputError
+        Worlds without pairs.
+
+    Notes
+    -----
+    O(R length B).
+
+    Examples
+    --------
+    A log of one transition leaves no choice: action 1 in state 0 of 2 is row 1 * 2 + 0, and it leads to column 1.
+
+    >>> runs = [Run(dim=1)]
+    >>> worlds = Worlds.of([Transitions([0], [1], [1])]).select(runs)
+    >>> minibatches(worlds, runs, batch_size=3, chunk=0, length=1)
+    tensor([[[[2, 2, 2]],
+    <BLANKLINE>
+             [[1, 1, 1]]]])
     """
     if worlds.pairs is None:
         raise InputError(
@@ -90,7 +146,7 @@ def minibatches(worlds: Worlds, runs: Sequence[Run], batch_size: int, chunk: int
         )
     drawn = []
     for run, (rows, columns) in zip(runs, worlds.pairs, strict=True):
-        generator = run_generator(run.seed, 2, chunk)
+        generator = torch_generator(run.seed, 2, chunk)
         index = torch.randint(len(rows), (length, batch_size), generator=generator)
         drawn.append(torch.stack([rows[index], columns[index]], dim=1))
     return torch.stack(drawn, dim=2)

@@ -18,7 +18,30 @@ LANCZOS_DIMS = 64
 
 
 def choose_dims(dims: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """Latent dimensions to try: the asked ones, or all that one decomposition of ``shape`` serves cheaply."""
+    """Latent dimensions to try: the asked ones, or all that one decomposition serves cheaply.
+
+    Parameters
+    ----------
+    dims : int, sequence of int, or None
+        None: all of them up to 256 reached states; 1 to 64 beyond.
+    shape : pair of int
+        Visited pairs and reached states of the log.
+
+    Returns
+    -------
+    integer array (D,)
+        Ascending, without repeats.
+
+    Raises
+    ------
+    InputError
+        If ``dims`` is empty, or a dimension is not between 1 and the smaller side of ``shape``.
+
+    Examples
+    --------
+    >>> choose_dims(None, (3, 5)), choose_dims([4, 2, 2], (9, 9))
+    (array([1, 2, 3]), array([2, 4]))
+    """
     largest = min(shape)
     if dims is None:
         return np.arange(1, (largest if shape[1] <= FULL_STATES else min(LANCZOS_DIMS, largest - 1)) + 1)
@@ -30,23 +53,103 @@ def choose_dims(dims: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.in
 
 
 def count(row: Ids, column: Ids, shape: tuple[int, int]) -> sp.csr_array:
-    """How often each pair (row, column) came up, as a sparse matrix."""
+    """How often each pair (row, column) came up, as a sparse matrix.
+
+    Parameters
+    ----------
+    row, column : integer arrays (N,)
+        Numbers of the visited pair (x, a) and of the reached state y of each transition.
+    shape : pair of int
+        Visited pairs and reached states.
+
+    Returns
+    -------
+    CSR matrix of that shape
+        Sums to N.
+
+    Examples
+    --------
+    >>> count(np.array([0, 0, 1]), np.array([1, 1, 0]), (2, 2)).toarray()
+    array([[0., 2.],
+           [1., 0.]])
+    """
     return sp.coo_array((np.ones(row.size), (row, column)), shape=shape).tocsr()
 
 
 def marginals(counts: sp.csr_array) -> tuple[Array, Array]:
-    """Sums of the rows and of the columns."""
+    """Sums of the rows and of the columns.
+
+    Parameters
+    ----------
+    counts : CSR matrix (rows, columns)
+
+    Returns
+    -------
+    visits : array (rows,)
+    arrivals : array (columns,)
+
+    Examples
+    --------
+    >>> marginals(sp.csr_array([[0.0, 2.0], [1.0, 0.0]]))
+    (array([2., 1.]), array([1., 2.]))
+    """
     return np.asarray(counts.sum(axis=1)).ravel(), np.asarray(counts.sum(axis=0)).ravel()
 
 
 def normalize(counts: sp.csr_array) -> sp.csr_array:
-    """Counts over the roots of their marginals: N cancels."""
+    """Counts over the roots of their marginals, the plug-in estimate of the stacked matrix: N cancels.
+
+    Parameters
+    ----------
+    counts : CSR matrix (rows, columns)
+
+    Returns
+    -------
+    CSR matrix (rows, columns)
+        0 in rows and columns without counts.
+
+    Examples
+    --------
+    >>> counts = sp.csr_array([[9.0, 1.0], [1.0, 9.0]])
+    >>> normalize(counts).toarray().round(12)
+    array([[0.9, 0.1],
+           [0.1, 0.9]])
+    """
     rows, columns = (sp.diags_array(inverse_or_zero(np.sqrt(m))) for m in marginals(counts))
     return sp.csr_array(rows @ counts @ columns)
 
 
 def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array, Array]:
-    """The first ``dim`` singular triplets of the normalised counts: LAPACK when small or nearly all are asked for."""
+    """The first ``dim`` singular triplets of the normalised counts.
+
+    Parameters
+    ----------
+    counts : CSR matrix (m, n)
+    dim : int
+        At most min(m, n).
+    seed : int
+        Of the Lanczos start.
+
+    Returns
+    -------
+    left (m, dim), values (dim,) descending, right (n, dim)
+
+    Raises
+    ------
+    InputError
+        If the dense matrix is called for and would not fit in memory.
+
+    Notes
+    -----
+    LAPACK up to 256 columns, or where more than a quarter of all triplets is asked for: O(m n min(m, n)). Lanczos else:
+    O(non-zeros + n dim) an iteration.
+
+    Examples
+    --------
+    >>> counts = sp.csr_array([[9.0, 1.0], [1.0, 9.0]])
+    >>> decompose(counts, 2, seed=0)[1].round(12)
+    array([1. , 0.8])
+    """
     matrix = normalize(counts)
     if matrix.shape[1] <= FULL_STATES or dim > min(matrix.shape) // 4:
         require_memory(
@@ -58,7 +161,36 @@ def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array, 
 
 
 def held_out(train: sp.csr_array, test: sp.csr_array, dims: NDArray[np.int64], seed: int) -> tuple[Array, Array]:
-    """Mean of g^T f+ and of (g^T f')^2 over different held-out transitions, for every dimension at once: two (D,)."""
+    """Mean of g^T f+ and of (g^T f')^2 over different held-out transitions, for every dimension at once.
+
+    Parameters
+    ----------
+    train, test : CSR matrices (m, n)
+        Counts of the two parts; f and g come from the first.
+    dims : integer array (D,)
+        Ascending.
+    seed : int
+        Of the Lanczos start.
+
+    Returns
+    -------
+    aligned, independent : arrays (D,)
+        L_spec on the test part is ``independent - 2 * aligned``.
+
+    Notes
+    -----
+    O(entries K + (m + n) K^2) for K the largest dimension, beside the decomposition. Source: docs/theory.md, 2.1.
+
+    Examples
+    --------
+    The constant function gives 1 and 1. With the second, g^T f is .9 / .5 where the state stays and .1 / .5 where not:
+    .9 * 1.8 + .1 * .2.
+
+    >>> counts = sp.csr_array([[9.0, 1.0], [1.0, 9.0]])
+    >>> aligned, independent = held_out(counts, counts, np.array([1, 2]), seed=0)
+    >>> aligned.round(12), independent.round(4)
+    (array([1.  , 1.64]), array([1.    , 1.5726]))
+    """
     left, values, right = decompose(train, int(dims[-1]), seed)
     visits, arrivals = marginals(train)
     total = visits.sum()
@@ -82,7 +214,37 @@ def held_out(train: sp.csr_array, test: sp.csr_array, dims: NDArray[np.int64], s
 
 
 def half_sample_norm(row: Ids, column: Ids, visits: Array, arrivals: Array, rng: np.random.Generator) -> float:
-    """Spectral norm of the difference of two random halves of every pair's transitions, scaled to the error of the whole."""
+    """Spectral norm of the difference of two random halves of every pair's transitions, scaled to the error of the whole.
+
+    Parameters
+    ----------
+    row, column : integer arrays (N,)
+        Numbers of the visited pair (x, a) and of the reached state y of each transition.
+    visits, arrivals : arrays (m,), (n,)
+        How often each came up, at least once.
+    rng : numpy Generator
+        Draws the halves.
+
+    Returns
+    -------
+    float
+        One draw of an estimate of ||E||_2; a pair visited once counts wholly as noise.
+
+    Notes
+    -----
+    O(N log N), and a dense SVD up to 256 columns, one Lanczos run beyond. What it estimates, and what it misses:
+    :func:`spectral_jepa.logs.analyze`.
+
+    Examples
+    --------
+    A pair that led to the same state twice, and one that led to two states: sqrt(2) / 2 (1, -1), of norm 1.
+
+    >>> rng = np.random.default_rng(0)
+    >>> half_sample_norm(np.array([0, 0]), np.array([0, 0]), np.array([2.0]), np.array([2.0]), rng)
+    0.0
+    >>> round(half_sample_norm(np.array([0, 0]), np.array([0, 1]), np.array([2.0]), np.array([1.0, 1.0]), rng), 12)
+    1.0
+    """
     order = np.lexsort((rng.random(row.size), row))
     first = np.concatenate([[0.0], np.cumsum(visits)[:-1]])
     in_first = (np.arange(row.size) - first[row[order]]) % 2 == 0
@@ -100,7 +262,29 @@ def half_sample_norm(row: Ids, column: Ids, visits: Array, arrivals: Array, rng:
 
 
 def energy(counts: sp.csr_array) -> float:
-    """Estimate of ||A||_F^2 from pairs of different transitions, rescaled to the rows that have any."""
+    """Estimate of ||A||_F^2 from pairs of different transitions, rescaled to the rows that have any.
+
+    Parameters
+    ----------
+    counts : CSR matrix (rows, columns)
+
+    Returns
+    -------
+    float
+        sum c (c - 1) / ((n - 1) m), rescaled, for c of a row's n visits and of a column's m arrivals; NaN where no pair
+        was visited twice.
+
+    Notes
+    -----
+    O(non-zeros). Without the upward bias of the squared norm of :func:`normalize`.
+
+    Examples
+    --------
+    Two pairs that always lead to states of their own: rank 2.
+
+    >>> energy(sp.csr_array([[3.0, 0.0], [0.0, 3.0]])), energy(sp.csr_array([[1.0, 0.0], [0.0, 1.0]]))
+    (2.0, nan)
+    """
     visits, arrivals = marginals(counts)
     repeated = visits > 1
     if not repeated.any():
@@ -112,13 +296,54 @@ def energy(counts: sp.csr_array) -> float:
 
 
 def deterministic_share(counts: sp.csr_array) -> float:
-    """Share of the pairs seen more than once that always led to one state; NaN if none was."""
+    """Share of the pairs seen more than once that always led to one state.
+
+    Parameters
+    ----------
+    counts : CSR matrix (m, n)
+        Without stored zeros.
+
+    Returns
+    -------
+    float in [0, 1]
+        NaN where no pair was seen more than once.
+
+    Examples
+    --------
+    >>> deterministic_share(sp.csr_array([[2.0, 0.0], [1.0, 1.0], [0.0, 1.0]]))
+    0.5
+    """
     repeated = np.asarray(counts.sum(axis=1)).ravel() > 1
     return float(np.mean(np.diff(counts.indptr)[repeated] == 1)) if repeated.any() else float("nan")
 
 
 def bernstein(counts: sp.csr_array, failure_probability: float) -> Bound:
-    """Matrix Bernstein at the plug-in laws, as ``theory.bernstein_bound(..., shared=True)`` but sparse."""
+    """Matrix Bernstein at the plug-in laws, as ``theory.bernstein_bound(..., shared=True)`` but sparse.
+
+    Parameters
+    ----------
+    counts : CSR matrix (m, n)
+        Without empty rows or columns.
+    failure_probability : float in (0, 1)
+        delta.
+
+    Returns
+    -------
+    Bound
+        On ||E||_2 with probability 1 - delta, if the log's laws are the true ones.
+
+    Notes
+    -----
+    O(non-zeros). Source: docs/theory.md, 4.6.
+
+    Examples
+    --------
+    N = 20, v = 2 / 20, L = 3, d / delta = 80: sqrt(.2 log 80) + 2 * 3 log 80 / 60.
+
+    >>> counts = sp.csr_array([[9.0, 1.0], [1.0, 9.0]])
+    >>> round(bernstein(counts, 0.05).value, 4)
+    1.3744
+    """
     visits, arrivals = marginals(counts)
     total = visits.sum()
     by_row, by_column = (counts @ (1 / arrivals)) / visits, ((1 / visits) @ counts) / arrivals

@@ -20,7 +20,9 @@ class SigregSettings:
     n_slices : int
         M, random directions drawn afresh at each step and shared by the time steps of a batch.
     n_knots : int
+        Points of the trapezoid rule on [0, t_max].
     t_max : float
+        End of SIGReg's integral.
 
     Examples
     --------
@@ -54,8 +56,10 @@ def from_lewm(
         Their batch size. Their code multiplies SIGReg by it, so lambda means something only together with it.
     dim : int
         D of their embedding. Their prediction error is the mean over D, ours the sum.
-    n_slices, n_knots, t_max
-        Their quadrature and number of slices, unchanged.
+    n_slices, n_knots : int
+        Their number of slices and of knots, unchanged.
+    t_max : float
+        Their end of the integral, unchanged.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def from_lewm(
     Raises
     ------
     InputError
-        A count below 1, a negative strength.
+        A count below 1, fewer than 2 knots, a negative strength.
 
     Notes
     -----
@@ -79,6 +83,8 @@ def from_lewm(
 
     Examples
     --------
+    .09 * 192, beside a prediction loss that is 192 times theirs.
+
     >>> settings = from_lewm()
     >>> round(settings.strength, 2), settings.factor
     (17.28, 128.0)

@@ -48,7 +48,7 @@ def random_directions(
 
     Notes
     -----
-    O(D M).
+    O(D M). Normalised normal vectors. Source: LeWM, arXiv 2603.19312, as its code has it.
 
     Examples
     --------
@@ -107,8 +107,10 @@ def epps_pulley(
 
     Examples
     --------
-    >>> epps_pulley(torch.zeros(128, 1))
-    tensor([51.4...])
+    All samples at 0, factor 1: close to the whole integral of exp(-t^2 / 2) (1 - exp(-t^2 / 2))^2, which is .409.
+
+    >>> epps_pulley(torch.zeros(128, 1)), epps_pulley(torch.zeros(128, 1), factor=1, n_knots=500, t_max=9.0)
+    (tensor([51.46...]), tensor([0.408...]))
     """
     check_samples("views", views, weight)
     check_count("n_knots", n_knots, 2)
@@ -167,12 +169,17 @@ def sigreg(
 
     Notes
     -----
-    O(N M (D + n_knots)) time, O(N M) memory. Zero only for a standard normal law, so never for a finite one. Source: the
-    module's docstring; docs/theory.md, section 5.
+    O(N M (D + n_knots)) time, O(N M) memory. Over all directions and the whole line it is zero for the standard normal law
+    alone, so for no finite one; a finite set of directions and knots can be met exactly by others. Source: the module's
+    docstring; docs/theory.md, section 5.
 
     Examples
     --------
+    A collapsed batch (.402 N, whatever the directions) and a normal one.
+
     >>> generator = torch.Generator().manual_seed(0)
+    >>> sigreg(torch.zeros(128, 4), random_directions(4, 8, generator=generator))
+    tensor(51.46...)
     >>> batch, directions = torch.randn(2048, 4, generator=generator), random_directions(4, 256, generator=generator)
     >>> bool(0.5 < sigreg(batch, directions) < 2)
     True

@@ -2,7 +2,7 @@
 
 An embedding of dimension D is viewed through K matrices W_j of size d_s x D, and each view z -> W_j z is asked to be
 standard normal (:func:`subspace_sigreg`) or white (:func:`subspace_whitening_penalty`). What that leaves free, and so
-which rank a trained model has, is derived in docs/theory.md, 5.2, and docs/effective_dimension.md.
+which rank a trained model has, is derived in docs/theory.md, section 5, and docs/effective_dimension.md.
 """
 
 from __future__ import annotations
@@ -58,12 +58,17 @@ def make_subspaces(
 
     Notes
     -----
-    O(D^2 d_s). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; the partition is ours (docs/theory.md, 5.2).
+    O(K D d_s^2), a partition O(D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; the partition is ours
+    (docs/effective_dimension.md, 2).
 
     Examples
     --------
-    >>> make_subspaces(12, 3, "partition", generator=torch.Generator().manual_seed(0)).shape
-    torch.Size([3, 4, 12])
+    The rows of a partition are an orthonormal basis of the whole space.
+
+    >>> subspaces = make_subspaces(12, 3, "partition", generator=torch.Generator().manual_seed(0))
+    >>> basis = subspaces.reshape(12, 12)
+    >>> subspaces.shape, torch.allclose(basis @ basis.T, torch.eye(12), atol=1e-5)
+    (torch.Size([3, 4, 12]), True)
     """
     check_count("dim", dim)
     check_count("n_subspaces", n_subspaces)
@@ -112,12 +117,12 @@ def project(values: Tensor, subspaces: Tensor) -> Tensor:
 
     Notes
     -----
-    O(N D K d_s), one matrix product.
+    O(N D K d_s), one matrix product. Source: Sub-JEPA, arXiv 2605.09241.
 
     Examples
     --------
-    >>> project(torch.zeros(5, 4), torch.eye(4).reshape(2, 2, 4)).shape
-    torch.Size([2, 5, 2])
+    >>> project(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.eye(4).reshape(2, 2, 4)).tolist()
+    [[[1.0, 2.0]], [[3.0, 4.0]]]
     """
     check_samples("values", values)
     _check_subspaces(subspaces, values.shape[-1])
@@ -133,10 +138,12 @@ def orthogonality_penalty(subspaces: Tensor) -> Tensor:
     Parameters
     ----------
     subspaces : Tensor (..., K, d_s, D)
+        See :func:`make_subspaces`.
 
     Returns
     -------
     Tensor (...)
+        0 iff all rows are orthonormal.
 
     Raises
     ------
@@ -149,6 +156,8 @@ def orthogonality_penalty(subspaces: Tensor) -> Tensor:
 
     Examples
     --------
+    Orthonormal rows and rows twice as long: the mean of 0 and ||3 I||_F = 3 sqrt(2).
+
     >>> orthogonality_penalty(torch.stack([torch.eye(2, 3), 2 * torch.eye(2, 3)])).round(decimals=4)
     tensor(2.1213)
     """
@@ -200,6 +209,8 @@ def subspace_sigreg(
 
     Examples
     --------
+    A normal batch, and a collapsed one: .402 N as in one space.
+
     >>> from spectral_jepa.losses import random_directions
     >>> generator = torch.Generator().manual_seed(0)
     >>> subspaces = make_subspaces(8, 2, generator=generator)
@@ -207,6 +218,8 @@ def subspace_sigreg(
     >>> batch = torch.randn(512, 8, generator=generator)
     >>> bool(0.5 < subspace_sigreg(batch, subspaces, directions) < 2)
     True
+    >>> subspace_sigreg(torch.zeros(128, 8), subspaces, directions)
+    tensor(51.46...)
     """
     check_samples("values", values, weight)
     views = project(values, subspaces)
@@ -244,14 +257,16 @@ def subspace_whitening_penalty(
 
     Notes
     -----
-    O(N D^2 + K d_s D^2). It is zero iff every view is white, the constraint of docs/theory.md, 5.2. A sum, not a mean: a
-    prediction loss summed over D is then, for a partition, the sum of K separate problems, block j with its own d_s
-    coordinates, prediction error and whitening penalty at one and the same strength, so what theory.md, 2.6, says of one
-    embedding holds in every block; a mean would divide the strength by K. K = 1 with an orthogonal W is
-    :func:`spectral_jepa.losses.whitening_penalty`.
+    O(N D^2 + K d_s D^2). It is zero iff every view is white (and of mean 0 when centred), the constraint of docs/theory.md,
+    section 5. A sum, not a mean: a prediction loss summed over D is then, for a partition, the sum of K separate problems,
+    block j with its own d_s coordinates, prediction error and whitening penalty at one and the same strength, so what
+    theory.md, 2.6, says of one embedding holds in every block; a mean would divide the strength by K. K = 1 with an
+    orthogonal W is :func:`spectral_jepa.losses.whitening_penalty`.
 
     Examples
     --------
+    A collapsed embedding misses d_s unit variances in each of K subspaces.
+
     >>> subspace_whitening_penalty(torch.zeros(5, 4), torch.eye(4).reshape(2, 2, 4))
     tensor(4.)
     """

@@ -37,7 +37,7 @@ def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: boo
 
     Notes
     -----
-    O(N D^2).
+    O(N D^2). Source: docs/theory.md, 2.5, E[f f^T]; VICReg's covariance (arXiv 2105.04906, eq. 3) divides by N - 1.
 
     Examples
     --------

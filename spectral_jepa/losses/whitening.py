@@ -39,7 +39,8 @@ def whiten(values: Tensor, weight: Tensor | None = None, *, centered: bool = Tru
     Raises
     ------
     InputError
-        A singular covariance, saying its rank; shapes that do not match. NaN goes in and out without an error.
+        A singular covariance, saying its rank, unless ``on_singular`` is "nan"; an unknown ``on_singular``; shapes that do
+        not match. NaN goes in and out without an error.
 
     Notes
     -----
@@ -94,8 +95,10 @@ def whitening_penalty(values: Tensor, weight: Tensor | None = None, *, centered:
 
     Examples
     --------
-    >>> whitening_penalty(torch.zeros(5, 3))
-    tensor(3.)
+    A collapsed embedding, ||0 - I||_F^2, and one of variance 4, (4 - 1)^2.
+
+    >>> whitening_penalty(torch.zeros(5, 3)), whitening_penalty(torch.tensor([[2.0], [-2.0]]))
+    (tensor(3.), tensor(9.))
     """
     values = at_least_float32(values)
     moment = second_moment(values, weight, centered=centered)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ __all__ = [
 Pictures = NDArray[np.uint8]
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """Recorded episodes end to end, see :class:`spectral_jepa.pixels.data.episodes.EpisodeDataset`."""
 
@@ -64,6 +65,7 @@ class Dataset(Protocol):
         ...
 
 
+@runtime_checkable
 class ActionScaling(Protocol):
     """Z-scores of actions, see :class:`spectral_jepa.pixels.data.actions.ActionScaler`."""
 
@@ -86,6 +88,7 @@ class ActionScaling(Protocol):
         ...
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A simulator that can be set to any state; :class:`~spectral_jepa.pixels.environments.base.PixelEnvironment` is one."""
 
@@ -146,6 +149,7 @@ class Environment(Protocol):
         ...
 
 
+@runtime_checkable
 class TorchModel(Protocol):
     """What is used of any ``torch.nn.Module``."""
 
@@ -159,45 +163,52 @@ class TorchModel(Protocol):
         """Its parameters and buffers by name."""
         ...
 
-    def eval(self) -> Self:
+    def eval(self) -> Any:
         """Go to evaluation mode."""
         ...
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> Any:
         """Go to training mode, or leave it."""
         ...
 
 
+@runtime_checkable
 class Encoder(TorchModel, Protocol):
     """A model that embeds pictures."""
 
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Float[Tensor, "... D"]:
         """Pictures (..., H, W, 3) to latents (..., D)."""
         ...
 
 
+@runtime_checkable
 class LatentModel(Encoder, Protocol):
     """What the training loss and the surprise ask of a world model."""
 
-    def predict(self, latents: Tensor, blocks: Tensor) -> Tensor:
+    def predict(self, latents: Float[Tensor, "B T D"], blocks: Float[Tensor, "B T A"]) -> Float[Tensor, "B T D"]:
         """Latents and the action blocks at them to the next latents."""
         ...
 
 
+@runtime_checkable
 class PredictiveModel(LatentModel, Protocol):
     """A latent model that knows its history and action block."""
 
     config: ModelConfig
 
 
+@runtime_checkable
 class Rollout(Protocol):
     """What a search of actions asks of a world model."""
 
-    def rollout(self, latents: Tensor, blocks: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def rollout(
+        self, latents: Float[Tensor, "N h D"], blocks: Float[Tensor, "N H A"], *args: Any, **kwargs: Any
+    ) -> Float[Tensor, "N H D"]:
         """Latents (N, h, D) and action blocks (N, H, block_dim) to the H predicted latents (N, H, D)."""
         ...
 
 
+@runtime_checkable
 class PlanningModel(Encoder, Rollout, Protocol):
     """A world model that can be planned with."""
 
@@ -223,6 +234,7 @@ class Observation:
     past_actions: Float[np.ndarray, "E P A"]
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What :func:`spectral_jepa.pixels.evaluation.evaluate.evaluate` judges."""
 
@@ -236,10 +248,10 @@ class Policy(Protocol):
         """Everything that decides its actions, as plain JSON values: it names the rows of a run."""
         ...
 
-    def prepare(self, frames: Pictures, states: Array) -> Any:
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Any:
         """Goals from their pictures (E, H, W, 3) and states (E, n); what is returned is indexed by episode."""
         ...
 
-    def act(self, now: Observation, goals: Any, generators: Generators) -> Array:
+    def act(self, now: Observation, goals: Any, generators: Generators) -> Float[np.ndarray, "E n A"]:
         """Raw actions (E, n, A) in native units, to be carried out before the next call."""
         ...

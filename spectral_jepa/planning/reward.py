@@ -1,4 +1,4 @@
-"""Reward-driven planning with a learned transition model, and its exact regret (theory.md 4.4 setting)."""
+"""Reward-driven planning with a learned transition model, and its exact regret (the setting of docs/theory.md, 4.4)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spectral_jepa._validation import Array, InputError, as_weights, check_count
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP, Transition
 from spectral_jepa.planning.values import (
-    Policy,
+    ActionTable,
     backward_induction,
     policy_values,
     required_discount,
@@ -40,11 +40,11 @@ class RewardPlan:
     discount : float
     """
 
-    policy: Policy
+    policy: ActionTable
     model_values: Array
     achieved: Array
     optimal: float
-    optimal_policy: Policy
+    optimal_policy: ActionTable
     start: Array
     horizon: int
     discount: float
@@ -78,19 +78,24 @@ def plan_rewards(
         Model of the transitions, possibly signed.
     horizon : int
         Number of actions H.
-    discount : float, optional
+    discount : float in [0, 1], optional
         Default: the MDP's own, or 1.
     start : states, mask or weights, optional
         Law of the first state. Default: the MDP's own.
 
+    Returns
+    -------
+    RewardPlan
+        One plan a model: what was planned, what the model expects of it, and what it earns.
+
     Raises
     ------
     InputError
-        Without a reward, or with one outside [0, 1].
+        Without a reward, or with one outside [0, 1]; a model of another shape; a horizon, discount or start out of range.
 
     Notes
     -----
-    O(H A S^2) a model.
+    O(H A S^2) a model. Source: docs/theory.md, 4.4.
 
     Examples
     --------
@@ -133,13 +138,26 @@ def reward_regret(mdp: TabularMDP, embedding: Embedding, *, relative: bool = Fal
     **options
         ``horizon``, ``discount``, ``start``: see :func:`plan_rewards`.
 
+    Returns
+    -------
+    float
+        In units of return, or in [0, 1] when relative (0 where nothing can be earned).
+
+    Notes
+    -----
+    O(H A S^2 + A S^2 k). Source: docs/theory.md, 4.4.
+
     Examples
     --------
+    At rank 1 both actions look alike, and the first stays where it is: right in the state that pays, wrong in the other.
+
     >>> from spectral_jepa import CoOccurrence, spectral_embedding
     >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
     >>> exact = CoOccurrence.exact(mdp)
     >>> round(reward_regret(mdp, spectral_embedding(exact, 2), horizon=3), 12)
     0.0
+    >>> round(reward_regret(mdp, spectral_embedding(exact, 1), horizon=3), 12)
+    1.0
     """
     plan = plan_rewards(mdp, embedding.transition(), **options)
     return float(plan.relative_regret if relative else plan.regret)

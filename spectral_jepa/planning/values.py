@@ -1,7 +1,8 @@
 """Exact and model-based values by dynamic programming.
 
 Backward induction takes any matrix for a model: a truncated Phat may be negative and need not sum to 1, so the values
-are clipped to what rewards in [0, 1] can reach. Leading axes are a batch (one model a latent dimension, say).
+are clipped to what rewards in [0, 1] can reach (docs/theory.md, 4.4). Leading axes are a batch (one model a latent
+dimension, say).
 """
 
 from __future__ import annotations
@@ -15,22 +16,46 @@ from numpy.typing import NDArray
 from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
 from spectral_jepa.mdp import TabularMDP, Transition
 
-Policy = NDArray[np.int64]
-# Scores this close (relative) are ties and the lowest action wins, so that rounding does not choose the plan.
+ActionTable = NDArray[np.int64]
+# Scores this close (times 1 + |largest|) are ties and the lowest action wins, so that rounding does not choose the plan.
 TIE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Optimal values (S,), a greedy policy (S,) and the number of improvement steps."""
+    """Optimal discounted values and a policy that earns them. Made by :func:`optimal_values`.
+
+    Attributes
+    ----------
+    values : array (S,)
+        In units of reward.
+    policy : integer array (S,)
+        Greedy at the last step of the iteration; what it earns is within the tolerance of ``values``.
+    n_iterations : int
+        Improvement steps taken.
+    """
 
     values: Array
-    policy: Policy
+    policy: ActionTable
     n_iterations: int
 
 
-def first_best(scores: Array, axis: int) -> Policy:
-    """Index of the largest score along an axis; ties within 1e-12 (relative) go to the lowest index.
+def first_best(scores: Array, axis: int) -> ActionTable:
+    """Index of the largest score along an axis; ties within 1e-12 (1 + |largest|) go to the lowest index.
+
+    Parameters
+    ----------
+    scores : array of any shape
+    axis : int
+        The axis of the alternatives, counted from either end.
+
+    Returns
+    -------
+    integer array, the shape of ``scores`` without that axis
+
+    Notes
+    -----
+    O(entries). Source: docs/theory.md, section 0.
 
     Examples
     --------
@@ -42,20 +67,83 @@ def first_best(scores: Array, axis: int) -> Policy:
 
 
 def required_reward(mdp: TabularMDP) -> Array:
-    """The reward (S, A), or one sentence that says it is missing."""
+    """The reward of an MDP, or one sentence that says it is missing.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+
+    Returns
+    -------
+    array (S, A)
+
+    Raises
+    ------
+    InputError
+        If the MDP has none.
+
+    Examples
+    --------
+    >>> required_reward(TabularMDP([np.eye(2)], reward=[1.0, 0.0]))
+    array([[1.],
+           [0.]])
+    """
     if mdp.reward is None:
         raise InputError(f"{mdp.name} has no reward, expected an array (S, A): pass reward= when building the MDP")
     return mdp.reward
 
 
 def required_discount(mdp: TabularMDP, discount: float | None) -> float:
-    """The discount given, else the MDP's own, else 1 (plain finite horizon)."""
+    """The discount given, else the MDP's own, else 1 (plain finite horizon).
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    discount : float in [0, 1] or None
+        None: the MDP's own.
+
+    Returns
+    -------
+    float in [0, 1]
+
+    Raises
+    ------
+    InputError
+        If it is not a number in [0, 1].
+
+    Examples
+    --------
+    >>> mdp = TabularMDP([np.eye(2)], discount=0.5)
+    >>> required_discount(mdp, None), required_discount(mdp, 0.9), required_discount(TabularMDP([np.eye(2)]), None)
+    (0.5, 0.9, 1.0)
+    """
     chosen = discount if discount is not None else mdp.discount
     return 1.0 if chosen is None else check_fraction("discount", chosen)
 
 
 def action_values(transition: Transition, values: Array) -> Array:
-    """Expected next value of every pair: sum_y P(y|x,a) V(y), shape (A, S) for V (S,), or (A, S, K) for V (S, K)."""
+    """Expected next value of every pair: sum_y P(y|x,a) V(y).
+
+    Parameters
+    ----------
+    transition : array (A, S, S), or tuple of A CSR matrices (S, S)
+        Need not be a probability.
+    values : array (S,) or (S, K)
+        V, or K of them at once.
+
+    Returns
+    -------
+    array (A, S) or (A, S, K)
+
+    Notes
+    -----
+    O(A S^2 K), or O(non-zeros K) when sparse.
+
+    Examples
+    --------
+    >>> action_values(np.array([[[0.9, 0.1], [0.2, 0.8]]]), np.array([1.0, 0.0]))
+    array([[0.9, 0.2]])
+    """
     if isinstance(transition, tuple):
         return np.stack([rows @ values for rows in transition])
     # One tall product: BLAS then sees a single matrix-vector (or matrix-matrix) call instead of one an action.
@@ -72,18 +160,22 @@ def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance:
         With a reward (S, A).
     discount : float in [0, 1), optional
         Default: the MDP's own.
-    tolerance : float
+    tolerance : float > 0
         Largest error of the values returned, in units of reward.
 
     Returns
     -------
     Solution
-        ``|values - V*| <= tolerance``; stops on the span of the Bellman residual, so O(A S^2) a step and few steps.
+        ``|values - V*| <= tolerance``, or as near as rounding allows.
 
     Raises
     ------
     InputError
-        Without a reward, or with a discount of 1 (no fixed point).
+        Without a reward, with a discount of 1 (no fixed point), or with a tolerance that is not above 0.
+
+    Notes
+    -----
+    O(A S^2) a step, and few steps: it stops on the span of the Bellman residual (MacQueen's bounds).
 
     Examples
     --------
@@ -115,7 +207,7 @@ def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance:
 
 
 def _evaluate_partially(
-    transition: Transition, reward: Array, policy: Policy, values: Array, gamma: float, n_sweeps: int
+    transition: Transition, reward: Array, policy: ActionTable, values: Array, gamma: float, n_sweeps: int
 ) -> Array:
     """Repeat V <- r_pi + gamma P_pi V a fixed number of times."""
     if isinstance(transition, tuple):
@@ -129,12 +221,27 @@ def _evaluate_partially(
 
 
 def value_ceiling(horizon: int, discount: float) -> Array:
-    """Largest value of the remaining steps for rewards in [0, 1]: entry h is (1 - gamma^{H-h}) / (1 - gamma), (H + 1,).
+    """Largest value of the remaining steps for rewards in [0, 1]: entry h is 1 + gamma + ... + gamma^{H-h-1}.
+
+    Parameters
+    ----------
+    horizon : int >= 0
+        Number of actions H.
+    discount : float in [0, 1]
+
+    Returns
+    -------
+    array (H + 1,)
+        In units of reward; the last is 0. (1 - gamma^{H-h}) / (1 - gamma) below a discount of 1, else H - h.
+
+    Notes
+    -----
+    O(H). Source: docs/theory.md, 4.4, where it is c_h.
 
     Examples
     --------
-    >>> value_ceiling(2, 1.0)
-    array([2., 1., 0.])
+    >>> value_ceiling(2, 1.0), value_ceiling(2, 0.5)
+    (array([2., 1., 0.]), array([1.5, 1. , 0. ]))
     """
     remaining = np.arange(horizon, -1, -1)
     return np.cumsum(discount ** np.arange(horizon + 1.0))[remaining] - discount ** remaining.astype(float)
@@ -142,7 +249,7 @@ def value_ceiling(horizon: int, discount: float) -> Array:
 
 def backward_induction(
     model: Transition, reward: Array, horizon: int, discount: float = 1.0, *, clip: bool = True
-) -> tuple[Array, Policy]:
+) -> tuple[Array, ActionTable]:
     """Plan for a finite horizon in a model that need not be a probability.
 
     Parameters
@@ -158,7 +265,19 @@ def backward_induction(
 
     Returns
     -------
-    values (..., H + 1, S) with values[..., H, :] = 0, and policy (..., H, S). O(H A S^2) a model.
+    values : array (..., H + 1, S)
+        In units of reward; values[..., H, :] = 0.
+    policy : integer array (..., H, S)
+        The best action at each step and state, the lowest of equally good ones.
+
+    Raises
+    ------
+    InputError
+        If ``horizon`` is not a whole number above 0.
+
+    Notes
+    -----
+    O(H A S^2) a model. Source: docs/theory.md, 4.4.
 
     Examples
     --------
@@ -185,8 +304,41 @@ def backward_induction(
     return values, policy
 
 
-def policy_values(mdp: TabularMDP, policy: Policy, discount: float) -> Array:
-    """True values of time-dependent policies (..., H, S) in the MDP, shape (..., H + 1, S). O(H A S^2 batch)."""
+def policy_values(mdp: TabularMDP, policy: ActionTable, discount: float) -> Array:
+    """True values of time-dependent policies in the MDP.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        With a reward (S, A).
+    policy : integer array (..., H, S)
+        Action at each step and state; leading axes are a batch.
+    discount : float in [0, 1]
+
+    Returns
+    -------
+    array (..., H + 1, S)
+        Entry h is what steps h, ..., H - 1 earn from each state, in units of reward; entry H is 0.
+
+    Raises
+    ------
+    InputError
+        Without a reward.
+
+    Notes
+    -----
+    O(H A S^2) a policy.
+
+    Examples
+    --------
+    Two states, of which the second pays 1: exchange them, then stay.
+
+    >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
+    >>> policy_values(mdp, np.array([[1, 1], [0, 0]]), discount=0.5)
+    array([[0.5, 1. ],
+           [0. , 1. ],
+           [0. , 0. ]])
+    """
     reward = required_reward(mdp)
     *batch, horizon, n_states = policy.shape
     flat = policy.reshape(-1, horizon, n_states)
@@ -200,8 +352,30 @@ def policy_values(mdp: TabularMDP, policy: Policy, discount: float) -> Array:
     return values.reshape(*batch, horizon + 1, n_states)
 
 
-def occupancy(mdp: TabularMDP, policy: Policy, start: Array | None = None) -> Array:
-    """Law of (action, state) at each step under time-dependent policies, shape (..., H, A, S); each step sums to 1.
+def occupancy(mdp: TabularMDP, policy: ActionTable, start: Array | None = None) -> Array:
+    """Law of (action, state) at each step under time-dependent policies.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : integer array (..., H, S)
+        Action at each step and state; leading axes are a batch.
+    start : array (S,), optional
+        Law of the first state. Default: ``mdp.start``.
+
+    Returns
+    -------
+    array (..., H, A, S)
+        Probabilities; each step sums to 1.
+
+    Raises
+    ------
+    InputError
+        If ``start`` is not S finite numbers.
+
+    Notes
+    -----
+    O(H A S^2) a policy. Source: docs/theory.md, 4.4, where it is d_h.
 
     Examples
     --------

@@ -16,7 +16,29 @@ Draw = Callable[[pd.DataFrame], dict[str, Figure]]
 
 
 def find_drawing(experiment: Experiment) -> Draw | None:
-    """The function that draws an experiment: its own ``draw``, or that of the shipped figure of the same name; or None."""
+    """Find the function that draws an experiment: its own ``draw``, or that of the shipped figure of the same name.
+
+    Parameters
+    ----------
+    experiment : Experiment
+
+    Returns
+    -------
+    callable or None
+        From the experiment's table to {file name: Figure}; None where nothing draws it.
+
+    Notes
+    -----
+    Runs the experiment's module and the figure's.
+
+    Examples
+    --------
+    >>> from spectral_jepa.sweep.experiment import load_experiment
+    >>> find_drawing(load_experiment("spectra")).__module__
+    'spectral_jepa_figure_spectra'
+    >>> find_drawing(load_experiment("claims")) is None
+    True
+    """
     own = getattr(experiment.module, "draw", None)
     if own is not None:
         return own

@@ -13,7 +13,28 @@ from spectral_jepa.plotting.style import COLORS, dimension_axis, new_figure, sty
 
 @styled
 def demo_figure(table: pd.DataFrame) -> Figure:
-    """Tail, pretraining error, regret and its bound against the dimension; columns as ``spectral-jepa demo`` prints them."""
+    """Draw tail, pretraining error, regret and its bound against the dimension.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a dimension, columns as ``spectral-jepa demo`` prints them: k, tail (N = inf), pretraining error, goal
+        regret, bound.
+
+    Returns
+    -------
+    matplotlib Figure
+        Left: tail and error. Right: regret and bound on a log axis, where a regret below 1e-5 is drawn at 1e-5.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "k": [1, 2], "tail (N = inf)": [0.5, 0.0], "pretraining error": [0.6, 0.2], "goal regret": [0.1, 0.0],
+    ...     "bound": [1.0, 0.4]})
+    >>> left, right = demo_figure(table).axes
+    >>> left.lines[0].get_ydata().tolist(), right.lines[1].get_ydata().tolist()
+    ([0.5, 0.0], [0.1, 1e-05])
+    """
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
     error, regret = axes[0]
     error.plot(table["k"], table["tail (N = inf)"], color=COLORS["exact"], ls="--", label="tail (infinite data)")
@@ -31,7 +52,28 @@ def demo_figure(table: pd.DataFrame) -> Figure:
 
 @styled
 def spectrum_figure(name: str, per_action: Array, stacked: Array) -> Figure:
-    """Singular values of every action and of the stack, and the tails they leave."""
+    """Draw the singular values of every action and of the stack, and the tails they leave.
+
+    Parameters
+    ----------
+    name : str
+        Of the world: the title.
+    per_action : array (A, n)
+        Singular values of each action, descending.
+    stacked : array (n,)
+        Those of the stacked matrix, which one encoder for all actions faces.
+
+    Returns
+    -------
+    matplotlib Figure
+        Left: singular value against index i. Right: tail_k, the sum of the squares beyond k, against k.
+
+    Examples
+    --------
+    >>> values, tails = spectrum_figure("one action", np.array([[1.0, 0.5]]), np.array([1.0, 0.5])).axes
+    >>> tails.lines[0].get_ydata().tolist()
+    [0.25, 0.0]
+    """
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
     index = np.arange(1, len(stacked) + 1)
     values, tails = axes[0]

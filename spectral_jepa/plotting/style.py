@@ -46,13 +46,26 @@ styled = mpl.rc_context(STYLE)
 
 
 def new_figure(n_rows: int, n_columns: int, *, width: float = 4.0, height: float = 3.0) -> tuple[Figure, np.ndarray]:
-    """A figure outside pyplot's global state, and its axes as an array (n_rows, n_columns); sizes in inches a panel.
+    """Make a figure outside pyplot's global state, with a grid of panels.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int
+        Panels.
+    width, height : float
+        Of one panel, in inches.
+
+    Returns
+    -------
+    figure : matplotlib Figure
+    axes : array of Axes (n_rows, n_columns)
+        With both axes also for a single panel.
 
     Examples
     --------
-    >>> figure, axes = new_figure(1, 2)
-    >>> axes.shape
-    (1, 2)
+    >>> figure, axes = new_figure(1, 2, width=4.0, height=3.0)
+    >>> axes.shape, figure.get_size_inches().tolist()
+    ((1, 2), [8.0, 3.0])
     """
     figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
@@ -60,6 +73,19 @@ def new_figure(n_rows: int, n_columns: int, *, width: float = 4.0, height: float
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write ``name``.png and ``name``.pdf; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    folder : Path
+        Made if it is not there.
+    name : str
+        File name without its ending.
+
+    Returns
+    -------
+    list of Path
+        The PNG and the PDF.
 
     Examples
     --------
@@ -78,7 +104,27 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def shade_vacuous(axis: Axes, ceiling: float, label: str) -> None:
-    """Hatch everything at or above ``ceiling``: a bound that lives there says nothing."""
+    """Hatch everything at or above a ceiling: a bound that lives there says nothing.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+        With its limits final; they stay as they are. Nothing is drawn if the ceiling is not below the upper one.
+    ceiling : float
+        In units of the data.
+    label : str
+        Written into the upper right corner.
+
+    Examples
+    --------
+    >>> _, axes = new_figure(1, 2)
+    >>> for axis, ceiling in zip(axes[0], (5.0, 1.0)):
+    ...     _ = axis.set_ylim(0, 4)
+    ...     shade_vacuous(axis, ceiling, "vacuous")
+    ...     print(len(axis.patches), *axis.get_ylim())
+    0 0.0 4.0
+    1 0.0 4.0
+    """
     low, high = axis.get_ylim()
     if high <= ceiling:
         return
@@ -88,7 +134,35 @@ def shade_vacuous(axis: Axes, ceiling: float, label: str) -> None:
 
 
 def band(axis: Axes, table: Any, x: str, *, floor: float | None = None, **line: Any) -> None:
-    """Draw mean and confidence band of a table with columns ``x``, mean, low, high (see ``results.mean_band``)."""
+    """Draw a curve with its confidence band.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    table : DataFrame
+        Columns ``x``, mean, low, high, as :func:`spectral_jepa.sweep.results.mean_band` gives them; rows in any order.
+    x : str
+        Column on the horizontal axis.
+    floor : float, optional
+        Draw smaller values at this one, for a log axis. Default: values as they are.
+    **line
+        Of the curve, as for ``Axes.plot``; the band takes its colour.
+
+    Notes
+    -----
+    O(n log n). Where a band is NaN (a single run) only the curve is drawn.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"k": [2, 1], "mean": [3.0, 1.0], "low": [2.0, -1.0], "high": [4.0, 3.0]})
+    >>> _, axes = new_figure(1, 1)
+    >>> band(axes[0, 0], table, "k", floor=0.5)
+    >>> axes[0, 0].lines[0].get_xydata().tolist()
+    [[1.0, 1.0], [2.0, 3.0]]
+    >>> float(axes[0, 0].collections[0].get_paths()[0].vertices[:, 1].min())
+    0.5
+    """
     table = table.sort_values(x)
     mean, low, high = (table[c].to_numpy(float) for c in ("mean", "low", "high"))
     if floor is not None:
@@ -98,7 +172,32 @@ def band(axis: Axes, table: Any, x: str, *, floor: float | None = None, **line: 
 
 
 def sequential_colors(values: Iterable[float], name: str = "viridis_r") -> dict[float, Any]:
-    """A colour for each of some positive values, by their logarithm."""
+    """Choose a colour for each of some positive values, by their logarithm.
+
+    Parameters
+    ----------
+    values : iterable of float
+        Above 0; repeated values count once.
+    name : str
+        A colormap of matplotlib. Its first 15 % and last 5 % are left out.
+
+    Returns
+    -------
+    dict
+        Value -> RGBA, in ascending order of the values; a single value gets the colour at .6.
+
+    Notes
+    -----
+    O(n log n).
+
+    Examples
+    --------
+    Equal ratios, equal steps: .15, .55 and .95 of the way.
+
+    >>> colors = sequential_colors([100, 1, 10])
+    >>> [color == mpl.colormaps["viridis_r"](place) for color, place in zip(colors.values(), (0.15, 0.55, 0.95))]
+    [True, True, True]
+    """
     ordered = sorted(set(values))
     colormap: Colormap = mpl.colormaps[name]
     if len(ordered) == 1:
@@ -108,7 +207,21 @@ def sequential_colors(values: Iterable[float], name: str = "viridis_r") -> dict[
 
 
 def dimension_axis(axis: Axes, dims: Iterable[int]) -> None:
-    """A log axis of latent dimensions with plain integer ticks."""
+    """Make the horizontal axis one of latent dimensions: logarithmic, with plain integer ticks.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes
+    dims : collection of int
+        Read twice. The ticks are the powers of 2 from their least to their largest, up to 512.
+
+    Examples
+    --------
+    >>> _, axes = new_figure(1, 1)
+    >>> dimension_axis(axes[0, 0], [1, 3, 12])
+    >>> axes[0, 0].get_xscale(), [tick.get_text() for tick in axes[0, 0].get_xticklabels()]
+    ('log', ['1', '2', '4', '8'])
+    """
     axis.set_xscale("log")
     ticks = [k for k in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if min(dims) <= k <= max(dims)]
     axis.set_xticks(ticks, [str(k) for k in ticks])

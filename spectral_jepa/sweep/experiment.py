@@ -2,24 +2,31 @@
 
 An experiment module has a docstring whose first line says what it shows, ``PRESETS`` (preset name -> axes, see
 :func:`expand`) and ``run_cell(**cell)``, which returns one dict of metrics, or a list of them: one a row of the table.
+Files beside it whose name starts with one underscore are its helpers; it imports them as a script does, ``import _worlds``.
 """
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import itertools
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, check_choice
 
 Cell = dict[str, Any]
 Axes = Mapping[str, Any]
+# Name of a helper module and its text.
+Helpers = tuple[tuple[str, bytes], ...]
+RELATIONS = ("=", "<=", ">=")
+# One text is run by one thread, once.
+_LOADING = threading.RLock()
 
 
 def expand(axes: Axes | Sequence[Axes]) -> list[Cell]:
@@ -63,7 +70,7 @@ def expand(axes: Axes | Sequence[Axes]) -> list[Cell]:
 class Experiment:
     """An experiment module, held as its text, so that it travels to worker processes, which cannot import it.
 
-    Calling it runs one cell. Every worker runs the text that was loaded here, so editing the file while a sweep runs does
+    Calling it runs one cell. Every worker runs the texts that were loaded here, so editing a file while a sweep runs does
     not mix two versions of the code in one table.
 
     Parameters
@@ -74,16 +81,31 @@ class Experiment:
         The file, which is the module's ``__file__``.
     source : bytes
         The file's content.
+    helpers : tuple of (str, bytes)
+        Name and content of each helper module: the files ``_*.py`` beside it.
     """
 
     name: str
     path: Path
     source: bytes = field(repr=False)
+    helpers: Helpers = field(default=(), repr=False)
 
     @property
     def module(self) -> ModuleType:
         """The loaded module."""
-        return _load_module(self.path, self.source)
+        return _load_module(self.path, self.source, self.helpers)
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        """File name -> content of all that decides what a cell returns.
+
+        The experiment and its helpers as they were loaded; for a shipped one also every other ``.py`` and ``.toml`` file of
+        its folder as it is now, because ``claims`` measures with functions of them all.
+        """
+        shipped = shipped_folder("experiments").resolve()
+        beside = sorted([*shipped.glob("*.py"), *shipped.glob("*.toml")]) if self.path.parent == shipped else []
+        loaded = {f"{name}.py": text for name, text in self.helpers} | {self.path.name: self.source}
+        return {path.name: path.read_bytes() for path in beside} | loaded
 
     @property
     def title(self) -> str:
@@ -115,25 +137,78 @@ class Experiment:
 
 
 def shipped_folder(name: str) -> Path:
-    """Where the shipped ``experiments`` or ``figures`` are: inside the package in a wheel, beside it in a clone."""
+    """Where the shipped experiments, figures and tables are: inside the package in a wheel, beside it in a clone.
+
+    Parameters
+    ----------
+    name : str
+        "experiments", "figures" or "reference".
+
+    Returns
+    -------
+    Path
+        The folder, whether it is there or not.
+
+    Examples
+    --------
+    >>> (shipped_folder("experiments") / "spectra.py").is_file()
+    True
+    """
     package = Path(__file__).resolve().parent.parent
     inside = package / f"_{name}"
     return inside if inside.is_dir() else package.parent / name
 
 
-def comparison(quantity: str, measured: float, relation: str, expected: float) -> dict[str, str | float]:
-    """One comparison of a claim, as the measuring functions beside the experiments return it.
+def comparison(quantity: str, measured: float, relation: str, expected: float) -> dict[str, str | float | bool]:
+    """One comparison of a claim: what was measured, beside what a closed form or the statement itself expects.
+
+    Parameters
+    ----------
+    quantity : str
+        What was measured, in words.
+    measured : float
+    relation : {"=", "<=", ">="}
+        Of measured to expected. "=" is for equalities in exact arithmetic and allows 1e-9, relative above 1.
+    expected : float
+
+    Returns
+    -------
+    dict
+        A row of the table of claims: ``quantity``, ``relation``, ``expected``, ``measured``, and whether it is ``met``.
+
+    Raises
+    ------
+    InputError
+        Another relation.
 
     Examples
     --------
     >>> comparison("largest gap", 2e-9, "<=", 1e-6)
-    {'quantity': 'largest gap', 'measured': 2e-09, 'relation': '<=', 'expected': 1e-06}
+    {'quantity': 'largest gap', 'relation': '<=', 'expected': 1e-06, 'measured': 2e-09, 'met': True}
     """
-    return {"quantity": quantity, "measured": float(measured), "relation": relation, "expected": expected}
+    check_choice("relation", relation, RELATIONS)
+    measured, expected = float(measured), float(expected)
+    met = {
+        "=": abs(measured - expected) <= 1e-9 * max(1, abs(expected)),
+        "<=": measured <= expected,
+        ">=": measured >= expected,
+    }
+    return {"quantity": quantity, "relation": relation, "expected": expected, "measured": measured, "met": met[relation]}
 
 
 def known_experiments() -> dict[str, Path]:
-    """Name -> file of the shipped experiments (files that start with an underscore are helpers, not experiments)."""
+    """Name -> file of the shipped experiments (files that start with an underscore are helpers, not experiments).
+
+    Returns
+    -------
+    dict
+        In alphabetical order.
+
+    Examples
+    --------
+    >>> list(known_experiments())[:2]
+    ['bound_vs_dim', 'claims']
+    """
     return {path.stem: path for path in sorted(shipped_folder("experiments").glob("*.py")) if not path.name.startswith("_")}
 
 
@@ -174,7 +249,7 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
             )
         path = known[str(name_or_path)]
     path = path.resolve()
-    experiment = Experiment(path.stem, path, path.read_bytes())
+    experiment = Experiment(path.stem, path, path.read_bytes(), helpers_of(path))
     module = experiment.module
     if not isinstance(getattr(module, "PRESETS", None), Mapping) or not callable(getattr(module, "run_cell", None)):
         raise InputError(
@@ -183,17 +258,66 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
     return experiment
 
 
-@lru_cache(maxsize=64)
-def _load_module(path: Path, source: bytes) -> ModuleType:
-    """Run the text as a module, once a process; a worker that lives on gets a new module when the text changes."""
-    module = ModuleType(f"spectral_jepa_experiment_{path.stem}_{hashlib.sha256(source).hexdigest()[:8]}")
-    module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # dataclasses and typing look their module up there
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
-        del sys.modules[module.__name__]
-        raise InputError(
-            f"{path} does not import ({type(error).__name__}: {error}), expected a Python module: mend it"
-        ) from error
+def helpers_of(path: Path) -> Helpers:
+    """The helper modules of an experiment's file: the files ``_*.py`` beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The experiment's file.
+
+    Returns
+    -------
+    tuple of (str, bytes)
+        Module name and content of each, by name. ``__init__.py`` and the like are not helpers.
+
+    Examples
+    --------
+    >>> [name for name, _ in helpers_of(shipped_folder("experiments") / "claims.py")][:2]
+    ['_claims_corrected', '_claims_printed']
+    """
+    files = sorted(file for file in path.parent.glob("_*.py") if not file.name.startswith("__") and file.name != path.name)
+    return tuple((file.stem, file.read_bytes()) for file in files)
+
+
+class _DoesNotImport(InputError):
+    """Says which of the files is broken: an experiment that imports a broken helper has nothing to add."""
+
+
+def _load_module(path: Path, source: bytes, helpers: Helpers) -> ModuleType:
+    """Run the text as a module, once a process; a worker that lives on gets a new module when any of the texts changes.
+
+    Helpers are found by the module's own ``import`` statements, at its top or inside its functions, and by nobody else's:
+    nothing is added to ``sys.path``, and helpers of one name in two folders do not meet in ``sys.modules``.
+    """
+    texts = dict(helpers)
+    sha = hashlib.sha256(f"{path}\0".encode() + source)
+    for helper, text in texts.items():
+        sha.update(f"\0{helper}\0".encode() + text)
+    name = f"spectral_jepa_experiment_{path.stem}_{sha.hexdigest()[:16]}"
+
+    def import_with_helpers(
+        wanted: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> ModuleType:
+        if level == 0 and wanted in texts:
+            return _load_module(path.with_name(f"{wanted}.py"), texts[wanted], helpers)
+        return builtins.__import__(wanted, globals, locals, fromlist, level)
+
+    with _LOADING:
+        if name in sys.modules:
+            return sys.modules[name]
+        module = ModuleType(name)
+        module.__file__ = str(path)
+        if helpers:  # the import statement looks up __import__ in the builtins that its module runs with
+            module.__dict__["__builtins__"] = vars(builtins) | {"__import__": import_with_helpers}
+        sys.modules[name] = module  # dataclasses and typing look their module up there, as do helpers in a circle
+        try:
+            exec(compile(source, str(path), "exec"), module.__dict__)
+        except BaseException as error:
+            del sys.modules[name]
+            if not isinstance(error, Exception) or isinstance(error, _DoesNotImport):
+                raise
+            raise _DoesNotImport(
+                f"{path} does not import ({type(error).__name__}: {error}), expected a Python module: mend it"
+            ) from error
     return module

@@ -1,4 +1,4 @@
-"""Tables of results: the files of a sweep, tidy tables, their digest, and bands over seeds.
+"""Tables of results: the files of a sweep, tidy tables, their digest, committed tables, and bands over seeds.
 
 A sweep's folder holds ``manifest.json``, one ``cells/<key>.json`` a cell, and, once it is complete, ``table.parquet``,
 ``table.csv`` and ``table.sha256``. Columns that end in ``_seconds`` are clock readings: the only ones that may differ
@@ -20,6 +20,7 @@ from scipy import stats
 from spectral_jepa._files import Record, decode_record, write_atomic
 from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
+from spectral_jepa.sweep.experiment import shipped_folder
 
 BAND_COLUMNS = ("mean", "low", "high", "n")
 
@@ -127,6 +128,90 @@ def read_table(path: str | Path) -> pd.DataFrame:
         stacklevel=2,
     )
     return cells_table(records.values())
+
+
+def reference_path(name: str, preset: str = "quick") -> Path:
+    """Where a committed table is: in ``reference/`` of a clone, inside the package of a wheel.
+
+    Parameters
+    ----------
+    name : str
+        An experiment, or, where there is a suffix, a file below ``reference/``: "sharpest/summary.csv".
+    preset : str
+        Of the experiment.
+
+    Returns
+    -------
+    Path
+        ``NAME-PRESET.parquet``, or the file; whether it is there or not.
+
+    Examples
+    --------
+    >>> reference_path("bound_vs_dim").name, reference_path("sharpest/summary.csv").name
+    ('bound_vs_dim-quick.parquet', 'summary.csv')
+    """
+    return shipped_folder("reference") / (name if Path(name).suffix else f"{name}-{preset}.parquet")
+
+
+def reference_table(name: str, preset: str = "quick") -> pd.DataFrame:
+    """Read a committed table: one that ``spectral-jepa sweep NAME --keep`` wrote, or another file of ``reference/``.
+
+    Parameters
+    ----------
+    name : str
+        An experiment, or, where there is a suffix, a file below ``reference/``: "sharpest/summary.csv".
+    preset : str
+        Of the experiment.
+
+    Returns
+    -------
+    DataFrame
+        As it was written.
+
+    Raises
+    ------
+    InputError
+        If it is not there.
+
+    Examples
+    --------
+    >>> reference_table("jepa_vs_svd")["loss"].nunique()
+    5
+    """
+    path = reference_path(name, preset)
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist, expected a committed table: "
+            f"spectral-jepa sweep {Path(name).parts[0]} --preset {preset} --keep writes an experiment's"
+        )
+    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path, engine="pyarrow")
+
+
+def clone_reference() -> Path:
+    """The folder ``reference/`` of the clone, which is where tables are kept.
+
+    Returns
+    -------
+    Path
+        The folder, whether it is there or not.
+
+    Raises
+    ------
+    InputError
+        If the package does not run from a clone: what an installation carries is not for writing.
+
+    Examples
+    --------
+    >>> clone_reference().name
+    'reference'
+    """
+    folder = shipped_folder("reference")
+    if not (folder.parent / "pyproject.toml").is_file():
+        raise InputError(
+            f"{folder.parent} holds no pyproject.toml, expected a clone of the repository, where tables are kept: "
+            "clone it, pip install --editable, and run this again"
+        )
+    return folder
 
 
 def without_clocks(table: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from spectral_jepa._files import decode_record, encode_record, write_atomic
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.sweep import results
 from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, compute_cell, load_cells, write_cell
+from spectral_jepa.sweep.experiment import Experiment, helpers_of
 
 
 def run_sweep(
@@ -276,9 +277,9 @@ def _open_folder(folder: Path, experiment: str, version: str, source: str, keys:
 
 
 def _source_digest(run_cell: RunCell) -> str:
-    """SHA-256 of the package's Python files and of the file that defines the experiment."""
+    """SHA-256 of the package's Python files and of the files that define the experiment, its helpers among them."""
     package = Path(__file__).resolve().parent.parent
-    # A wheel carries every experiment and figure inside the package: only the one that runs matters.
+    # A wheel carries every experiment and figure inside the package, where a clone has them beside it.
     files = [
         path
         for path in sorted(package.rglob("*.py"))
@@ -287,12 +288,20 @@ def _source_digest(run_cell: RunCell) -> str:
     sha = hashlib.sha256()
     for path in files:
         sha.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
-    try:
-        own = getattr(run_cell, "source", None) or Path(inspect.getsourcefile(run_cell) or "").read_bytes()
-        sha.update(own)
-    except (TypeError, OSError):  # defined in a notebook or by exec: there is no file to digest
-        pass
+    for name, text in sorted(_own_texts(run_cell).items()):
+        sha.update(f"{name}\0".encode() + text + b"\0")
     return sha.hexdigest()
+
+
+def _own_texts(run_cell: RunCell) -> dict[str, bytes]:
+    """File name -> content of what defines run_cell outside the package."""
+    if isinstance(run_cell, Experiment):
+        return run_cell.texts
+    try:
+        path = Path(inspect.getsourcefile(run_cell) or "")
+        return {path.name: path.read_bytes()} | {f"{name}.py": text for name, text in helpers_of(path)}
+    except (TypeError, OSError):  # defined in a notebook or by exec: there is no file to digest
+        return {}
 
 
 def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generator[bytes, None, None]:

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 class Assumption:
     """One hypothesis of a statement and whether it holds on the instance at hand.
 
-    ``holds`` is None where the instance cannot tell (an i.i.d. draw, say). ``printed`` is False for a hypothesis that the
-    statement needs but its source does not state.
+    Parameters
+    ----------
+    text : str
+        The hypothesis in words.
+    holds : bool or None
+        None where the instance cannot tell (an i.i.d. draw, say).
+    printed : bool
+        False for a hypothesis that the statement needs but its source does not state.
     """
 
     text: str

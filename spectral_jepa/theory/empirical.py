@@ -83,7 +83,7 @@ def empirical_risk(
 def tuple_risk(
     embedding: Embedding, anchors: ArrayLike, successors: ArrayLike, negatives: ArrayLike, *, action: int = 0
 ) -> float:
-    """Mean of -2 g(z)^T f(z+) + (g(z)^T f(z'))^2 over tuples (z, z+, z') (Def 3.4, eq 16). O(m k) for m tuples.
+    """Mean of -2 g(z)^T f(z+) + (g(z)^T f(z'))^2 over tuples (z, z+, z') (Def 3.4, eq 16).
 
     Parameters
     ----------
@@ -92,13 +92,24 @@ def tuple_risk(
         As :func:`draw_tuples` gives them.
     action : int
 
+    Returns
+    -------
+    float
+        An unbiased estimate of :func:`spectral_loss` if the anchors were i.i.d. from w.
+
     Raises
     ------
     InputError
         Arrays of different or zero length, ids out of range.
 
+    Notes
+    -----
+    O(m k) for m tuples. Source: arXiv 2606.27014, Def 3.4 and Lemma 3.5.
+
     Examples
     --------
+    g^T f is .9 / .5 for a state and itself, .1 / .5 for it and the other: -2 * 1.8 + .2^2.
+
     >>> from spectral_jepa import TabularMDP, spectral_embedding
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
     >>> round(tuple_risk(spectral_embedding(exact, 2), [0], [0], [1]), 12)
@@ -120,9 +131,21 @@ def tuple_risk(
 def draw_tuples(
     exact: CoOccurrence, anchors: ArrayLike, *, action: int = 0, seed: int | np.random.Generator
 ) -> tuple[Indices, Indices, Indices]:
-    """Cut anchors into disjoint pairs in random order and draw successors: z, z+ and z' of Def 3.4, each (n // 2,).
+    """Cut anchors into disjoint pairs in random order and draw successors: z, z+ and z' of Def 3.4.
 
-    z and z+ come from the first anchor of a pair and z' from the second; of an odd number, the last one is left out.
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Gives P(.|x,a).
+    anchors : array of int (n,)
+        State ids, n >= 2, repeats allowed; of an odd number, one chosen at random is left out.
+    action : int
+    seed : int or numpy Generator
+
+    Returns
+    -------
+    anchors, successors, negatives : arrays of int (n // 2,)
+        z and z+ come from the first anchor of a pair, z' is a successor of the second.
 
     Raises
     ------
@@ -131,7 +154,7 @@ def draw_tuples(
 
     Notes
     -----
-    O(n S). Source: arXiv 2606.27014, Def 3.4.
+    O(A S^2 + n S). Source: arXiv 2606.27014, Def 3.4.
 
     Examples
     --------

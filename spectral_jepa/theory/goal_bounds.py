@@ -22,7 +22,7 @@ QUANTITY = "mean goal regret (probability)"
 TOLERANCE = 1e-10
 
 
-def pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
+def _pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
     """|P - Phat|(goal | start) summed over the best and the planned action of each pair, shape (n, m); infinite at T > 1."""
     if plan.horizon > 1:
         return np.full(plan.best.shape, np.inf)
@@ -35,10 +35,30 @@ def pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
 def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Regret <= sum over the best and the planned action of sqrt(w+(g|a) / w(x)) |delta_a(x, g)|, averaged over pairs.
 
-    True for any f, g and any marginals, because the planner maximises Phat itself (docs/theory.md, 4.1).
+    True for any f, g and any marginals, because the planner maximises Phat itself.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Of the world planned in.
+    embedding : Embedding
+        That the plan was made with.
+    plan : GoalPlan
+
+    Returns
+    -------
+    Bound
+        On the mean regret; infinite at T > 1, or where the data know nothing of a start.
+
+    Notes
+    -----
+    O(A S^2 k). Source: docs/theory.md, 4.1, in its absolute form.
 
     Examples
     --------
+    Phat is .5 throughout, so the first action is planned: right for two pairs, which cost .4 + .4 each, wrong for two, which
+    cost .4 + .2 each and have regret .6.
+
     >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
     >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
     >>> exact = CoOccurrence.exact(mdp)
@@ -49,7 +69,7 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
     (0.3, 0.7, True)
     """
     return Bound(
-        plan.average(pointwise_errors(exact, embedding, plan)),
+        plan.average(_pointwise_errors(exact, embedding, plan)),
         QUANTITY,
         plan.average(plan.best),
         (_one_step(plan), _scores_transition(plan)),
@@ -58,13 +78,32 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
 
 
 def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
-    """Mean regret <= sqrt(2 sum_y q(y)^2 max_a w+(y|a)) sqrt(sum_a R_S(a)), starts ~ w, goals ~ q (docs/theory.md, 4.2).
+    """Mean regret <= sqrt(2 sum_y q(y)^2 max_a w+(y|a)) sqrt(sum_a R_S(a)), starts ~ w, goals ~ q.
 
     R_S(a) is the weighted error of the Phat that the planner uses; uniform laws give (sqrt(2)/n) sqrt(sum_a R_S(a)).
     The constant sqrt(2), not 2, because the best and the planned action differ wherever there is regret; it is attained.
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Of the world planned in.
+    embedding : Embedding
+        That the plan was made with.
+    plan : GoalPlan
+
+    Returns
+    -------
+    Bound
+        On the mean regret; infinite where Phat puts mass on a next state that never occurs.
+
+    Notes
+    -----
+    O(A S^2 k). Source: docs/theory.md, 4.2.
+
     Examples
     --------
+    R_S is .64 and .16: sqrt(2) / 2 * sqrt(.8).
+
     >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
     >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
     >>> exact = CoOccurrence.exact(mdp)
@@ -87,10 +126,27 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
 
 
 def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
-    """Regret <= 2 T sqrt(w(g) / w(x)) max_a ||delta_a||_2, averaged over pairs (docs/theory.md, 4.3); linear in T.
+    """Regret <= 2 T sqrt(w(g) / w(x)) max_a ||delta_a||_2, averaged over pairs; linear in T.
 
     delta_a compares P and the Phat that the planner multiplies, both as D^{1/2} (.) D^{-1/2}; for a truncated SVD its
     norm is s_{k+1}(a). Should some ||B(a)||_2 = beta exceed 1, T becomes 1 + beta + ... + beta^{T-1}. Needs no determinism.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Of the world planned in.
+    embedding : Embedding
+        That the plan was made with.
+    plan : GoalPlan
+
+    Returns
+    -------
+    Bound
+        On the mean regret; infinite where the data never visit a start.
+
+    Notes
+    -----
+    O(A S^3). Source: docs/theory.md, 4.3.
 
     Examples
     --------
@@ -133,8 +189,27 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     It is listed with the hypotheses it needs and does not state: w+(.|a) the same function for every action, and a planner
     that scores with g^T f. See the reset counterexample (docs/theory.md, 3.1).
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Of the world planned in.
+    embedding : Embedding
+        That the plan was made with.
+    plan : GoalPlan
+
+    Returns
+    -------
+    Bound
+        On the mean regret.
+
+    Notes
+    -----
+    O(A S^2 k). Source: arXiv 2606.27014, Thm 4.1.
+
     Examples
     --------
+    c0 = 1, and the larger risk is .64: 2 * .8.
+
     >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
     >>> mdp = TabularMDP([[[0.9, 0.1], [0.1, 0.9]], [[0.3, 0.7], [0.7, 0.3]]])
     >>> exact = CoOccurrence.exact(mdp)
@@ -166,6 +241,23 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     Needs what it does not state: w stationary under every action (so that w+(.|a) is equal over actions, 3.1, and a rare
     state on the way does not hide its error, 3.4), ||B(a)||_2 <= 1, and a rollout that multiplies the matrices Phat (3.3).
     Then it follows from :func:`multi_step_bound`. Sections of docs/theory.md.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Of the world planned in.
+    embedding : Embedding
+        That the plan was made with.
+    plan : GoalPlan
+
+    Returns
+    -------
+    Bound
+        On the mean regret.
+
+    Notes
+    -----
+    O(A S^3). Source: arXiv 2606.27014, Thm 4.2.
 
     Examples
     --------
@@ -205,8 +297,24 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
 def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need.
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+    plan : GoalPlan
+        Gives the starts and goals of the mean.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    O(A S^2). Source: arXiv 2606.27014, Thm 4.5; docs/theory.md, section 1.
+
     Examples
     --------
+    One action that forgets the state: 2 - .25^2 / (.5 * .5).
+
     >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
     >>> mdp = TabularMDP(np.full((1, 2, 2), 0.5))
     >>> exact = CoOccurrence.exact(mdp)
@@ -220,7 +328,25 @@ def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
 
 
 def reach_over_start(goal_weight: Array, start_weight: Array) -> Array:
-    """w(goal) / w(start) for each pair, shape (n, m); infinite for a start that the data never visit."""
+    """w(goal) / w(start) for each pair; infinite for a start that the data never visit.
+
+    Parameters
+    ----------
+    goal_weight : array (m,)
+        Masses of the goals, >= 0.
+    start_weight : array (n,)
+        Masses of the starts, >= 0.
+
+    Returns
+    -------
+    array (n, m)
+
+    Examples
+    --------
+    >>> reach_over_start(np.array([0.5, 0.25]), np.array([0.5, 0.0]))
+    array([[1. , 0.5],
+           [inf, inf]])
+    """
     safe = np.where(start_weight > 0, start_weight, 1.0)
     return np.where(start_weight[:, None] > 0, goal_weight[None, :] / safe[:, None], np.inf)
 

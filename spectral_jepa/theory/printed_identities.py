@@ -15,8 +15,24 @@ from spectral_jepa.theory.risks import jepa_loss, printed_risk_constant, unit_no
 def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: int = 0) -> Bound:
     """Thm 3.1 as printed, read as a bound: R_S(a) = loss of eq 3 minus the constant 2 - ||Mbar(a)||_F^2.
 
-    An equality when E||f(x+)||^2 = E||g||^2 = 1, which is weaker than the unit norms that the theorem asks for; false
-    without it. Without norms, use :func:`spectral_loss` plus ||Mbar||_F^2.
+    The right side is R_S(a) + E||f(x+)||^2 + E||g||^2 - 2 for any f and g: an equality if both means are 1, which is weaker
+    than the unit norms that the theorem asks for; a bound if they sum to 2 or more; too small where they sum to less.
+    Whatever the norms, R_S is :func:`spectral_loss` plus ||Mbar||_F^2.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    embedding : Embedding
+    action : int
+
+    Returns
+    -------
+    Bound
+        On R_S(a); the ceiling is the risk of predicting nothing.
+
+    Notes
+    -----
+    O(A S^2 k). Source: arXiv 2606.27014, Thm 3.1; docs/theory.md, 2.1.
 
     Examples
     --------
@@ -42,8 +58,31 @@ def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: 
 def printed_approximation_error(exact: CoOccurrence, dim: int, *, action: int = 0, unit_norm: bool = False) -> Bound:
     """Thm 4.3 as printed: the least R_S(a) at dimension k is tail_k(a).
 
-    Right for free f, g. With the unit norms of Thm 3.1 (``unit_norm=True``) it is right only at k = 1 or where the spectrum
-    happens to allow it; :func:`unit_norm_risk_floor` says how far off it is.
+    Right for free f, g. With the unit norms of Thm 3.1 it is right only at k = 1 or where the spectrum happens to allow it;
+    :func:`unit_norm_risk_floor` says how far off it is.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    dim : int in [1, S]
+        Latent dimension k.
+    action : int
+    unit_norm : bool
+        Ask for the unit norms of Thm 3.1 as well.
+
+    Returns
+    -------
+    Bound
+        On the least R_S(a); the ceiling is the risk of predicting nothing.
+
+    Raises
+    ------
+    InputError
+        If ``dim`` is not between 1 and the number of states.
+
+    Notes
+    -----
+    O(A S^3), dense. Source: arXiv 2606.27014, Thm 4.3; docs/theory.md, 2.2 and 2.3.
 
     Examples
     --------

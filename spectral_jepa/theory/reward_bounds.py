@@ -22,7 +22,7 @@ QUANTITY = "reward regret (return)"
 
 
 def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: RewardPlan) -> tuple[Array, Array]:
-    """Tight and loose bound for a batch of models (..., A, S, S), each of shape (...). O(H A S^2) a model.
+    """Tight and loose bound on the regret for a batch of models.
 
     Parameters
     ----------
@@ -31,8 +31,18 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     exact : CoOccurrence
         Gives rho and q of the loose form; its transitions must be those of ``mdp``.
     model : array (..., A, S, S)
+        Phat; may be signed.
     plan : RewardPlan
         Made with that model.
+
+    Returns
+    -------
+    tight, loose : arrays (...)
+        In units of return. The loose one is infinite where a policy visits a pair that the data do not.
+
+    Notes
+    -----
+    O(H A S^2) a model. Source: docs/theory.md, 4.4.
 
     Examples
     --------
@@ -74,8 +84,32 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
 def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: RewardPlan) -> tuple[Bound, Bound]:
     """Tight and loose bound on the regret of one plan, with their assumptions.
 
+    Parameters
+    ----------
+    mdp : TabularMDP
+        The true world.
+    exact : CoOccurrence
+        Gives rho and q of the loose form; its transitions must be those of ``mdp``.
+    model : array (A, S, S)
+        Phat; may be signed.
+    plan : RewardPlan
+        Made with that model.
+
+    Returns
+    -------
+    tight, loose : Bound
+        In units of return; the ceiling is the optimal return.
+
+    Notes
+    -----
+    O(H A S^2). Source: docs/theory.md, 4.4.
+
     Examples
     --------
+    The model believes in values (.5, 1.5) after one step and (0, 1) after two, and expects their mean of every pair: it errs
+    by .5 both times, under the law of the best plan and of its own, which makes 2. It stays where it is; half of the starts
+    lose 2.
+
     >>> from spectral_jepa import TabularMDP, plan_rewards
     >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
     >>> exact = CoOccurrence.exact(mdp)

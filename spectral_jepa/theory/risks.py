@@ -54,10 +54,26 @@ def spectral_risk(exact: CoOccurrence, embedding: Embedding) -> Array:
 def spectral_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     """L_spec(a) = -2 E[g(f(x),a)^T f(x+)] + E[(g(f(x),a)^T f(x'))^2], computed as expectations, one value an action.
 
-    x' is drawn from the column law independently of x (arXiv 2606.27014, eq. 13 in population form).
+    Parameters
+    ----------
+    exact : CoOccurrence
+    embedding : Embedding
+        Any encoder and prediction; no normalisation is assumed.
+
+    Returns
+    -------
+    array (A,)
+        At least -||Mbar(a)||_F^2; 0 for an embedding that predicts nothing.
+
+    Notes
+    -----
+    O(A S^2 k). x' is drawn from the column law independently of x. Source: arXiv 2606.27014, eq. 13 in population form;
+    docs/theory.md, 2.1.
 
     Examples
     --------
+    At full rank it is minus the sum of the squared singular values, 1 and .8.
+
     >>> from spectral_jepa import TabularMDP, spectral_embedding
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
     >>> spectral_loss(exact, spectral_embedding(exact, 2)).round(12)
@@ -71,17 +87,35 @@ def spectral_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
 
 
 def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
-    """The loss as printed: E||g(f(x),a) - f(x+)||^2 + E[(g^T f')^2] (arXiv 2606.27014, eq. 2-3), one value an action.
+    """The loss as printed: E||g(f(x),a) - f(x+)||^2 + E[(g^T f')^2], one value an action.
 
     With free norms its global minimum is total collapse f = g = 0; see :func:`spectral_loss` for the form that is not.
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+    embedding : Embedding
+        Any encoder and prediction; no normalisation is assumed.
+
+    Returns
+    -------
+    array (A,), >= 0
+        :func:`spectral_loss` plus E||f(x+)||^2 + E||g||^2.
+
+    Notes
+    -----
+    O(A S^2 k). Source: arXiv 2606.27014, eq. 2-3; docs/theory.md, 2.1 and 2.4.
+
     Examples
     --------
+    Collapse costs nothing, and the constant f = g = 1, which is the best one of dimension 1 for the risk, costs 1.
+
     >>> from spectral_jepa import TabularMDP
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
     >>> collapsed = Embedding(np.zeros((2, 1)), np.zeros((1, 2, 1)), np.array([0.5, 0.5]))
-    >>> jepa_loss(exact, collapsed)
-    array([0.])
+    >>> constant = Embedding(np.ones((2, 1)), np.ones((1, 2, 1)), np.array([0.5, 0.5]))
+    >>> jepa_loss(exact, collapsed), jepa_loss(exact, constant)
+    (array([0.]), array([1.]))
     """
     next_law = np.stack([np.asarray(m.sum(axis=0)).ravel() for m in exact.joint])
     anchor_law = np.stack([np.asarray(m.sum(axis=1)).ravel() for m in exact.joint])
@@ -91,7 +125,20 @@ def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
 
 
 def printed_risk_constant(exact: CoOccurrence) -> Array:
-    """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right only if E||f+||^2 = E||g||^2 = 1.
+    """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right if and only if E||f+||^2 + E||g||^2 = 2.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+
+    Returns
+    -------
+    array (A,)
+        What the theorem subtracts from :func:`jepa_loss` to get :func:`spectral_risk`.
+
+    Notes
+    -----
+    O(A S^2), or O(non-zeros) when sparse. Source: arXiv 2606.27014, Thm 3.1; docs/theory.md, 2.1.
 
     Examples
     --------
@@ -141,17 +188,37 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
 
 
 def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
-    """R_S of the stacked matrix, ||A - B||_F^2, for one encoder shared by all actions (docs/theory.md, 2.7).
+    """R_S of the stacked matrix, ||A - B||_F^2, for one encoder shared by all actions.
 
-    The embedding is read as functions f, g in the weights rho and q of ``exact``.
+    Parameters
+    ----------
+    exact : CoOccurrence
+        Its weights rho and q turn f and g into B.
+    embedding : Embedding
+        With a shared encoder; read as functions f, g.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        If each action has its own encoder, or the embedding and the co-occurrence have other states or actions.
+
+    Notes
+    -----
+    O(A S^2 k), or O(non-zeros k) when sparse. Source: docs/theory.md, 2.7.
 
     Examples
     --------
-    >>> from spectral_jepa import TabularMDP, spectral_embedding, tail
+    Half of the time the state stays, half of the time it does so with probability .9: the stack has squared singular values
+    1 and (1 + .64) / 2.
+
+    >>> from spectral_jepa import TabularMDP, spectral_embedding
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]], np.eye(2)]))
-    >>> risk = pooled_risk(exact, spectral_embedding(exact, 1, shared=True))
-    >>> round(risk, 12) == round(tail(exact, 1, shared=True), 12)
-    True
+    >>> round(pooled_risk(exact, spectral_embedding(exact, 1, shared=True)), 12)
+    0.82
     """
     _check_spaces(exact, embedding)
     if not embedding.shared:
@@ -168,6 +235,19 @@ def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
 def chi_square_information(exact: CoOccurrence) -> Array:
     """Chi-square mutual information of (x, x+) given each action: sum_xy (M - w w+)^2 / (w w+) = ||Mbar||_F^2 - 1.
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+
+    Returns
+    -------
+    array (A,)
+        Sum of the squared singular values beyond the first; 0 where x+ is independent of x.
+
+    Notes
+    -----
+    O(A S^2), dense. Source: docs/theory.md, 2.2.
+
     Examples
     --------
     >>> from spectral_jepa import TabularMDP
@@ -180,12 +260,34 @@ def chi_square_information(exact: CoOccurrence) -> Array:
 
 
 def unit_norm_risk_floor(exact: CoOccurrence, dim: int) -> Array:
-    """A lower bound on R_S(a) over encoders and predictions of unit norm (docs/theory.md, 2.3).
+    """A lower bound on R_S(a) over encoders and predictions of unit norm.
 
-    Unit norm forces ||G F^T||_* <= 1, so Thm 3.1's hypothesis and Thm 4.3's minimiser meet only at k = 1.
+    Unit norm forces ||G F^T||_* <= 1, so Thm 3.1's hypothesis and Thm 4.3's minimiser meet only at k = 1 or where s_2 = 0.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    dim : int in [1, S]
+        Latent dimension k.
+
+    Returns
+    -------
+    array (A,)
+        At least tail_k(a).
+
+    Raises
+    ------
+    InputError
+        If ``dim`` is not between 1 and the number of states.
+
+    Notes
+    -----
+    O(A S^3). Source: docs/theory.md, 2.3.
 
     Examples
     --------
+    States that stay where they are: n - 2 + 1 / k, where tail_k is n - k.
+
     >>> from spectral_jepa import TabularMDP
     >>> unit_norm_risk_floor(CoOccurrence.exact(TabularMDP([np.eye(4)])), 2).round(12)
     array([2.5])

@@ -24,7 +24,7 @@ KNOWN = Assumption("the estimate divides by the true marginals", None)
 
 
 def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool = False) -> Array:
-    """E||Mhat - Mbar||_F^2 = (S - ||Mbar||_F^2) / N, an equality (docs/theory.md, 4.6).
+    """E||Mhat - Mbar||_F^2 = (S - ||Mbar||_F^2) / N, an equality.
 
     Parameters
     ----------
@@ -38,10 +38,21 @@ def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool 
 
     Returns
     -------
-    array (A,), or ().
+    array (A,), or () when shared
+
+    Raises
+    ------
+    InputError
+        If ``n_samples`` is not a whole number above 0.
+
+    Notes
+    -----
+    O(A S^2), dense. Source: docs/theory.md, 4.6.
 
     Examples
     --------
+    S = 4 and ||Mbar||_F^2 = 1: 3 / 30.
+
     >>> from spectral_jepa import TabularMDP
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.5, 0.5], [0.5, 0.5]]]))
     >>> expected_squared_error(exact, 30).round(12)
@@ -62,12 +73,34 @@ def bernstein_bound(
     E||E||_2 <= sqrt(2 v log d) + L log(d) / (3N), and with probability 1 - delta
     ||E||_2 <= sqrt(2 v log(d/delta)) + 2 L log(d/delta) / (3N).
 
+    Parameters
+    ----------
+    exact : CoOccurrence
+    n_samples : int
+        N transitions of each action, or of all together when ``shared``.
+    failure_probability : float in (0, 1), optional
+        delta. Default: the bound in expectation.
+    shared : bool
+        The stacked matrix instead of one bound an action.
+
     Returns
     -------
-    tuple of Bound, one an action (one in all when ``shared``).
+    tuple of Bound, one an action (one in all when ``shared``)
+        The ceiling is 1, the error of the estimate 0.
+
+    Raises
+    ------
+    InputError
+        If ``n_samples`` is not a whole number above 0, or ``failure_probability`` not in (0, 1).
+
+    Notes
+    -----
+    O(A S^2), dense. Source: docs/theory.md, 4.6.
 
     Examples
     --------
+    v = .002, L = 3, d = 4: sqrt(.004 log 4) + 3 log 4 / 3000.
+
     >>> from spectral_jepa import TabularMDP
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.5, 0.5], [0.5, 0.5]]]))
     >>> round(bernstein_bound(exact, 1000)[0].value, 4)
@@ -104,7 +137,7 @@ def bernstein_bound(
 
 
 def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: int | None = None) -> Bound:
-    """sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 for the rank-k truncated SVD of Mhat = Mbar + E (docs/theory.md, 4.5).
+    """sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 for the rank-k truncated SVD of Mhat = Mbar + E.
 
     Parameters
     ----------
@@ -116,8 +149,19 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     action : int, optional
         One action's matrix. Default: the stacked matrix.
 
+    Returns
+    -------
+    Bound
+        On sqrt(R_S); the ceiling is that of predicting nothing.
+
+    Notes
+    -----
+    Cost of :func:`spectral_jepa.embedding.tail`. Source: docs/theory.md, 4.5.
+
     Examples
     --------
+    .8 + 2 sqrt(2) * .1.
+
     >>> from spectral_jepa import TabularMDP
     >>> exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
     >>> round(oracle_bound(exact, 1, 0.1, action=0).value, 4)
@@ -143,8 +187,33 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     |s| = (1/pi) int_0^pi (1 - cos ts) / (1 - cos t) dt. The midpoint rule with m nodes is exact for walks shorter than m;
     twelve standard deviations of the walk are enough for rounding error.
 
+    Parameters
+    ----------
+    weight : array (S,)
+        The law, which sums to 1.
+    n_samples : int
+        N.
+    ceiling : float >= 0
+        Largest absolute value of the functions.
+
+    Returns
+    -------
+    float
+        Between 0 and ``ceiling``.
+
+    Raises
+    ------
+    InputError
+        If ``n_samples`` is not a whole number above 0.
+
+    Notes
+    -----
+    O(S sqrt(N)); values at ceiling 1 are cached. Source: arXiv 2606.27014, Thm 4.4; docs/theory.md, section 1.
+
     Examples
     --------
+    One state and two signs: their sum is 0 or 2 in absolute value, each half of the time.
+
     >>> round(rademacher_complexity(np.array([1.0]), 2, 1.0), 12)
     0.5
     """
@@ -175,6 +244,33 @@ def printed_sample_bound(
 
     c1 = 32 k^2 kappa^3 + 32 k kappa, c2 = 8 k kappa^2 + 2 k^2 kappa^4, for coordinates bounded by kappa = ``ceiling``; the
     Rademacher terms are those of all tabular coordinates so bounded, at n/2 samples.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    dim : int in [1, S]
+        Latent dimension k.
+    n_samples : int
+        n transitions of the action.
+    ceiling : float > 0
+        kappa, the largest coordinate of f and g in absolute value.
+    action : int
+    failure_probability : float in (0, 1)
+        delta.
+
+    Returns
+    -------
+    Bound
+        On the excess of R_S(a) over the best of the class; the ceiling is the risk of predicting nothing.
+
+    Raises
+    ------
+    InputError
+        If ``dim``, ``ceiling`` or ``failure_probability`` is out of range.
+
+    Notes
+    -----
+    O(A S^2 + S sqrt(n)). Source: arXiv 2606.27014, Thm 4.4; docs/theory.md, section 1.
 
     Examples
     --------
@@ -213,8 +309,37 @@ def printed_chain_bound(
     """Thm 4.5 (T = 1) or 4.6 (T > 1) as printed: 4.1 or 4.2 chained with 4.3 and 4.4 under the root.
 
     2 c0 [or 2 T c3] sqrt(max_a tail_k(a) + c1 [Rad + Rad] + c2 (...) + c) with the printed
-    c1 = 16 k^2 kappa^2 + 16 k^2 kappa, which differs from Thm 4.4's, and the printed c, which nothing needs:
-    ``spurious_constant=False`` leaves it out.
+    c1 = 16 k^2 kappa^2 + 16 k^2 kappa, which differs from Thm 4.4's, and the printed c, which nothing needs.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    dim : int in [1, S]
+        Latent dimension k.
+    n_samples : int
+        n transitions of each action.
+    plan : GoalPlan
+        Gives starts, goals and the horizon T.
+    ceiling : float > 0
+        kappa, the largest coordinate of f and g in absolute value.
+    failure_probability : float in (0, 1)
+        delta.
+    spurious_constant : bool
+        False: leave out c.
+
+    Returns
+    -------
+    Bound
+        On the mean regret, in probability.
+
+    Raises
+    ------
+    InputError
+        If ``dim``, ``ceiling`` or ``failure_probability`` is out of range.
+
+    Notes
+    -----
+    O(A S^3 + A S sqrt(n)). Source: arXiv 2606.27014, Thm 4.5 and 4.6; docs/theory.md, section 1.
 
     Examples
     --------

@@ -29,7 +29,27 @@ TOLERANCE = 1e-9
 
 
 def transition_error(mdp: TabularMDP, model: ArrayLike) -> float:
-    """Largest total variation distance of model and world over states and actions, max sum_y |P - Phat| / 2. O(A S^2).
+    """Largest total variation distance of model and world over states and actions, max sum_y |P - Phat| / 2.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    model : array (A, S, S)
+        Phat.
+
+    Returns
+    -------
+    float
+        In [0, 1] if the rows of the model are probabilities.
+
+    Raises
+    ------
+    InputError
+        A model of another shape, or with numbers that are not finite.
+
+    Notes
+    -----
+    O(A S^2). It is the eps of :func:`simulation_bound_values` (docs/theory.md, 2.12).
 
     Examples
     --------

@@ -68,9 +68,26 @@ def mse_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
 
 
 def target_second_moment(exact: CoOccurrence, embedding: Embedding) -> Array:
-    """E[f(x+) f(x+)^T] under w+(.|a), shape (A, k, k); the identity where the encoder is white.
+    """E[f(x+) f(x+)^T] under w+(.|a); the identity where the encoder is white.
 
-    Weigh with ``exact.action_frequency`` for the second moment under the pooled law q. O(A S k^2).
+    Parameters
+    ----------
+    exact : CoOccurrence
+    embedding : Embedding
+
+    Returns
+    -------
+    array (A, k, k)
+        Weigh with ``exact.action_frequency`` for the second moment under the pooled law q.
+
+    Raises
+    ------
+    InputError
+        If the embedding and the co-occurrence have other states or actions.
+
+    Notes
+    -----
+    O(A S k^2). Source: docs/theory.md, 2.5.
 
     Examples
     --------
@@ -84,7 +101,28 @@ def target_second_moment(exact: CoOccurrence, embedding: Embedding) -> Array:
 
 
 def soft_whitening_loss(exact: CoOccurrence, embedding: Embedding, penalty: float) -> Array:
-    """E||g - f+||^2 + penalty ||E[f f^T] - I||_F^2 for any encoder and prediction, one value an action (2.6).
+    """E||g - f+||^2 + penalty ||E[f f^T] - I||_F^2 for any encoder and prediction, one value an action.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    embedding : Embedding
+    penalty : float > 0
+        lam.
+
+    Returns
+    -------
+    array (A,)
+        At least :func:`soft_whitening_value` of the k leading singular values.
+
+    Raises
+    ------
+    InputError
+        If the penalty is not above 0, or the embedding and the co-occurrence have other states or actions.
+
+    Notes
+    -----
+    O(A S^2 k + A S k^2). Source: docs/theory.md, 2.6.
 
     Examples
     --------

@@ -74,6 +74,7 @@ class Checkpoints:
         Parameters
         ----------
         step : int
+            Optimiser steps taken.
         state : dict
             Tensors, numbers, texts, and dicts and lists of them.
         """
@@ -88,6 +89,15 @@ class Checkpoints:
 
     def load(self, map_location: str | torch.device = "cpu") -> tuple[int, State] | None:
         """Return step and state of the newest whole checkpoint, or None where there is none.
+
+        Parameters
+        ----------
+        map_location : str or torch.device
+            Where the tensors go.
+
+        Returns
+        -------
+        (int, dict) or None
 
         Warns
         -----
@@ -146,11 +156,13 @@ def config_difference(saved: Mapping[str, Any], given: Mapping[str, Any]) -> lis
     Parameters
     ----------
     saved, given : dict
+        Values that compare with ``==``; a dict inside is a section.
 
     Returns
     -------
     list of str
-        One ``section.field: saved -> given`` a difference, in the order of ``saved``; "absent" where one lacks the field.
+        One ``section.field: saved -> given`` a difference, in the order of ``saved``, then of ``given``; "absent" where one
+        lacks the field.
 
     Notes
     -----

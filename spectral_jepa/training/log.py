@@ -58,8 +58,13 @@ class TrainingLog:
         Parameters
         ----------
         step : int
-        numbers : float
-            By name.
+            Optimiser steps taken; later than those of the rows before.
+        **numbers : float
+            By name; written so that they read back exactly.
+
+        Notes
+        -----
+        O(1), and O(rows) for a name that is new.
         """
         row = {"step": step, **{name: repr(float(value)) for name, value in numbers.items()}}
         self.rows.append(row)

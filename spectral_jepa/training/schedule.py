@@ -17,13 +17,14 @@ def learning_rate(step: int, n_steps: int, peak: float, warmup: float = 0.01) ->
     n_steps : int
         Steps of the whole run.
     peak : float
-        The rate after warm-up.
+        The rate at the end of the warm-up.
     warmup : float in [0, 1]
         Share of the steps in which the rate rises from 0 to ``peak`` (rounded down to whole steps).
 
     Returns
     -------
     float
+        Between 0 and ``peak``.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def learning_rate(step: int, n_steps: int, peak: float, warmup: float = 0.01) ->
     Notes
     -----
     The rate depends on the length of the run: the first tenth of a long run is not a short run. The first step of a warm-up
-    has rate 0. Source: the released code of LeWM (arXiv 2603.19312), with 1 % of the steps as warm-up.
+    has rate 0. Source: the released code of LeWM (arXiv 2603.19312), with 1 % of the steps as warm-up. O(1).
 
     Examples
     --------

@@ -66,15 +66,30 @@ def load_weights(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]
     state : dict of Tensor
         On the CPU, for ``load_state_dict``.
     config : dict
+        As it was given, in JSON types.
 
     Raises
     ------
     InputError
         A file that is not there or does not match its digest.
 
+    Notes
+    -----
+    O(size of the files).
+
     Examples
     --------
-    See :func:`save_weights`.
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> model = nn.Linear(2, 1)
+    >>> save_weights(model, folder, {"dim": 2})
+    >>> state, config = load_weights(folder)
+    >>> bool((state["weight"] == model.weight).all()), config
+    (True, {'dim': 2})
+    >>> _ = (folder / "config.json").write_text("{}")
+    >>> load_weights(folder)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: ...config.json does not match its digest in SHA256SUMS, expected the file as it ...
     """
     folder = Path(folder)
     contents = {name: _read(folder, name) for name in (WEIGHTS, CONFIG)}

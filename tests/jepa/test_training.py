@@ -179,6 +179,15 @@ def test_optimum_without_a_formula_is_nan(exact):
     assert np.isnan(optimal_loss(exact, JepaConfig(regularizer="sigreg"), 3, 1.0))
 
 
+def test_an_encoder_with_no_function_to_hold_pays_the_penalty():
+    # Every step leads to state 0: of one reached state a centred encoder knows nothing, and ||0 - I||^2 = 2 at k = 2.
+    exact = sj.CoOccurrence.exact(sj.TabularMDP([[[1.0, 0.0], [1.0, 0.0]]]))
+    config = JepaConfig(regularizer="whitening", centered=True, n_steps=400)
+    assert optimal_loss(exact, config, 2, 0.3) == pytest.approx(0.6)
+    trained = train_jepa(exact, [Run(dim=2, strength=0.3)], config)
+    assert float(trained.table["loss"][0]) == pytest.approx(0.6, abs=1e-9)
+
+
 def test_refit_and_angle(exact):
     right = exact.stacked_decomposition[2] / np.sqrt(exact.pooled_column_weight)[:, None]
     squares = np.linalg.svd(exact.stacked, compute_uv=False) ** 2

@@ -181,7 +181,7 @@ def test_whitening_penalty_sums_over_the_subspaces(centered):
 
 
 def test_white_in_every_subspace_does_not_mean_white():
-    # Three copies of one white 2-D function, one a block: constraint met, rank 2 of 6 (docs/theory.md, 5.2).
+    # Three copies of one white 2-D function, one a block: constraint met, rank 2 of 6 (docs/effective_dimension.md).
     subspaces, function = make(6, 3, "partition"), whiten(draw(40, 2))
     values = torch.cat([function] * 3, -1) @ subspaces.reshape(6, 6)
     assert float(subspace_whitening_penalty(values, subspaces)) < 1e-25

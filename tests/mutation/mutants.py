@@ -1295,7 +1295,7 @@ INPUT_LEVEL = mutants_of(
 )
 
 SIGREG, GOLDEN, DDP = "losses/test_losses_sigreg.py", "parity/test_sigreg_golden.py", "losses/test_sigreg_ddp.py"
-SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (f"unit/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening"))
+SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (f"losses/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening"))
 
 LOSSES = (
     mutants_of(

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from spectral_jepa._validation import Array, InputError, as_float
+from spectral_jepa._shapes import Float
+from spectral_jepa._validation import InputError, as_float
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_ids
 from spectral_jepa.pixels.interfaces import ActionScaling
 
@@ -73,13 +74,13 @@ class ActionScaler:
         return cls(*(tuple(as_float(name, values[name], (None,)).tolist()) for name in ("mean", "std")))
 
 
-def native_actions(blocks: Tensor, scaler: ActionScaling) -> Array:
+def native_actions(blocks: Float[Tensor, "E n B"], scaler: ActionScaling) -> Float[np.ndarray, "E t A"]:
     """Scaled action blocks (E, n, block * A) to raw actions (E, n * block, A) in native units."""
     values = blocks.detach().to("cpu", torch.float64).numpy()
     return scaler.denormalize(values.reshape(len(values), -1, len(scaler.mean)))
 
 
-def scaled_blocks(actions: ArrayLike, scaler: ActionScaling, action_block: int) -> Tensor:
+def scaled_blocks(actions: ArrayLike, scaler: ActionScaling, action_block: int) -> Float[Tensor, "*E n B"]:
     """Raw actions (..., n * action_block, A) to scaled action blocks, float32 (..., n, action_block * A).
 
     Examples

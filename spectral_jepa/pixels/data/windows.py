@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import ActionScaler
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, Ids, check_ids
@@ -128,7 +129,7 @@ class WindowSampler:
         self._cursor += 1
         return self._first_rows[self._order[1][begin : begin + share]]
 
-    def gather(self, starts: NDArray[Any]) -> tuple[Tensor, Tensor]:
+    def gather(self, starts: NDArray[Any]) -> tuple[UInt8[Tensor, "B T H W 3"], Float[Tensor, "B T A"]]:
         """Clips that begin at the given rows: frames uint8 (B, T, H, W, 3), blocks float32 (B, T, action_block * A)."""
         rows = np.asarray(starts)[:, None] + np.arange(self.n_frames * self.action_block)
         frame_rows = rows[:, :: self.action_block]
@@ -141,7 +142,7 @@ class WindowSampler:
             frames = torch.from_numpy(self.dataset.pixels[frame_rows]).to(self.device)
         return frames, torch.from_numpy(blocks).to(self.device)
 
-    def batch(self) -> tuple[Tensor, Tensor]:
+    def batch(self) -> tuple[UInt8[Tensor, "B T H W 3"], Float[Tensor, "B T A"]]:
         """The next batch, see :meth:`gather`."""
         return self.gather(self.next_starts())
 

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import trange
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import scaled_blocks
@@ -94,7 +95,7 @@ class Decoder(nn.Module):
         self.register_buffer("scale", torch.ones(embedding_dim))
         self.register_buffer("mean_picture", torch.zeros(image_size, image_size, 3))
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, latents: Float[Tensor, "B D"]) -> Float[Tensor, "B H W 3"]:
         """Pictures (B, H, W, 3), about in [0, 1], of latents (B, D)."""
         memory = self.input((latents - self.shift) * self.scale).unsqueeze(1)
         tokens = self.queries.unsqueeze(0)

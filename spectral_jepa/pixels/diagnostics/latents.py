@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import check_indices
 from spectral_jepa.pixels.data.episodes import Ids, episode_rows
 from spectral_jepa.pixels.interfaces import Dataset, Encoder, Pictures, TorchModel
@@ -25,7 +26,7 @@ def embed_rows(
     batch_size: int = 256,
     cache: Path | None = None,
     progress: str | None = None,
-) -> Latents:
+) -> Float[np.ndarray, "N D"]:
     """Embed chosen rows of a dataset; with ``cache``, read them from that folder if they are there.
 
     Parameters

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.pixels.config import SurpriseConfig
 from spectral_jepa.pixels.data.actions import scaled_blocks
@@ -27,7 +28,9 @@ VERSIONS = ("clean", "recoloured", "teleported")
 COLUMNS = ["trajectory", "episode", "start_row", "version", "step", "surprise", "replay_error"]
 
 
-def prediction_errors(model: LatentModel, latents: Tensor, blocks: Tensor, history: int) -> Tensor:
+def prediction_errors(
+    model: LatentModel, latents: Float[Tensor, "B U D"], blocks: Float[Tensor, "B T A"], history: int
+) -> Float[Tensor, "B T"]:
     """Squared error of each one-step prediction, with the context that training gives it.
 
     Parameters
@@ -201,7 +204,7 @@ def surprise_summary(table: pd.DataFrame, history: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare_pairs(clean: Array, changed: Array) -> dict[str, float]:
+def compare_pairs(clean: Array, changed: Array) -> dict[str, float | int]:
     """Paired comparison of two samples; see :func:`surprise_summary` for the names.
 
     Examples

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
 from spectral_jepa.pixels.environments import two_room_physics as two_room
 from spectral_jepa.pixels.environments.base import Episode, Picture, PixelEnvironment, Script
@@ -93,7 +94,9 @@ class TwoRoomEnvironment(PixelEnvironment):
         difference = np.asarray(state, dtype=np.float64) - np.asarray(goal, dtype=np.float64)
         return float(np.linalg.norm(difference)) / two_room.SUCCESS_DISTANCE
 
-    def plan_distances(self, starts: Array, goals: Array, actions: Array) -> Array:
+    def plan_distances(
+        self, starts: Float[np.ndarray, "E n"], goals: Float[np.ndarray, "E n"], actions: Float[np.ndarray, "E S T A"]
+    ) -> Float[np.ndarray, "E S"]:
         """Length of the way (:func:`~two_room_physics.path_length`) left after each plan, all plans at once, in pixels."""
         start, goal, moves = (torch.as_tensor(np.asarray(value, dtype=np.float64)) for value in (starts, goals, actions))
         position = start[:, None].expand(*moves.shape[:2], 2)

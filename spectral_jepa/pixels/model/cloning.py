@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import ModelConfig
@@ -63,14 +64,14 @@ class GoalConditionedPolicy(nn.Module):
                 nn.Linear(hidden, n_blocks * self.block_dim),
             )
 
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Float[Tensor, "... D"]:
         """Embed pictures, as :meth:`spectral_jepa.pixels.model.world_model.WorldModel.encode` does."""
         return self.projector(self.encoder(self.normalize(frames))).reshape(*frames.shape[:-3], -1)
 
-    def forward(self, latents: Tensor, goals: Tensor) -> Tensor:
+    def forward(self, latents: Float[Tensor, "*B D"], goals: Float[Tensor, "*B D"]) -> Float[Tensor, "*B n A"]:
         """Action blocks (..., n_blocks, block_dim), scaled, from embeddings (..., D) of the current and the goal picture."""
         return self.head(torch.cat([latents, goals], -1)).unflatten(-1, (self.n_blocks, self.block_dim))
 
-    def act(self, frames: Tensor, goal_frames: Tensor) -> Tensor:
+    def act(self, frames: Tensor, goal_frames: Tensor) -> Float[Tensor, "B n A"]:
         """Action blocks (B, n_blocks, block_dim), scaled, from pictures."""
         return self(self.encode(frames), self.encode(goal_frames))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.interfaces import Encoder, Pictures, TorchModel
@@ -41,7 +42,9 @@ def frozen(model: TorchModel) -> Iterator[torch.device]:
         model.train(training)
 
 
-def encode_frames(model: Encoder, frames: Pictures, *, batch_size: int = 256, progress: str | None = None) -> Latents:
+def encode_frames(
+    model: Encoder, frames: UInt8[np.ndarray, "N H W 3"], *, batch_size: int = 256, progress: str | None = None
+) -> Float[np.ndarray, "N D"]:
     """Embed frames with a trained model, in batches, in evaluation mode.
 
     Parameters
@@ -98,7 +101,7 @@ def encode_rows(
     return np.concatenate(parts)
 
 
-def encode_one_by_one(model: Encoder, frames: Pictures) -> Tensor:
+def encode_one_by_one(model: Encoder, frames: UInt8[np.ndarray, "N H W 3"]) -> Float[Tensor, "N D"]:
     """Latents that do not depend on their company: on a CPU one picture at a time, on a GPU in batches.
 
     Parameters

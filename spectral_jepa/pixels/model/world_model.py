@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ModelConfig
@@ -79,7 +80,7 @@ class WorldModel(nn.Module):
             self.predictor_projector = Projector(config.embedding_dim, config.projector_width, config.embedding_dim)
             self.action_encoder = ActionEncoder(self.block_dim, config.embedding_dim)
 
-    def encode(self, frames: Tensor) -> Tensor:
+    def encode(self, frames: Tensor) -> Float[Tensor, "... D"]:
         """Embed pictures.
 
         Parameters
@@ -103,7 +104,7 @@ class WorldModel(nn.Module):
         """
         return self.projector(encode_pictures(self.encoder, self.normalize(frames))).reshape(*frames.shape[:-3], -1)
 
-    def predict(self, latents: Tensor, blocks: Tensor) -> Tensor:
+    def predict(self, latents: Float[Tensor, "B T D"], blocks: Float[Tensor, "B T A"]) -> Float[Tensor, "B T D"]:
         """Predict each next embedding from those up to it.
 
         Parameters
@@ -135,7 +136,12 @@ class WorldModel(nn.Module):
             )
         return self.predictor_projector(self.predictor(latents, self.action_encoder(blocks)))
 
-    def rollout(self, latents: Tensor, blocks: Tensor, past_blocks: Tensor | None = None) -> Tensor:
+    def rollout(
+        self,
+        latents: Float[Tensor, "B h D"],
+        blocks: Float[Tensor, "B n A"],
+        past_blocks: Float[Tensor, "B p A"] | None = None,
+    ) -> Float[Tensor, "B n D"]:
         """Predict n steps ahead, each from at most ``history`` embeddings, given ones first and then predicted ones.
 
         Parameters

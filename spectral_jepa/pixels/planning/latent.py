@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spectral_jepa._shapes import Float, Int
 from spectral_jepa._validation import InputError, check_choice, check_count
 from spectral_jepa.action_search import (
     Generators,
@@ -34,14 +35,14 @@ CUDA_CHUNK = 2**16
 def plan(
     model: Rollout,
     config: PlanningConfig,
-    latents: Tensor,
-    goals: Tensor,
+    latents: Float[Tensor, "E *h D"],
+    goals: Float[Tensor, "E D"],
     generators: Generators,
     *,
     block_dim: int | None = None,
-    past_blocks: Tensor | None = None,
+    past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
-) -> Tensor:
+) -> Float[Tensor, "E n A"]:
     """Plan for many episodes at once.
 
     Parameters
@@ -117,14 +118,14 @@ def plan(
 def plan_discrete(
     model: Rollout,
     config: PlanningConfig,
-    latents: Tensor,
-    goals: Tensor,
+    latents: Float[Tensor, "E *h D"],
+    goals: Float[Tensor, "E D"],
     generators: Generators,
     *,
     n_actions: int,
-    past_blocks: Tensor | None = None,
+    past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
-) -> Tensor:
+) -> Int[Tensor, "E n"]:
     """:func:`plan` for discrete actions: the model's blocks are one-hot vectors, the search a categorical CEM.
 
     Parameters
@@ -157,7 +158,11 @@ def plan_discrete(
 
 
 def latent_cost(
-    model: Rollout, latents: Tensor, goals: Tensor, past_blocks: Tensor | None = None, chunk: int | None = None
+    model: Rollout,
+    latents: Float[Tensor, "E *h D"],
+    goals: Float[Tensor, "E D"],
+    past_blocks: Float[Tensor, "E p A"] | None = None,
+    chunk: int | None = None,
 ) -> PlannerCost:
     """The published cost: squared distance, summed over coordinates, of the last predicted latent and the goal's.
 
@@ -182,7 +187,7 @@ def latent_cost(
         got = "no past_blocks" if past_blocks is None else f"past_blocks of shape {tuple(past_blocks.shape)}"
         raise InputError(f"got {got} for {history} latents, expected {history - 1} blocks: pass those between the latents")
 
-    def cost(plans: Tensor) -> Tensor:
+    def cost(plans: Float[Tensor, "E S H A"]) -> Float[Tensor, "E S"]:
         n_samples = plans.shape[1]
         limit = chunk or (CUDA_CHUNK if plans.is_cuda else n_samples)
         episodes, samples = max(1, limit // n_samples), min(limit, n_samples)
@@ -196,7 +201,13 @@ def latent_cost(
     return cost
 
 
-def _distances(model: Rollout, latents: Tensor, goals: Tensor, past: Tensor | None, plans: Tensor) -> Tensor:
+def _distances(
+    model: Rollout,
+    latents: Float[Tensor, "E h D"],
+    goals: Float[Tensor, "E D"],
+    past: Float[Tensor, "E p A"] | None,
+    plans: Float[Tensor, "E S H A"],
+) -> Float[Tensor, "E S"]:
     """Costs (E, S) by one call of the model."""
     shape = plans.shape[:2]
 

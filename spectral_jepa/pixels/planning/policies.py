@@ -7,13 +7,14 @@ with its own generator. :class:`spectral_jepa.pixels.planning.simulator.Simulato
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spectral_jepa._validation import Array, check_count
+from spectral_jepa._shapes import Float, UInt8
+from spectral_jepa._validation import check_count
 from spectral_jepa.action_search import Generators
 from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions, scaled_blocks
@@ -81,11 +82,11 @@ class PlannerPolicy:
             "weights": weights_digest(self.model),
         }
 
-    def prepare(self, frames: Pictures, states: Array) -> Tensor:
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
         """Latents (E, D) of the goals."""
         return encode_one_by_one(self.model, frames)
 
-    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Array:
+    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Plan and undo the scaling of the actions."""
         n_episodes, seen = now.frames.shape[:2]
         pictures = now.frames.reshape(-1, *now.frames.shape[2:])
@@ -123,16 +124,17 @@ class RandomPolicy:
         """Bounds and number of actions."""
         return {"policy": "random", "low": self.low.tolist(), "high": self.high.tolist(), "n_actions": self.n_actions}
 
-    def prepare(self, frames: Pictures, states: Array) -> Pictures:
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Pictures:
         """Nothing to prepare."""
         return frames
 
-    def act(self, now: Observation, goals: Any, generators: Generators) -> Array:
+    def act(self, now: Observation, goals: Any, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Draw actions."""
         uniform = torch.stack([torch.rand(self.n_actions, self.low.size, generator=g) for g in generators])
         return self.low + (self.high - self.low) * uniform.numpy().astype(np.float64)
 
 
+@runtime_checkable
 class ActingNetwork(TorchModel, Protocol):
     """A network that reads actions off the current and the goal picture."""
 
@@ -168,11 +170,11 @@ class CloningPolicy:
         """Digest of the weights and how many blocks are carried out."""
         return {"policy": "cloning", "weights": weights_digest(self.network), "execute": self.execute}
 
-    def prepare(self, frames: Pictures, states: Array) -> Tensor:
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
         """The goals' pictures, on the network's device."""
         return torch.as_tensor(frames).to(self.device)
 
-    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Array:
+    def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Ask the network."""
         with torch.inference_mode():
             frames = torch.as_tensor(now.frames[:, -1]).to(goals.device)

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.action_search import Generators, PlannerCost, cross_entropy_method
 from spectral_jepa.pixels.config import PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions
-from spectral_jepa.pixels.interfaces import ActionScaling, Environment, Observation, Pictures
+from spectral_jepa.pixels.interfaces import ActionScaling, Environment, Observation
 from spectral_jepa.pixels.planning.latent import check_settings
 
 
@@ -55,11 +56,11 @@ class SimulatorPolicy:
         planning, scaler = asdict(self.config), {"mean": self.scaler.mean, "std": self.scaler.std}
         return {"policy": "simulator", "planning": planning, "block": self.action_block, "scaler": scaler}
 
-    def prepare(self, frames: Pictures, states: Array) -> Array:
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Float[np.ndarray, "E n"]:
         """The goals' states."""
         return np.asarray(states, dtype=np.float64)
 
-    def act(self, now: Observation, goals: Array, generators: Generators) -> Array:
+    def act(self, now: Observation, goals: Array, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Plan with the true dynamics."""
         config = self.config
         cost = simulator_cost(self.environment, now.states, goals, self.scaler)
@@ -96,7 +97,7 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
     O(E S H block) steps of the simulator.
     """
 
-    def cost(plans: Tensor) -> Tensor:
+    def cost(plans: Float[Tensor, "E S H B"]) -> Float[Tensor, "E S"]:
         actions = native_actions(plans.flatten(0, 1), scaler).reshape(*plans.shape[:2], -1, len(scaler.mean))
         return torch.from_numpy(environment.plan_distances(states, goals, actions))
 

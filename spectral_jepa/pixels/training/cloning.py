@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
 
@@ -32,11 +33,11 @@ class CloningObjective(nn.Module):
         self,
         model: GoalConditionedPolicy,
         frames: Tensor,
-        blocks: Tensor,
+        blocks: Float[Tensor, "B T A"],
         generator: torch.Generator,
         group: torch.distributed.ProcessGroup | None = None,
         diagnostics: bool = True,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Evaluate one batch of clips.
 
         Parameters

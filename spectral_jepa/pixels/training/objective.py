@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spectral_jepa import losses
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ObjectiveConfig
 from spectral_jepa.pixels.interfaces import LatentModel
@@ -77,11 +78,11 @@ class Objective(nn.Module):
         self,
         model: LatentModel,
         frames: Tensor,
-        blocks: Tensor,
+        blocks: Float[Tensor, "B T A"],
         generator: torch.Generator,
         group: torch.distributed.ProcessGroup | None = None,
         diagnostics: bool = True,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Float[Tensor, ""]]:
         """Evaluate one batch of clips.
 
         Parameters
@@ -140,8 +141,8 @@ class Objective(nn.Module):
         return result
 
     def regularize(
-        self, values: Tensor, generator: torch.Generator, group: torch.distributed.ProcessGroup | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self, values: Float[Tensor, "T B D"], generator: torch.Generator, group: torch.distributed.ProcessGroup | None = None
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The regulariser of embeddings (T, B, D), averaged over time, and what it adds to the loss."""
         config, strength = self.config, self.config.strength
         if config.regularizer == "none":
@@ -181,7 +182,7 @@ class Objective(nn.Module):
         return regularizer, penalty
 
 
-def pldm_terms(values: Tensor) -> dict[str, Tensor]:
+def pldm_terms(values: Float[Tensor, "T B D"]) -> dict[str, Float[Tensor, ""]]:
     """The regularisers of the PLDM baseline that have a positive weight in LeWM's comparison.
 
     Parameters

@@ -23,7 +23,22 @@ _LOG_SCALE = ("loss", "prediction", "validation_prediction", "whitening_gap")
 
 @styled
 def draw_training(log: pd.DataFrame) -> dict[str, Figure]:
-    """Curves of a training log, one panel a column that holds numbers, against ``step``.
+    """Draw the curves of a training log, one panel a column that holds numbers, against ``step``.
+
+    Parameters
+    ----------
+    log : DataFrame
+        One row a logged step, as :class:`spectral_jepa.training.TrainingLog` writes it; a cell may be empty.
+
+    Returns
+    -------
+    dict {"training": matplotlib Figure}
+        Losses and the whitening gap on a log axis where they span more than a factor of ten.
+
+    Raises
+    ------
+    InputError
+        A log without ``step`` or without any number.
 
     Examples
     --------
@@ -55,12 +70,26 @@ def draw_training(log: pd.DataFrame) -> dict[str, Figure]:
 
 @styled
 def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
-    """Bars of the probes' R2 on held-out episodes: one panel a quantity, one bar an input and probe.
+    """Draw bars of the probes' R2 on held-out episodes: one panel a quantity, one bar an input and probe.
 
     Parameters
     ----------
     table : DataFrame
-        As :func:`spectral_jepa.pixels.diagnostics.probe.probe` gives it.
+        As :func:`spectral_jepa.pixels.diagnostics.probe.probe` gives it; rows whose coordinate is not "mean" are left out.
+
+    Returns
+    -------
+    dict {"probe": matplotlib Figure}
+        A negative R2 has a bar of length 0 and its number beside it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "input": ["embedding", "pixels"], "probe": "linear", "quantity": "agent_position", "coordinate": "mean",
+    ...     "r2": [0.9, -2.0]})
+    >>> (axis,) = draw_probe(table)["probe"].axes
+    >>> axis.get_title(), [float(bar.get_width()) for bar in axis.patches], [text.get_text() for text in axis.texts]
+    ('agent position', [0.9, 0.0], ['0.900', '-2.000'])
     """
     means = table[table["coordinate"] == "mean"]
     quantities = list(dict.fromkeys(means["quantity"]))
@@ -92,12 +121,28 @@ def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
 
 @styled
 def draw_surprise(table: pd.DataFrame) -> dict[str, Figure]:
-    """Mean surprise a step of the three versions with 95 % bands, and the paired differences at the perturbed frame.
+    """Draw the mean surprise of each version against the step, and the pairs at the perturbed frame.
 
     Parameters
     ----------
     table : DataFrame
         As :func:`spectral_jepa.pixels.diagnostics.surprise.surprise` gives it.
+
+    Returns
+    -------
+    dict {"surprise": matplotlib Figure}
+        Left: mean of the trajectories with 95 % bands. Right: perturbed against clean surprise at step 0, one point a
+        trajectory and perturbation. All axes of surprise are logarithmic.
+
+    Examples
+    --------
+    >>> rows = [(i, v, s, x * i) for i in (1, 3) for s in (-1, 0) for v, x in (("clean", 1.0), ("teleported", 2.0 + s))]
+    >>> table = pd.DataFrame(rows, columns=["trajectory", "version", "step", "surprise"])
+    >>> curves, pairs = draw_surprise(table)["surprise"].axes
+    >>> {line.get_label(): line.get_ydata().tolist() for line in curves.lines[:2]}
+    {'teleported': [2.0, 4.0], 'clean': [2.0, 2.0]}
+    >>> pairs.lines[1].get_xydata().tolist()
+    [[1.0, 2.0], [3.0, 6.0]]
     """
     figure, axes = new_figure(1, 2, width=4.2, height=3.0)
     curves, pairs = axes[0]
@@ -137,12 +182,26 @@ def _draw_pairs(axis: Axes, table: pd.DataFrame) -> None:
 
 @styled
 def draw_spectrum(table: pd.DataFrame) -> dict[str, Figure]:
-    """Eigenvalues of the latents' covariance, with the effective rank in the legend and the white level as a line.
+    """Draw the eigenvalues of the latents' covariance, with the effective rank in the legend and the white level as a line.
 
     Parameters
     ----------
     table : DataFrame
-        As :func:`spectral_jepa.pixels.diagnostics.latent_geometry.geometry` gives it.
+        As :func:`spectral_jepa.pixels.diagnostics.latent_geometry.latent_geometry` gives it.
+
+    Returns
+    -------
+    dict {"spectrum": matplotlib Figure}
+        One curve an input, on a log axis; an eigenvalue below 1e-9 of the largest is drawn there.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "input": "embedding", "measure": ["effective_rank", "eigenvalue", "eigenvalue"], "index": [0, 1, 2],
+    ...     "value": [1.7, 4.0, 1.0]})
+    >>> curve = draw_spectrum(table)["spectrum"].axes[0].lines[0]
+    >>> curve.get_label(), curve.get_ydata().tolist()
+    ('embedding (effective rank 1.7)', [4.0, 1.0])
     """
     figure, axes = new_figure(1, 1, width=4.6, height=3.2)
     axis = axes[0, 0]
@@ -169,15 +228,21 @@ def draw_rollouts(rollouts: Mapping[str, NDArray[np.uint8]], *, context: int, ac
     rollouts : dict of uint8 arrays (n, T, H, W, 3)
         As :func:`spectral_jepa.pixels.diagnostics.decoder.rollout_frames` gives them.
     context : int
-        Observed frames that the rollout starts from; a line marks where it is on its own.
+        Observed frames that the rollout starts from; predicted frames after them are framed.
     action_block : int
         Raw steps between frames, for the column titles.
 
+    Returns
+    -------
+    dict {"rollout_0": matplotlib Figure, ...}
+        n figures.
+
     Examples
     --------
-    >>> pictures = {name: np.zeros((2, 4, 8, 8, 3), np.uint8) for name in ("observed", "predicted")}
-    >>> sorted(draw_rollouts(pictures, context=1))
-    ['rollout_0', 'rollout_1']
+    >>> pictures = {name: np.zeros((2, 3, 8, 8, 3), np.uint8) for name in ("observed", "predicted")}
+    >>> figures = draw_rollouts(pictures, context=1, action_block=5)
+    >>> sorted(figures), [axis.get_title() for axis in figures["rollout_1"].axes[:3]]
+    (['rollout_0', 'rollout_1'], ['t = 0', 't = 5', 't = 10'])
     """
     figures = {}
     n, length = next(iter(rollouts.values())).shape[:2]

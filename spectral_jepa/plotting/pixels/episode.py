@@ -16,17 +16,24 @@ def draw_plan(frames: NDArray[np.uint8], *, success: bool, steps: int, action_bl
     Parameters
     ----------
     frames : uint8 array (n, H, W, 3)
-        As :func:`spectral_jepa.pixels.evaluation.episode_strip.plan_strip` gives them: the goal last.
+        As :func:`spectral_jepa.pixels.evaluation.evaluate.film_pair` gives them: the start first, the goal last.
     success : bool
+        Whether the goal was reached, for the title.
     steps : int
         Raw steps taken.
     action_block : int
         Raw steps between two frames.
 
+    Returns
+    -------
+    matplotlib Figure
+        One panel a frame, with its raw step as title.
+
     Examples
     --------
-    >>> len(draw_plan(np.zeros((4, 8, 8, 3), np.uint8), success=True, steps=10, action_block=5).axes)
-    4
+    >>> figure = draw_plan(np.zeros((4, 8, 8, 3), np.uint8), success=True, steps=8, action_block=5)
+    >>> [axis.get_title() for axis in figure.axes]
+    ['start', 'step 5', 'step 8', 'goal']
     """
     figure, axes = new_figure(1, len(frames), width=1.1, height=1.35)
     for column, (axis, frame) in enumerate(zip(axes[0], frames, strict=True)):

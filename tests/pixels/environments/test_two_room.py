@@ -188,8 +188,19 @@ def test_colors_are_parameters():
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space m.*:UserWarning", "ignore:.*render modes.*:UserWarning")
-def test_gymnasium_accepts_it():
-    check_env(TwoRoomEnvironment(32))
+def test_gymnasium_accepts_it_and_would_refuse_a_wrong_one():
+    environment = TwoRoomEnvironment(32)
+    check_env(environment)
+    # It was stepped, and its observations are states of its own space.
+    state = environment.get_state()
+    assert environment.observation_space.contains(state) and environment.action_space.shape == (environment.action_dim,)
+
+    class Wrong(TwoRoomEnvironment):
+        def reset(self, *, seed=None, options=None):
+            return super().reset(options=options)  # the seed is accepted and ignored
+
+    with pytest.raises(AssertionError, match="seed"):
+        check_env(Wrong(32))
 
 
 def test_states_and_options():
