@@ -17,7 +17,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures test test-slow mutate nightly lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -84,9 +84,12 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures bound_vs_dim
 
 # One BLAS thread a test process: more would fight for the same cores.
-test test-slow nightly: export OMP_NUM_THREADS = 1
-test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
-test test-slow nightly: export MPLBACKEND = Agg
+check test test-slow nightly: export OMP_NUM_THREADS = 1
+check test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
+check test test-slow nightly: export MPLBACKEND = Agg
+
+check: lint types  ## Under a minute: lint, types, the rules of the house, and the fast tests
+	$(PYTEST) -n $(JOBS) $(FAST)
 
 test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs)
 	$(PYTEST) -n $(JOBS)
@@ -100,9 +103,10 @@ mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test mus
 nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 minutes)
 	$(PYTEST) -n $(JOBS) tests/theory tests/property --seeds 20
 
-lint: $(STAMP)  ## ruff: style and layout
+lint: $(STAMP)  ## Style and layout (ruff), and who may import whom (import-linter)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP)  ## mypy
 	$(BIN)/mypy

@@ -7,6 +7,7 @@ goes on when it is given again.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -23,8 +24,9 @@ Overrides = Annotated[dict[str, str], tyro.conf.arg(metavar="SECTION.FIELD VALUE
 
 def run(arguments: list[str]) -> None:
     """Run one of the commands."""
-    # MuJoCo draws without a window; one thread a process unless the user said otherwise.
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn without a window
+    if os.getcwd() not in sys.path:  # where an environment of one's own, module:Class, is looked for last
+        sys.path.append(os.getcwd())
     app.cli(
         prog="spectral-jepa pixels",
         args=arguments,

@@ -1,7 +1,8 @@
 """Settings of the pixel world models as frozen values.
 
 Defaults are those of the released LeWorldModel code (arXiv 2603.19312), which differ in places from the paper's text:
-regulariser strength .09 where the text says .1, knots on [0, 3], context of 3 frames in every environment.
+regulariser strength .09 where the text says .1, knots on [0, 3], context of 3 frames in every environment. Two are not: 10
+epochs are the text's (the released file says 100), and 200 pairs are ours (50). Each field below says its published value.
 """
 
 from __future__ import annotations
@@ -22,8 +23,48 @@ SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 class ModelConfig:
     """Shape of a world model; the defaults are the published one (18,034,478 parameters for 2-D actions).
 
-    ``history`` is the number of frames that the predictor sees, ``action_block`` the number of raw actions between two
-    frames (the frameskip), so one action token has ``action_block * action_dim`` numbers.
+    Parameters
+    ----------
+    encoder : {"vit", "conv", "resnet18"}
+        Published: "vit", a ViT-Tiny; "resnet18" in its ablation. "conv" is ours, for a CPU.
+    image_size : int
+        Side of the square pictures, in pixels. Published: 224.
+    patch_size : int
+        Side of a ViT's patch, in pixels; must divide ``image_size``. Published: 14.
+    encoder_width : int
+        Of a ViT's tokens (its MLP is 4 times as wide), or a quarter of the length of "conv"'s vector. Published: 192.
+    encoder_depth : int
+        Blocks of the ViT. Published: 12.
+    encoder_heads : int
+        Attention heads of the ViT. Published: 3.
+    embedding_dim : int
+        D, length of the embedding of a frame. Published: 192.
+    projector_width : int
+        Hidden width of the projectors behind encoder and predictor. Published: 2048.
+    predictor_width : int
+        W, width of the predictor's tokens. Published: 192.
+    predictor_depth : int
+        Blocks of the predictor. Published: 6.
+    predictor_heads : int
+        Its attention heads. Published: 16.
+    predictor_head_dim : int
+        Width of one head. Published: 64.
+    predictor_hidden : int
+        Hidden width of its feed-forward layers, and of a cloned policy's MLP. Published: 2048.
+    dropout : float in [0, 1)
+        Share of entries set to 0 in the predictor's attention and feed-forward layers while training. Published: .1.
+    history : int
+        Frames that the predictor sees; a training clip has one more. Published: 3 (the text says 1 for Two-Room).
+    action_dim : int
+        A, coordinates of a raw action. Published: 2; Cube 5.
+    action_block : int
+        Raw actions between two frames (the frameskip), so one action token has ``action_block * action_dim`` numbers.
+        Published: 5.
+
+    Raises
+    ------
+    InputError
+        An unknown encoder, a count below 1, an ``image_size`` that ``patch_size`` does not divide (ViT).
     """
 
     encoder: str = "vit"
@@ -64,10 +105,40 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Prediction error (mean over coordinates) plus ``strength`` times a regulariser of the embeddings.
+    """Training loss: prediction error (mean over coordinates) plus lambda times a regulariser of the embeddings.
 
-    ``factor`` multiplies SIGReg: None is the batch size, the published convention. ``n_subspaces`` (K), ``subspace_kind``
-    and ``orthogonality`` (theta) concern ``subspace_sigreg`` only. The ``pldm_*`` weights are those of LeWM's baseline.
+    Parameters
+    ----------
+    regularizer : {"sigreg", "subspace_sigreg", "pldm", "whitening", "none"}
+        "sigreg" is LeWM's (arXiv 2603.19312), "subspace_sigreg" Sub-JEPA's (arXiv 2605.09241), "pldm" that of LeWM's
+        baseline, "whitening" ours (docs/theory.md, 2.6).
+    strength : float
+        lambda of both papers: what the regulariser is multiplied by before it is added. Published: .09 in both codes (LeWM's
+        text says .1). Not read by "pldm", whose weights are its own; for "whitening" try 1.
+    n_slices : int
+        M, random directions of SIGReg, fresh at each step; in each subspace as many. Published: 1024.
+    n_knots : int
+        Points of SIGReg's quadrature on [0, ``t_max``], at least 2. Published: 17.
+    t_max : float
+        Its end, the largest frequency. Published: 3 (LeWM's appendix says [.2, 4]).
+    factor : float, optional
+        What SIGReg's integral is multiplied by. Default: the batch size over all processes, as published, so that a
+        ``strength`` means something only together with it. 1: free of the batch size.
+    n_subspaces : int
+        K of Sub-JEPA; must divide ``embedding_dim``. Published: 32; Push-T 16. "subspace_sigreg" only, as the next two.
+    subspace_kind : {"orthogonal", "partition", "random", "trainable"}
+        See :func:`spectral_jepa.losses.make_subspaces`. Published: "orthogonal"; "random" and "trainable" in the ablation.
+    orthogonality : float
+        theta of Sub-JEPA: weight of the soft orthogonality of "trainable" subspaces. Published: 0 by default.
+    stop_gradient : bool
+        Treat the targets of the prediction as constants. Published: False.
+    pldm_variance, pldm_covariance, pldm_time_similarity, pldm_time_variance : float
+        Weights of :func:`spectral_jepa.pixels.training.objective.pldm_terms`, "pldm" only. Published: 18, 12, .2, .7.
+
+    Raises
+    ------
+    InputError
+        An unknown regulariser or kind of subspaces.
     """
 
     regularizer: str = "sigreg"
@@ -92,7 +163,28 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is collected: environment, number and length of episodes, policy, seed, picture size."""
+    """What is collected.
+
+    Parameters
+    ----------
+    environment : str
+        A built-in one ("two_room", "push_t", "reacher", "cube") or ``module:Class``.
+    n_episodes : int
+        Published: 10,000; Push-T 20,000 (its released file has 18,685).
+    max_steps : int
+        Raw actions of an episode at most. Published, as means: Two-Room 92, Push-T 196 (released file 125), others 200.
+    image_size : int
+        Side of the pictures, in pixels. Published: 224.
+    policy : {"scripted", "random"}
+        The environment's own, or uniform actions. Published: scripted; Reacher says SAC, but its released data look random.
+    seed : int
+        Of everything random in the data. Published: 3072.
+
+    Raises
+    ------
+    InputError
+        An unknown policy.
+    """
 
     environment: str = "two_room"
     n_episodes: int = 10_000
@@ -109,8 +201,37 @@ class DataConfig:
 class TrainingConfig:
     """One optimiser run: AdamW with linear warm-up over ``warmup`` of the steps, then cosine to 0.
 
-    ``n_steps`` None means ``n_epochs`` passes over all training windows. ``precision`` bf16 (autocast) concerns GPUs: a CPU
-    computes in float32 then. float64 is for tests.
+    Parameters
+    ----------
+    batch_size : int
+        Clips a step, over all processes. Published: 128.
+    n_epochs : int
+        Passes over all training windows. Published: 10 (the released file says 100).
+    n_steps : int, optional
+        Optimiser steps of the run. Default: what ``n_epochs`` come to.
+    learning_rate : float
+        At the end of the warm-up. Published: 5e-5.
+    weight_decay : float
+        Of AdamW, on all parameters. Published: 1e-3.
+    clip_norm : float
+        Largest norm of the gradient of all parameters together. Published: 1.
+    warmup : float in [0, 1]
+        Share of the steps in which the learning rate rises. Published: .01.
+    precision : {"bf16", "float32", "float64"}
+        "bf16" (autocast) concerns GPUs: a CPU computes in float32 then. "float64" is for tests. Published: "bf16".
+    compile : bool
+        Let torch compile encoder and predictor.
+    seed : int
+        Initial weights, subspaces, order of the clips, directions of SIGReg, masks of dropout.
+    log_every : int
+        Steps between two rows of ``log.csv``.
+    checkpoint_every : int
+        Steps between two checkpoints: what a kill may lose.
+
+    Raises
+    ------
+    InputError
+        An unknown precision.
     """
 
     batch_size: int = 128
@@ -132,7 +253,38 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class PlanningConfig:
-    """Planner; the defaults are the published cross-entropy method. Horizons count action blocks."""
+    """Planner; the defaults are the published cross-entropy method. Horizons count action blocks.
+
+    Parameters
+    ----------
+    method : {"cem", "mppi", "adam", "random"}
+        Published: "cem"; "adam" with 100 samples as an alternative. "random" asks no model.
+    n_samples : int
+        Candidate plans of an iteration. Published: 300.
+    n_elites : int
+        How many of them, the cheapest, the next mean and standard deviation are fitted to; at least 2, because one has no
+        spread (which divides by their number less 1). "cem" only. Published: 30.
+    n_iterations : int
+        Rounds of the search, steps of "adam". Published: 30 (the text says 10 for all but Push-T).
+    horizon : int
+        Action blocks of a plan. Published: 5, which are 25 raw steps.
+    execute : int
+        Blocks carried out before planning anew; at most ``horizon``. Published: 5.
+    initial_std : float
+        Standard deviation of the first candidates, in z-scored action units. Published: 1.
+    temperature : float
+        Of "mppi" only, in units of the standard deviation of the candidates' costs. Not published.
+    learning_rate : float
+        Of "adam" only, in z-scored action units. Published: .1.
+    precision : {"bf16", "float32"}
+        Of the rollouts; "bf16" is used on a GPU only. Published: "float32". ("float64" is refused when a plan is asked for.)
+
+    Raises
+    ------
+    InputError
+        An unknown method or precision. What must fit together is checked by
+        :func:`spectral_jepa.pixels.planning.latent.check_settings`.
+    """
 
     method: str = "cem"
     n_samples: int = 300
@@ -152,7 +304,19 @@ class PlanningConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Start and goal pairs: goal ``goal_offset`` raw steps ahead on a held-out episode, ``budget`` raw steps to reach it."""
+    """Start and goal pairs on held-out episodes, and the steps that a policy gets for each.
+
+    Parameters
+    ----------
+    n_pairs : int
+        Published: 50, whose success rate scatters by 5 to 6 points.
+    goal_offset : int
+        Raw steps from a start to its goal, on the same episode. Published: 25 (the text's first version: 100 in Two-Room).
+    budget : int
+        Raw steps to reach it. Published: 50 (there 150).
+    seed : int
+        Draws the pairs, and the planner's candidates. Published: 42.
+    """
 
     n_pairs: int = 200
     goal_offset: int = 25
@@ -162,7 +326,31 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class PixelConfig:
-    """All settings of one pixel experiment; ``kind`` is what is trained: a world model, or a cloned policy as baseline."""
+    """All settings of one pixel experiment.
+
+    Parameters
+    ----------
+    model : ModelConfig
+    objective : ObjectiveConfig
+        Not read by kind "cloning".
+    data : DataConfig
+    training : TrainingConfig
+    planning : PlanningConfig
+    evaluation : EvaluationConfig
+    kind : {"world_model", "cloning"}
+        What is trained: a world model, or a cloned policy as baseline.
+
+    Raises
+    ------
+    InputError
+        An unknown kind.
+
+    Examples
+    --------
+    >>> config = PixelConfig(objective=ObjectiveConfig(strength=0.2))
+    >>> config.to_dict()["objective"]["strength"], PixelConfig.from_dict(config.to_dict()) == config
+    (0.2, True)
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -181,7 +369,22 @@ class PixelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> PixelConfig:
-        """The inverse of :meth:`to_dict`; an unknown or missing section or field is one sentence."""
+        """The inverse of :meth:`to_dict`.
+
+        Parameters
+        ----------
+        values : dict of dict
+            Section -> field -> value, and ``kind``. A field that is missing gets its default, a section may not be missing.
+
+        Returns
+        -------
+        PixelConfig
+
+        Raises
+        ------
+        InputError
+            An unknown or missing section, an unknown field, a value that the section refuses.
+        """
         known = {f.name: f.default_factory for f in fields(cls)}
         if set(values) != set(known):
             raise InputError(f"configuration has sections {sorted(values)}, expected {sorted(known)}: was it edited?")
@@ -200,9 +403,26 @@ class PixelConfig:
 class ProbeConfig:
     """How latents are probed for physical quantities, see :func:`spectral_jepa.pixels.diagnostics.probe.probe`.
 
-    ``quantities`` are columns (None: all that are physical); ``n_train`` and ``n_test`` frames at most, drawn uniformly from
-    the training and test episodes; ``picture_size`` is the side of the downsampled pictures of the "pixels" baseline (ridge
-    only); ``max_epochs`` bounds the MLP, and reaching it is noted; ``seed`` draws the frames and seeds the MLP.
+    LeWM publishes none of this; the numbers of frames are those of a rerun with disjoint episodes.
+
+    Parameters
+    ----------
+    quantities : tuple of str, optional
+        Columns of the data. Default: all that are physical.
+    probes : tuple of {"linear", "mlp"}
+    n_train, n_test : int
+        Frames at most, drawn uniformly from the training and from the test episodes.
+    picture_size : int
+        Side, in pixels, of the downsampled pictures of the "pixels" baseline ("linear" only).
+    max_epochs : int
+        Of the MLP; reaching it is noted.
+    seed : int
+        Draws the frames and seeds the MLP.
+
+    Raises
+    ------
+    InputError
+        An unknown probe, a count below 1.
     """
 
     quantities: tuple[str, ...] | None = None
@@ -224,9 +444,22 @@ class ProbeConfig:
 class SurpriseConfig:
     """A violation of expectation, see :func:`spectral_jepa.pixels.diagnostics.surprise.surprise`.
 
-    ``n_trajectories`` at most, fewer where fewer episodes are long enough; ``before`` and ``after`` count the predicted
-    frames before the perturbed one and from it on (None: history + 1 and history + 2, so that the last two contexts hold
-    perturbed frames only); ``seed`` draws the windows and the places that objects are teleported to.
+    LeWM publishes none of this.
+
+    Parameters
+    ----------
+    n_trajectories : int
+        At most, and at least 2: fewer are used where fewer episodes are long enough.
+    before, after : int, optional
+        Frames before the perturbed one, the first of which is not predicted, and from it on. Default: history + 1 and
+        history + 2, so that the last two contexts hold perturbed frames only.
+    seed : int
+        Draws the windows and the places that objects are teleported to.
+
+    Raises
+    ------
+    InputError
+        A count below its least.
     """
 
     n_trajectories: int = 100

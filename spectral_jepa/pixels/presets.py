@@ -120,10 +120,26 @@ def changed(config: PixelConfig, values: Mapping[str, Any]) -> PixelConfig:
 def override(config: PixelConfig, values: Mapping[str, str]) -> PixelConfig:
     """:func:`changed` with values as a command line gives them, in text.
 
+    Parameters
+    ----------
+    config : PixelConfig
+    values : dict of str
+        SECTION.FIELD -> a Python literal; whatever is none is taken as the text itself.
+
+    Returns
+    -------
+    PixelConfig
+
+    Raises
+    ------
+    InputError
+        As :func:`changed`.
+
     Examples
     --------
-    >>> override(preset("tiny"), {"training.n_steps": "7"}).training.n_steps
-    7
+    >>> config = override(preset("tiny"), {"training.n_steps": "7", "planning.method": "mppi"})
+    >>> config.training.n_steps, config.planning.method
+    (7, 'mppi')
     """
     return changed(config, {name: _read_value(text) for name, text in values.items()})
 

@@ -28,7 +28,20 @@ ROOT = Path("results/pixels")
 
 
 class FinishedRun(NamedTuple):
-    """A trained model and all that it takes to judge it."""
+    """A trained model and all that it takes to judge it.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        With the settings that were changed after loading.
+    policy : PlannerPolicy or CloningPolicy
+        The model in evaluation mode, named after its folder.
+    scaler : ActionScaler
+        Of its training actions.
+    dataset : EpisodeDataset
+    environment : PixelEnvironment
+        That of the data, drawing pictures of the model's size.
+    """
 
     config: PixelConfig
     policy: PlannerPolicy | CloningPolicy
@@ -39,6 +52,22 @@ class FinishedRun(NamedTuple):
 
 def base_folder(environment: str, preset: str) -> Path:
     """Where the data and the runs of an environment and a preset go.
+
+    Parameters
+    ----------
+    environment : str
+        A built-in one, or ``module:Class``.
+    preset : str
+
+    Returns
+    -------
+    Path
+        Relative to the working directory.
+
+    Raises
+    ------
+    InputError
+        An unknown environment.
 
     Examples
     --------
@@ -51,11 +80,21 @@ def base_folder(environment: str, preset: str) -> Path:
 def run_name(config: PixelConfig) -> str:
     """Name of a run's folder: what is trained, K if there are subspaces, and the training seed.
 
+    Parameters
+    ----------
+    config : PixelConfig
+        ``kind``, ``objective`` and ``training.seed`` are read.
+
+    Returns
+    -------
+    str
+        Other settings do not show: two runs that differ in these alone need folders named by hand.
+
     Examples
     --------
-    >>> from spectral_jepa.pixels.presets import preset
-    >>> run_name(preset("tiny"))
-    'sigreg-0'
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> run_name(preset("tiny")), run_name(changed(preset("tiny"), {"objective.regularizer": "subspace_sigreg"}))
+    ('sigreg-0', 'subspace_sigreg_orthogonal_4-0')
     """
     objective = config.objective
     if config.kind == "cloning":
@@ -75,6 +114,7 @@ def data_path(folder: Path, data: Path | None = None) -> Path:
     folder : Path
         Of the run.
     data : Path, optional
+        Default: what the folder's ``config.json`` says.
 
     Returns
     -------
@@ -84,6 +124,14 @@ def data_path(folder: Path, data: Path | None = None) -> Path:
     ------
     InputError
         A folder without a finished run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "config.json").write_text('{"data": "two_room.h5"}')
+    >>> data_path(folder).name, data_path(folder, Path("other.h5")).name
+    ('two_room.h5', 'other.h5')
     """
     if data is not None:
         return data
@@ -119,6 +167,22 @@ def open_run(
     ------
     InputError
         An unfinished or damaged folder, data that do not fit the model, a simulator that is not installed.
+
+    Examples
+    --------
+    Three episodes, an untrained model in the place of a trained one, and a search of 7 samples.
+
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.collect import collect
+    >>> from spectral_jepa.pixels.model.saved import make_model, save_model
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> config, folder = changed(preset("tiny"), {"data.n_episodes": 3}), Path(tempfile.mkdtemp())
+    >>> data = collect(config.data, folder / "data.h5", n_jobs=1, progress=False)
+    >>> scaler = ActionScaler((0.0, 0.0), (1.0, 1.0))
+    >>> save_model(make_model(config), folder / run_name(config), config, scaler, {"data": str(data)})
+    >>> run = open_run(folder / "sigreg-0", overrides={"planning.n_samples": "7"})
+    >>> run.policy.name, run.config.planning.n_samples, run.dataset.n_episodes, run.environment.name
+    ('sigreg-0', 7, 3, 'two_room')
     """
     model, config, scaler = load_model(folder, device)
     config = override(config, overrides or {})
@@ -154,6 +218,17 @@ def frozen_pairs(data: Path, dataset: EpisodeDataset, environment: Environment, 
     ------
     InputError
         Too few pairs in the test episodes, a manifest that was edited.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> state = np.stack([40 + 4.0 * np.arange(31), np.full(31, 49.0)], axis=1)
+    >>> episode = {"pixels": np.zeros((31, 8, 8, 3), np.uint8), "action": np.zeros((31, 2)), "state": state}
+    >>> data, dataset = Path(tempfile.mkdtemp()) / "data.h5", EpisodeDataset.from_episodes([episode] * 3)
+    >>> first, again = (
+    ...     frozen_pairs(data, dataset, make_environment("two_room", 8), EvaluationConfig(n_pairs=5)) for _ in range(2))
+    >>> first == again, len(first), [file.name for file in data.parent.iterdir()]
+    (True, 5, ['manifest-25-5-42.json'])
     """
     path = data.parent / f"manifest-{wanted.goal_offset}-{wanted.n_pairs}-{wanted.seed}.json"
     if not path.exists():

@@ -23,7 +23,21 @@ CELL_COLUMNS = ("experiment", "row", "status", "traceback", *ENVIRONMENT_COLUMNS
 
 
 class Task(NamedTuple):
-    """What a worker needs to run a cell and to write its file."""
+    """What a worker needs to run a cell and to write its file.
+
+    Parameters
+    ----------
+    key : str
+        Of the cell, see :func:`cell_key`.
+    cell : dict
+        Parameters, JSON values.
+    experiment, version : str
+        What is run, and of which release.
+    source : str
+        Digest of the code that runs.
+    folder : Path
+        Of the sweep.
+    """
 
     key: str
     cell: dict[str, Any]
@@ -34,17 +48,72 @@ class Task(NamedTuple):
 
 
 def cell_key(cell: Mapping[str, Any], experiment: str, version: str) -> str:
-    """SHA-256 of the canonical JSON (sorted keys, no spaces) of {cell, experiment, version}."""
+    """SHA-256 of the canonical JSON (sorted keys, no spaces) of {cell, experiment, version}.
+
+    Parameters
+    ----------
+    cell : dict
+        Parameters, JSON values, in any order.
+    experiment, version : str
+        What is run, and of which release.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> cell_key({"dim": 2, "seed": 0}, "spectra", "1.0") == cell_key({"seed": 0, "dim": 2}, "spectra", "1.0")
+    True
+    """
     return value_digest({"cell": dict(cell), "experiment": experiment, "version": version})
 
 
 def cell_path(folder: Path, key: str) -> Path:
-    """Path of a cell's file."""
+    """Path of a cell's file.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+    key : str
+        Of the cell.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> cell_path(Path("results/spectra/quick"), "0a1b").as_posix()
+    'results/spectra/quick/cells/0a1b.json'
+    """
     return folder / "cells" / f"{key}.json"
 
 
 def load_cells(folder: Path, keys: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
-    """Read the cells that are there, in the order of the keys; the second value lists the keys of damaged files."""
+    """Read the cells that are there.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+    keys : iterable of str
+        Which cells.
+
+    Returns
+    -------
+    records : dict
+        Key -> content of its file, in the order of the keys.
+    damaged : list of str
+        Keys whose file is torn, changed or of another cell.
+
+    Examples
+    --------
+    >>> load_cells(Path("no_such_folder"), ["0a1b"])
+    ({}, [])
+    """
     records: dict[str, Record] = {}
     damaged: list[str] = []
     for key in keys:
@@ -61,7 +130,29 @@ def load_cells(folder: Path, keys: Iterable[str]) -> tuple[dict[str, Record], li
 
 
 def compute_cell(run_cell: RunCell, task: Task) -> bytes:
-    """Run one cell on one thread and write its file; the same function for every kind of worker."""
+    """Run one cell on one thread and write its file; the same function for every kind of worker.
+
+    Parameters
+    ----------
+    run_cell : callable
+        Gets the cell's parameters; a dict of metrics, or a list of them, is what it should return.
+    task : Task
+        The cell.
+
+    Returns
+    -------
+    bytes
+        Content of the file. A cell that raises is a failed one, with its traceback.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "cells").mkdir()
+    >>> content = compute_cell(lambda x: {"y": x * x}, Task("0a1b", {"x": 3}, "square", "1.0", "", folder))
+    >>> decode_record(content)["rows"]
+    [{'y': 9}]
+    """
     start = time.perf_counter()
     rows: list[dict[str, Any]] = [{}]
     problem = ""
@@ -75,7 +166,33 @@ def compute_cell(run_cell: RunCell, task: Task) -> bytes:
 
 
 def write_cell(task: Task, rows: list[dict[str, Any]], problem: str, duration: float) -> bytes:
-    """Write a cell's file and return its content; a problem (a traceback) makes it a failed cell."""
+    """Write a cell's file.
+
+    Parameters
+    ----------
+    task : Task
+        The cell.
+    rows : list of dict
+        Its metrics.
+    problem : str
+        A traceback, which makes it a failed cell, or nothing.
+    duration : float
+        Seconds that it took.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "cells").mkdir()
+    >>> _ = write_cell(Task("0a1b", {"x": 3}, "square", "1.0", "", folder), [{}], "Traceback ...", 0.1)
+    >>> load_cells(folder, ["0a1b"])[0]["0a1b"]["status"]
+    'error'
+    """
     record = {
         "experiment": task.experiment,
         "cell": task.cell,

@@ -26,7 +26,23 @@ BAND_COLUMNS = ("mean", "low", "high", "n")
 
 
 def read_manifest(folder: Path) -> Record | None:
-    """Read a sweep folder's manifest; None where there is none, or, saying so, where it is damaged."""
+    """Read a sweep folder's manifest: what ran there, and the keys of its cells.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+
+    Returns
+    -------
+    dict or None
+        None where there is none, or, saying so, where it is damaged.
+
+    Examples
+    --------
+    >>> read_manifest(Path("no_such_folder")) is None
+    True
+    """
     path = folder / "manifest.json"
     try:
         return decode_record(path.read_bytes())
@@ -42,6 +58,24 @@ def cells_table(records: Iterable[Record]) -> pd.DataFrame:
 
     Lists among the parameters become JSON text, and a column that mixes numbers with text becomes text, because a Parquet
     column has one type.
+
+    Parameters
+    ----------
+    records : iterable of dict
+        Contents of the cells' files.
+
+    Returns
+    -------
+    DataFrame
+        In the order of the records.
+
+    Examples
+    --------
+    >>> shared = dict.fromkeys(CELL_COLUMNS, "") | {"experiment": "square"}
+    >>> cells_table([shared | {"cell": {"x": 3, "dims": [1, 2]}, "rows": [{"y": 9}, {"y": 10}]}])[["dims", "x", "row", "y"]]
+         dims  x  row   y
+    0  [1, 2]  3    0   9
+    1  [1, 2]  3    1  10
     """
     records = list(records)
     parameters = dict.fromkeys(name for record in records for name in record["cell"])
@@ -61,7 +95,26 @@ def cells_table(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> str:
-    """Write ``table.parquet``, ``table.csv`` and ``table.sha256``, each atomically; return the digest."""
+    """Write ``table.parquet``, ``table.csv`` and ``table.sha256``, each atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep; it is there.
+    table : DataFrame
+
+    Returns
+    -------
+    str
+        Digest of the table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_table(folder, pd.DataFrame({"risk": [0.5]})) == (folder / "table.sha256").read_text().strip()
+    True
+    """
     write_atomic(folder / "table.parquet", table.to_parquet(index=False, engine="pyarrow"))
     write_atomic(folder / "table.csv", _csv(table))
     write_atomic(folder / "table.sha256", f"{digest(table)}\n".encode())
@@ -217,6 +270,15 @@ def clone_reference() -> Path:
 def without_clocks(table: pd.DataFrame) -> pd.DataFrame:
     """Drop the clock readings (columns that end in ``_seconds``): what is left must be the same in every run.
 
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    DataFrame
+        The other columns.
+
     Examples
     --------
     >>> without_clocks(pd.DataFrame({"risk": [0.5], "duration_seconds": [1.2]})).columns.tolist()
@@ -227,6 +289,15 @@ def without_clocks(table: pd.DataFrame) -> pd.DataFrame:
 
 def digest(table: pd.DataFrame) -> str:
     """SHA-256 of the clock-free table (of its CSV bytes, where every double is written with all its digits).
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
 
     Examples
     --------

@@ -170,6 +170,11 @@ def sweep_status(folder: str | Path, cells: Sequence[Mapping[str, Any]] | None =
     cells : sequence of dict, optional
         The cells to count. Default: those of the last run in this folder.
 
+    Returns
+    -------
+    dict
+        Word -> number of cells.
+
     Raises
     ------
     InputError

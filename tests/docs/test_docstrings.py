@@ -19,7 +19,12 @@ import spectral_jepa
 
 LEFT_OUT = ("spectral_jepa.cli", "spectral_jepa.pixels.cli", "spectral_jepa.pixels.interfaces")
 # Whatever these do is shown by the example of what calls them, needs a GPU, a simulator or a data set, or is a record.
-WITHOUT_EXAMPLE = set()
+WITHOUT_EXAMPLE = {
+    # A trained folder, its data and figures: seconds. What they call has examples.
+    "spectral_jepa.pixels.reports.page.report",
+    "spectral_jepa.pixels.reports.tables.run_probe",
+    "spectral_jepa.pixels.reports.tables.run_surprise",
+}
 # Modules whose functions come from a paper or from our own proofs say which, in the module's docstring or in their own.
 SOURCED = ("theory", "losses", "input_level", "embedding", "planning", "pixels.model", "pixels.training", "jepa.objective")
 CHECKS = ("check_", "as_", "require_")

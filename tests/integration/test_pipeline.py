@@ -1,6 +1,7 @@
 """From a world to figures, through every stage, on the worlds that the issue names."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 import spectral_jepa as sj
 from spectral_jepa import cli
 from spectral_jepa.plotting.drawing import find_drawing
+from spectral_jepa.sweep import experiment as experiments
+from spectral_jepa.sweep import results
 from spectral_jepa.sweep.experiment import known_experiments, load_experiment
 
 
@@ -105,6 +108,85 @@ def test_commands(tmp_path, monkeypatch, capsys):
     time.sleep(1.1)
     cli.main(["figures", "spectra"])
     assert (tmp_path / "results/spectra/quick/figures/spectra.pdf").read_bytes() == before
+
+
+EXPERIMENT = '''"""Squares."""
+PRESETS = {"quick": {"x": [1, 2]}, "paper": {"x": [3]}}
+
+
+def run_cell(x):
+    return {"y": 1 / (x - 3) if x == FAILS else x * x}
+
+
+FAILS = 0
+'''
+KEEP = """
+
+def keep(table, folder):
+    (folder / "own").mkdir()
+    (folder / "own/total.txt").write_text(str(table["y"].sum()))
+    return folder / "own"
+"""
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone of its own: the folders in which experiments are found and tables are kept."""
+    for module in (experiments, results, cli):
+        monkeypatch.setattr(module, "shipped_folder", lambda name: tmp_path / "clone" / name)
+    (tmp_path / "clone/experiments").mkdir(parents=True)
+    (tmp_path / "clone/pyproject.toml").touch()
+    (tmp_path / "clone/experiments/squares.py").write_text(EXPERIMENT)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "clone"
+
+
+def sweep_squares(*arguments):
+    cli.main(["sweep", "squares", "--n-jobs", "1", "--no-figures", *arguments])
+
+
+def test_keep_writes_the_table_where_claims_read_it(clone, capsys):
+    sweep_squares()
+    assert not (clone / "reference").exists()
+    sweep_squares("--keep")
+    sweep_squares("--preset", "paper", "--keep")
+    kept = sorted(path.relative_to(clone).as_posix() for path in (clone / "reference").iterdir())
+    assert kept == ["reference/squares-paper.parquet", "reference/squares-quick.parquet"]
+    assert f"Kept: {clone}/reference/squares-quick.parquet" in capsys.readouterr().out
+    assert (clone / kept[1]).read_bytes() == Path("results/squares/quick/table.parquet").read_bytes()
+    assert results.reference_table("squares")["y"].tolist() == [1, 4]
+    assert results.reference_table("squares", "paper")["y"].tolist() == [9]
+
+
+def test_an_experiment_may_keep_another_form(clone):
+    (clone / "experiments/squares.py").write_text(EXPERIMENT + KEEP)
+    sweep_squares("--keep")
+    assert [path.name for path in (clone / "reference").iterdir()] == ["own"]
+    assert (clone / "reference/own/total.txt").read_text() == "5"
+
+
+def test_a_sweep_with_failures_is_not_kept(clone, capsys):
+    (clone / "experiments/squares.py").write_text(EXPERIMENT.replace("FAILS = 0", "FAILS = 3"))
+    with pytest.raises(SystemExit) as stop:
+        sweep_squares("--preset", "paper", "--keep")
+    assert stop.value.code == 1 and "1 rows are failures" in capsys.readouterr().err
+    assert not (clone / "reference").exists()
+
+
+@pytest.mark.parametrize("case", ["no clone", "a file elsewhere"])
+def test_keeping_is_refused_before_anything_runs(clone, capsys, case):
+    if case == "no clone":
+        (clone / "pyproject.toml").unlink()
+        arguments, sentence = ["squares"], f"{clone} holds no pyproject.toml, expected a clone of the repository"
+    else:
+        Path("mine.py").write_text(EXPERIMENT)
+        arguments, sentence = ["mine.py"], f"mine.py is no experiment of the clone, expected a file in {clone}/experiments"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["sweep", *arguments, "--keep"])
+    error = capsys.readouterr().err.strip()
+    assert stop.value.code == 2 and sentence in error and len(error.splitlines()) == 1
+    assert not Path("results").exists() and not (clone / "reference").exists()
 
 
 @pytest.mark.parametrize(

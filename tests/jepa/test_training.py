@@ -182,10 +182,10 @@ def test_optimum_without_a_formula_is_nan(exact):
 def test_an_encoder_with_no_function_to_hold_pays_the_penalty():
     # Every step leads to state 0: of one reached state a centred encoder knows nothing, and ||0 - I||^2 = 2 at k = 2.
     exact = sj.CoOccurrence.exact(sj.TabularMDP([[[1.0, 0.0], [1.0, 0.0]]]))
-    config = JepaConfig(regularizer="whitening", centered=True, n_steps=400)
+    config = JepaConfig(regularizer="whitening", centered=True, n_steps=3000)
     assert optimal_loss(exact, config, 2, 0.3) == pytest.approx(0.6)
     trained = train_jepa(exact, [Run(dim=2, strength=0.3)], config)
-    assert float(trained.table["loss"][0]) == pytest.approx(0.6, abs=1e-9)
+    assert 0.6 <= float(trained.table["loss"][0]) < 0.6 + 1e-4
 
 
 def test_refit_and_angle(exact):

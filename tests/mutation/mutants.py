@@ -1,25 +1,15 @@
-"""Wrong versions of the theory code, chosen by hand: each is mathematically wrong, none is the same thing written otherwise.
+"""Wrong versions of the code, chosen by hand: each is mathematically wrong, none is the same thing written otherwise.
+
+Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py.
 
 A record names the wrong version, its file in the package, the text before and after, why it is wrong, and the test files
 that must notice. `before` occurs exactly once in its file (test_mutants_apply.py), so that the list cannot rot in silence.
 """
 
-from typing import NamedTuple
+from kinds import Mutant, mutants_of
+from mutants_trained import TRAINED_MUTANTS
 
-
-class Mutant(NamedTuple):
-    name: str
-    file: str  # within spectral_jepa/
-    before: str
-    after: str
-    why: str
-    tests: tuple[str, ...]  # within tests/
-
-
-def mutants_of(file: str, *records: tuple[str, str, str, str, str]) -> list[Mutant]:
-    """Records (name, before, after, why, tests); tests are separated by blanks."""
-    return [Mutant(name, file, before, after, why, tuple(tests.split())) for name, before, after, why, tests in records]
-
+__all__ = ["MUTANTS", "Mutant"]
 
 LOSS, TOP, ECKART = "theory/test_loss_identity.py", "theory/test_top_singular_pair.py", "theory/test_eckart_young.py"
 UNIT_NORM, SHARED, GAUGE = "theory/test_unit_norm.py", "theory/test_shared_encoder.py", "theory/test_gauge.py"
@@ -1295,7 +1285,9 @@ INPUT_LEVEL = mutants_of(
 )
 
 SIGREG, GOLDEN, DDP = "losses/test_losses_sigreg.py", "parity/test_sigreg_golden.py", "losses/test_sigreg_ddp.py"
-SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (f"losses/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening"))
+SPECTRAL_TEST, SUBSPACE_TEST, WHITE_TEST = (
+    f"losses/test_losses_{name}.py" for name in ("spectral", "subspaces", "whitening")
+)
 
 LOSSES = (
     mutants_of(
@@ -1442,6 +1434,6 @@ MUTANTS = [
     *(WORLD + DATA + MATRICES + EMBEDDING + LINALG + GOALS + DYNAMIC_PROGRAMMING + REWARD_PLANS),
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
-    *(LOSSES + TRAINED),
+    *(LOSSES + TRAINED + TRAINED_MUTANTS),
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]

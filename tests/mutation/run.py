@@ -62,8 +62,9 @@ def run_tests(folder: Path, file: str, tests: tuple[str, ...]) -> tuple[int, str
         "MPLBACKEND": "Agg",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # starts in half the time
     }
-    for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
         environment.pop(name, None)
+    environment["PYTHONPATH"] = str(folder)  # processes that the tests start must import the copy, too
     command = [sys.executable, "-c", DRIVER, module, *(f"tests/{test}" for test in tests)]
     try:
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)

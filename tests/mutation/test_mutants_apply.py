@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_names_tell_them_apart_and_there_are_enough():
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 40
     assert len({(mutant.file, mutant.before, mutant.after) for mutant in MUTANTS}) == len(MUTANTS)
+    assert f"plants {len(MUTANTS)} wrong versions" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

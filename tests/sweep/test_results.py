@@ -160,3 +160,49 @@ def test_mean_band_refuses_in_one_sentence(arguments, message):
     table = pd.DataFrame({"dim": [1], "n": [1], "kind": ["a"], "risk": [0.5]})
     with pytest.raises(InputError, match=message):
         results.mean_band(table, **arguments)
+
+
+# --- committed tables
+
+
+@pytest.fixture
+def reference(tmp_path, monkeypatch):
+    """A folder in the place of reference/, with a table of an experiment and a file of another name."""
+    table = pd.DataFrame({"risk": DOUBLES, "name": ["NA", *"abcdefghi"]})
+    (tmp_path / "sub").mkdir()
+    table.to_parquet(tmp_path / "norms-paper.parquet", index=False)
+    table[["name", "risk"]].iloc[:3].to_csv(tmp_path / "sub/best.csv", index=False)
+    monkeypatch.setattr(results, "shipped_folder", lambda name: {"reference": tmp_path}[name])
+    return table
+
+
+def test_a_committed_table_is_read_by_experiment_and_preset_or_by_file_name(reference, tmp_path):
+    assert [bits(x) for x in results.reference_table("norms", "paper")["risk"]] == [bits(x) for x in reference["risk"]]
+    assert results.reference_table("norms", preset="paper")["name"].tolist() == reference["name"].tolist()
+    best = results.reference_table("sub/best.csv")
+    assert best.columns.tolist() == ["name", "risk"] and [bits(x) for x in best["risk"]] == [bits(x) for x in DOUBLES[:3]]
+    assert results.reference_path("norms") == tmp_path / "norms-quick.parquet"
+
+
+@pytest.mark.parametrize("name", ["norms", "sub/other.csv", "sub"])
+def test_a_table_that_is_not_committed_is_one_sentence(reference, refused, name):
+    with refused("does not exist, expected a committed table", f"sweep {name.partition('/')[0]} --preset quick --keep"):
+        results.reference_table(name)
+
+
+def test_the_committed_tables_of_the_clone_are_whole():
+    folder = results.reference_path("x.csv").parent
+    assert folder.name == "reference" and len(list(folder.glob("*.parquet"))) >= 7
+    for path in folder.glob("*.parquet"):
+        name, _, preset = path.stem.rpartition("-")
+        table = results.reference_table(name, preset)
+        assert (table["experiment"] == name).all() and (table["status"] == "ok").all()
+
+
+def test_tables_are_kept_in_a_clone_only(tmp_path, monkeypatch, refused):
+    assert results.clone_reference() == results.reference_path("x.csv").parent
+    monkeypatch.setattr(results, "shipped_folder", lambda _: tmp_path / "_reference")
+    with refused(f"{tmp_path} holds no pyproject.toml, expected a clone of the repository"):
+        results.clone_reference()
+    (tmp_path / "pyproject.toml").touch()
+    assert results.clone_reference() == tmp_path / "_reference"

@@ -1,6 +1,10 @@
+import importlib
 import json
 import os
+import pickle
 import stat
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -132,6 +136,128 @@ def test_a_sweep_runs_the_text_that_was_loaded_even_if_the_file_changes_or_goes(
     script.unlink()
     removed = quiet(experiment, experiment.cells("wide"), tmp_path / "removed", n_jobs=1)
     assert digest(edited) == digest(removed) and len(edited) == 6 and (edited["tail"] > 1).all()
+
+
+# --- helper modules beside an experiment
+
+WITH_HELPERS = '''"""Squares with an offset, from two helpers."""
+from _offset import OFFSET, Pair
+
+PRESETS = {"all": {"x": [0, 1, 2, 3]}}
+
+
+def run_cell(x):
+    import _power  # later than at the top, as in any script
+
+    pair = Pair(_power.power(x), OFFSET)
+    return {"y": pair.left + pair.right}
+'''
+HELPERS = {
+    "_offset.py": "from dataclasses import dataclass\nimport _power\n\nOFFSET = 10 * _power.TWO\n\n\n"
+    "@dataclass\nclass Pair:\n    left: int\n    right: int\n",
+    "_power.py": "import _offset  # a circle\n\nTWO = 2\n\n\ndef power(x):\n    return x**TWO + 0 * _offset.OFFSET\n",
+    "__init__.py": "raise RuntimeError('not a helper')\n",
+}
+
+
+@pytest.fixture
+def helped(tmp_path):
+    for name, text in HELPERS.items():
+        (tmp_path / name).write_text(text)
+    path = tmp_path / "helped.py"
+    path.write_text(WITH_HELPERS)
+    return path
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_helpers_are_imported_as_in_a_script_and_only_by_the_experiment(helped, tmp_path, n_jobs):
+    before, path = set(sys.modules), list(sys.path)
+    experiment = load_experiment(helped)
+    assert [name for name, _ in experiment.helpers] == ["_offset", "_power"]
+    table = quiet(experiment, experiment.cells("all"), tmp_path / "out", n_jobs=n_jobs)
+    assert table["y"].tolist() == [20, 21, 24, 29]
+    assert "_offset" not in sys.modules and "_power" not in sys.modules and sys.path == path
+    new = {name for name in set(sys.modules) - before if "helped" in name or "_offset" in name or "_power" in name}
+    assert len(new) == 3 and all(name.startswith("spectral_jepa_experiment_") for name in new)
+    with pytest.raises(ModuleNotFoundError):
+        __import__("_offset")
+    pickle.loads(pickle.dumps(experiment.module.Pair(1, 2)))
+    script = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[0] = {str(tmp_path)!r}; import helped; print(helped.run_cell(3))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert script.stdout == "{'y': 29}\n"
+
+
+def test_workers_run_the_helper_that_was_loaded_even_if_the_file_changes_or_goes(helped, tmp_path):
+    experiment = load_experiment(helped)
+    (tmp_path / "_power.py").write_text(HELPERS["_power.py"].replace("TWO = 2", "TWO = 3"))
+    edited = load_experiment(helped)
+    (tmp_path / "_power.py").unlink()
+    (tmp_path / "_offset.py").unlink()
+    tables = [quiet(one, one.cells("all"), tmp_path / "out", n_jobs=2, overwrite=True) for one in (experiment, edited)]
+    assert [table["y"].tolist() for table in tables] == [[20, 21, 24, 29], [30, 31, 38, 57]]
+
+
+def test_helpers_of_one_name_in_two_folders_do_not_meet(helped, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for name, text in {**HELPERS, "helped.py": WITH_HELPERS}.items():
+        (other / name).write_text(text.replace("10 *", "100 *"))
+    first, second = load_experiment(helped), load_experiment(other / "helped.py")
+    assert [experiment(x=1)["y"] for experiment in (first, second, first)] == [21, 201, 21]
+
+
+def test_cells_cached_from_another_text_of_a_helper_are_pointed_out(helped, tmp_path):
+    experiment = load_experiment(helped)
+    quiet(experiment, experiment.cells("all"), tmp_path / "out")
+    (tmp_path / "_power.py").write_text(HELPERS["_power.py"] + "\n# edited\n")
+    with pytest.warns(UserWarning, match="4 of 4 cells cached in .* come from other source code .*--overwrite"):
+        quiet(load_experiment(helped), experiment.cells("all"), tmp_path / "out")
+    (tmp_path / "_power.py").write_text(HELPERS["_power.py"])
+    (tmp_path / "notes.toml").write_text("a = 1")
+    (tmp_path / "beside.py").write_text("a = 1")
+    with warnings.catch_warnings():  # of a user's own folder nothing but the helpers counts
+        warnings.simplefilter("error")
+        quiet(load_experiment(helped), experiment.cells("all"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["claims.toml", "beside.py", "_power.py"])
+def test_of_a_shipped_experiment_the_whole_folder_counts(helped, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(experiments, "shipped_folder", lambda _: tmp_path)
+    experiment = load_experiment("helped")
+    quiet(experiment, experiment.cells("all"), tmp_path / "out")
+    with (tmp_path / name).open("a") as file:
+        file.write("\n# edited\n")
+    with pytest.warns(UserWarning, match="4 of 4 cells cached in .* come from other source code"):
+        quiet(load_experiment("helped"), experiment.cells("all"), tmp_path / "out")
+
+
+def test_helpers_beside_a_plain_function_count_too(helped, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("helped", "_offset", "_power"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    function = importlib.import_module("helped").run_cell
+    quiet(function, grid(2), tmp_path / "out")
+    (tmp_path / "_offset.py").write_text(HELPERS["_offset.py"] + "\n# edited\n")
+    with pytest.warns(UserWarning, match="2 of 2 cells cached in .* come from other source code"):
+        quiet(function, grid(2), tmp_path / "out")
+    for name in ("helped", "_offset", "_power"):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("text", ["def power(: pass", "TWO = 1 / 0", "import no_such_module"])
+def test_a_broken_helper_is_named_in_one_sentence_and_can_be_mended(helped, tmp_path, text):
+    (tmp_path / "_power.py").write_text(text)
+    with pytest.raises(InputError, match=r"^\S*_power.py does not import \(\w+: .*\), expected a Python module: mend it$"):
+        load_experiment(helped)
+    (tmp_path / "_power.py").write_text(HELPERS["_power.py"])
+    assert load_experiment(helped)(x=2) == {"y": 24}
+
+
+# --- what is refused
 
 
 @pytest.mark.parametrize(

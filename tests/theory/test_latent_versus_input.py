@@ -264,4 +264,4 @@ def test_every_comparison_of_the_claims_is_met(name):
     for row in getattr(load_experiment("latent_vs_input").module, name)(np.random.default_rng(0), 2000):
         measured, expected = row["measured"], row["expected"]
         met = {"=": abs(measured - expected) < 1e-9, "<=": measured <= expected, ">=": measured >= expected}
-        assert met[row["relation"]], row
+        assert met[row["relation"]] and row["met"], row

@@ -1,6 +1,6 @@
 """The sharpest instances: those that the search saved, computed again with loops; those found by hand, with exact ratios.
 
-The instances and their table are written by ``experiments/sharpest.py`` (see its first lines).
+The instances and their table are written by ``spectral-jepa sweep sharpest --preset paper --keep``.
 """
 
 import csv
@@ -24,8 +24,10 @@ from spectral_jepa import (
     printed_multi_step_bound,
     printed_single_step_bound,
     reward_bounds,
+    run_sweep,
     spectral_embedding,
 )
+from spectral_jepa.sweep.experiment import load_experiment
 
 FOLDER = Path(__file__).parents[2] / "reference" / "sharpest"
 SAVED = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -33,8 +35,8 @@ TABLE = list(csv.DictReader((FOLDER / "summary.csv").open()))
 PRINTED = {"thm-4.1", "thm-4.2, T = 2", "thm-4.2, T = 3", "exact model", "exact model, uniform data"}
 
 
-def load(stem):
-    with np.load(FOLDER / f"{stem}.npz") as file:
+def load(stem, folder=FOLDER):
+    with np.load(folder / f"{stem}.npz") as file:
         one = {name: file[name] for name in file.files}
     one["name"] = str(one["name"])
     return one
@@ -253,6 +255,29 @@ def test_truncated_instance_is_a_truncation():
         values = np.linalg.svd(true)[1]
         assert np.linalg.matrix_rank(model, tol=1e-9) == 2
         assert np.linalg.norm(true - model) == pytest.approx(np.sqrt(np.sum(values[2:] ** 2)), rel=1e-9)
+
+
+def test_what_keep_writes_is_what_a_search_found(tmp_path):
+    """Two short searches of one target: the better one is kept, in the form that the files above have."""
+    experiment = load_experiment("sharpest")
+    cells = [dict(target="pointwise", level=0.0, seed=seed, generations=2) for seed in (0, 1)]
+    cells += [dict(target="thm-4.2, T = 2", level=level, seed=0, generations=2) for level in (1.0, 3.0)]
+    table = run_sweep(experiment, cells, tmp_path / "out", n_jobs=1, progress=False)
+    assert experiment.module.keep(table, tmp_path) == tmp_path / "sharpest"
+    assert sorted(path.name for path in (tmp_path / "sharpest").iterdir()) == [
+        "pointwise.npz",
+        "summary.csv",
+        "thm-4.2_T2.npz",
+    ]
+    rows = list(csv.DictReader((tmp_path / "sharpest/summary.csv").open()))
+    assert list(rows[0]) == list(TABLE[0]) and len(rows) == 3
+    found = table[(table["kind"] == "best") & (table["target"] == "pointwise")]
+    kept = load("pointwise", tmp_path / "sharpest")
+    assert float(kept["regret"] / kept["bound"]) == pytest.approx(found["ratio"].max(), rel=1e-12)
+    assert found["ratio"].nunique() == 2 and float(rows[0]["ratio"]) == found["ratio"].max()
+    assert int(rows[0]["evaluations"]) == found["evaluations"].sum()
+    assert by_hand(kept) == pytest.approx((float(kept["regret"]), float(kept["bound"])), rel=1e-7)
+    assert float(load("thm-4.2_T2", tmp_path / "sharpest")["level"]) == 1.0
 
 
 # --- found by hand: the printed theorems --------------------------------------------------------------------------------

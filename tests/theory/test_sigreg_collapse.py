@@ -5,6 +5,7 @@ import torch
 
 import spectral_jepa as sj
 from spectral_jepa.jepa import JepaConfig, Run, train_jepa
+from spectral_jepa.jepa.objective import draw_directions
 from spectral_jepa.losses import sigreg
 from spectral_jepa.theory.sigreg_collapse import sigreg_collapse_threshold, sigreg_slope
 
@@ -36,10 +37,13 @@ def test_collapse_is_left_exactly_above_the_threshold(correlation):
     exact = sj.CoOccurrence.exact(sj.make_autoregressive(10, correlation))
     second = float(exact.stacked_decomposition[1][1] ** 2)
     dim = 2
+    config = JepaConfig(regularizer="sigreg", n_steps=1200, n_slices=48, learning_rate=0.02, fresh_directions=False)
     # Strength at which the threshold equals s_2^2, then 15 % below and above it.
     at = (1 - second) * dim / sigreg_slope()
     assert sigreg_collapse_threshold(dim, at) == pytest.approx(second)
-    config = JepaConfig(regularizer="sigreg", n_steps=1200, n_slices=48, learning_rate=0.02, fresh_directions=False)
+    # The theory has E a a^T = I / k; of 48 fixed slices one direction gets a little more than its half, and leaves first.
+    slices = draw_directions(config, [Run(dim, 0)], None, 0)[0].double()
+    at /= dim * float(torch.linalg.eigvalsh(slices @ slices.T / slices.shape[1])[-1])
     trained = train_jepa(exact, [Run(dim, 0, 0.85 * at), Run(dim, 0, 1.15 * at)], config)
     below, above = np.einsum("s,rsk->r", exact.pooled_column_weight, trained.encoded**2)
     assert below < 1e-6

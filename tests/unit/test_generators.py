@@ -28,6 +28,7 @@ from spectral_jepa.generators import (
     with_horizon,
     with_nuisance,
 )
+from spectral_jepa.generators.products import with_random_reward
 from spectral_jepa.mdp import TabularMDP
 
 # --- block and low rank --------------------------------------------------------------------------------------------------
@@ -404,3 +405,39 @@ def test_closed_forms_refuse_what_is_not_a_law():
         two_state_singular_values(1.1, 0.2)
     with pytest.raises(InputError, match="kind is 'slow'"):
         nuisance_singular_values([1.0], 2, "slow")
+
+
+# --- a reward where there is none -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_rewarded, count", [(None, 6), (3, 3), (0, 0), (64, 64)])
+def test_random_reward_is_drawn_states_first(n_rewarded, count):
+    world = make_torus(8, 0.3)
+    mdp = with_random_reward(world, [5, 7], n_rewarded)
+    rng = np.random.default_rng([5, 7])
+    expected = np.zeros(64)
+    for state, reward in zip(rng.choice(64, count, replace=False).tolist(), rng.random(count), strict=True):
+        expected[state] = reward
+    np.testing.assert_array_equal(mdp.reward, np.repeat(expected[:, None], mdp.n_actions, axis=1))
+    assert mdp.discount == 0.9 and (mdp.reward > 0).any(axis=1).sum() == count
+    assert world.reward is None  # the world that was given stays as it was
+    for name in ("transition", "weight", "start", "action_frequency"):
+        np.testing.assert_array_equal(getattr(mdp, name), getattr(world, name))
+    assert (mdp.name, mdp.state_labels) == (world.name, world.state_labels)
+
+
+def test_random_reward_takes_any_seed_a_sparse_world_and_replaces_what_is_there():
+    world = make_four_rooms(9, slip=0.2)
+    by_number, by_generator = with_random_reward(world, 3), with_random_reward(world, np.random.default_rng(3))
+    np.testing.assert_array_equal(by_number.reward, by_generator.reward)
+    np.testing.assert_array_equal(with_random_reward(world.as_sparse(), 3).reward, by_number.reward)
+    assert (by_number.reward != world.reward).any() and (by_number.reward != with_random_reward(world, 4).reward).any()
+    assert with_random_reward(make_ring(4), 0).reward[:, 0].astype(bool).sum() == 1  # a tenth of 4, at least one
+
+
+@pytest.mark.parametrize(
+    "seed, n_rewarded, message", [(0, 26, "n_rewarded is 26"), (0, -1, "n_rewarded is -1"), (-1, 1, "seed")]
+)
+def test_random_reward_refuses(seed, n_rewarded, message):
+    with pytest.raises(InputError, match=message):
+        with_random_reward(make_torus(5), seed, n_rewarded)

@@ -20,6 +20,11 @@ from spectral_jepa.pixels.interfaces import ActionScaling
 class ActionScaler:
     """Z-score of each action coordinate: planners and networks work in its units, environments in raw ones.
 
+    Parameters
+    ----------
+    mean, std : tuple of A floats
+        In raw units; the standard deviations are above 0.
+
     Examples
     --------
     >>> scaler = ActionScaler.fit([[0.0, 1.0], [2.0, 1.0], [float("nan"), float("nan")]])
@@ -34,7 +39,13 @@ class ActionScaler:
 
     @classmethod
     def fit(cls, actions: ArrayLike) -> ActionScaler:
-        """Mean and unbiased standard deviation over rows (rows, A), those with a NaN left out; a constant one gets 1."""
+        """Mean and unbiased standard deviation over rows (rows, A), those with a NaN left out; a constant one gets 1.
+
+        Raises
+        ------
+        InputError
+            Fewer than two complete rows.
+        """
         array = np.asarray(actions, dtype=np.float64)
         array = array[~np.isnan(array).any(axis=1)]
         if len(array) < 2:
@@ -75,13 +86,54 @@ class ActionScaler:
 
 
 def native_actions(blocks: Float[Tensor, "E n B"], scaler: ActionScaling) -> Float[np.ndarray, "E t A"]:
-    """Scaled action blocks (E, n, block * A) to raw actions (E, n * block, A) in native units."""
+    """Scaled action blocks to raw actions in the environment's units, the inverse of :func:`scaled_blocks`.
+
+    Parameters
+    ----------
+    blocks : Tensor (E, n, block * A)
+        In units of the scaler, on any device.
+    scaler : ActionScaler
+        It has A coordinates.
+
+    Returns
+    -------
+    float64 array (E, n * block, A)
+        In raw units; not clipped to the environment's bounds.
+
+    Notes
+    -----
+    O(E n block A).
+
+    Examples
+    --------
+    >>> scaler = ActionScaler((0.0, 1.0), (1.0, 2.0))
+    >>> native_actions(torch.tensor([[[1.0, 0.0, -1.0, 1.0]]]), scaler)
+    array([[[ 1.,  1.],
+            [-1.,  3.]]])
+    """
     values = blocks.detach().to("cpu", torch.float64).numpy()
     return scaler.denormalize(values.reshape(len(values), -1, len(scaler.mean)))
 
 
 def scaled_blocks(actions: ArrayLike, scaler: ActionScaling, action_block: int) -> Float[Tensor, "*E n B"]:
-    """Raw actions (..., n * action_block, A) to scaled action blocks, float32 (..., n, action_block * A).
+    """Raw actions to scaled action blocks.
+
+    Parameters
+    ----------
+    actions : array (..., n * action_block, A)
+        In raw units; NaN stays NaN.
+    scaler : ActionScaler
+    action_block : int
+        Raw actions in a block; must divide their number.
+
+    Returns
+    -------
+    float32 Tensor (..., n, action_block * A)
+        On the CPU; a block holds its actions one after the other.
+
+    Notes
+    -----
+    O(n action_block A).
 
     Examples
     --------
@@ -94,7 +146,26 @@ def scaled_blocks(actions: ArrayLike, scaler: ActionScaling, action_block: int) 
 
 
 def check_scaler(scaler: ActionScaling, action_dim: int) -> None:
-    """Refuse a scaler of actions of another dimension."""
+    """Refuse a scaler of actions of another dimension.
+
+    Parameters
+    ----------
+    scaler : ActionScaler
+    action_dim : int
+        A.
+
+    Raises
+    ------
+    InputError
+        Another number of means or standard deviations than A.
+
+    Examples
+    --------
+    >>> check_scaler(ActionScaler((0.0, 1.0), (1.0, 2.0)), action_dim=2)
+    >>> check_scaler(ActionScaler((0.0, 1.0), (1.0, 2.0)), action_dim=5)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: the action scaler has 2 means and 2 deviations, expected 5 of each as ...
+    """
     if np.shape(scaler.mean) != (action_dim,) or np.shape(scaler.std) != (action_dim,):
         raise InputError(
             f"the action scaler has {np.size(scaler.mean)} means and {np.size(scaler.std)} deviations, expected "

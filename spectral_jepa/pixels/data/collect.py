@@ -97,7 +97,25 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
 
 
 def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Episode]:
-    """Yield the episodes with the given numbers, each a dict of columns.
+    """Play the episodes with the given numbers, one part of what :func:`collect` writes.
+
+    Parameters
+    ----------
+    config : DataConfig
+        ``environment``, ``policy``, ``max_steps``, ``image_size`` and ``seed`` are read.
+    numbers : sequence of int
+        k = 0, 1, ...; episode k draws everything from ``SeedSequence(seed).spawn(k + 1)[k]``.
+
+    Returns
+    -------
+    iterator of dict of arrays
+        An episode each: ``pixels`` uint8 (rows, S, S, 3), ``action`` float32 (rows, A) with NaN in the last row, ``state``
+        (rows, n) and each quantity of the environment; a row is one moment, at most ``max_steps + 1`` of them.
+
+    Notes
+    -----
+    One fresh simulator a call. Where it keeps hidden state beyond a reset, an episode may depend on those played before it,
+    so the parts are the same in every run.
 
     Examples
     --------

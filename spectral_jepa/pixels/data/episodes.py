@@ -128,7 +128,26 @@ class EpisodeDataset:
 def split_episodes(n_episodes: int, seed: int) -> dict[str, Ids]:
     """Split episodes at random 80 / 10 / 10, at least one in each part.
 
-    Splitting by episode keeps windows of a test episode out of training; the published split, by window, does not.
+    Parameters
+    ----------
+    n_episodes : int
+        N >= 3.
+    seed : int
+
+    Returns
+    -------
+    dict of integer arrays
+        Ascending ids under "train", "validation" and "test". The last two have N / 10 each, rounded, the first has the rest.
+
+    Raises
+    ------
+    InputError
+        Fewer than three episodes.
+
+    Notes
+    -----
+    O(N log N). Splitting by episode keeps windows of a test episode out of training; the published split, by window, does
+    not (LeWM, arXiv 2603.19312, as its code has it).
 
     Examples
     --------
@@ -143,7 +162,33 @@ def split_episodes(n_episodes: int, seed: int) -> dict[str, Ids]:
 
 
 def check_episodes(where: str, ep_len: NDArray[Any], ep_offset: NDArray[Any], rows: int) -> None:
-    """Refuse an index of episodes that does not fit the rows."""
+    """Refuse an index of episodes that does not fit the rows.
+
+    Parameters
+    ----------
+    where : str
+        What the message names.
+    ep_len, ep_offset : integer arrays (N,)
+        Number of rows and first row of each episode.
+    rows : int
+        How many rows there are.
+
+    Raises
+    ------
+    InputError
+        No episode, other lengths than offsets, or an episode that is empty or not among the rows.
+
+    Notes
+    -----
+    O(N). Episodes may overlap or leave rows out.
+
+    Examples
+    --------
+    >>> check_episodes("a file", np.array([3, 2]), np.array([0, 3]), rows=5)
+    >>> check_episodes("a file", np.array([3, 2]), np.array([0, 3]), rows=4)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: a file: episode 1 is rows 3 to 5, expected rows between 0 and 4: ...
+    """
     if not len(ep_len) or len(ep_len) != len(ep_offset):
         raise InputError(
             f"{where} has {len(ep_len)} ep_len and {len(ep_offset)} ep_offset, expected one of each an episode: "
@@ -160,7 +205,34 @@ def check_episodes(where: str, ep_len: NDArray[Any], ep_offset: NDArray[Any], ro
 
 
 def check_ids(name: str, episodes: ArrayLike, n_episodes: int) -> Ids:
-    """Episode ids, at least one, all of them in range."""
+    """Episode ids as an array, at least one, all of them in range.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls them.
+    episodes : int or sequence of int
+    n_episodes : int
+        N; ids are 0 to N - 1.
+
+    Returns
+    -------
+    integer array (n,)
+        In the given order, repeated ones too.
+
+    Raises
+    ------
+    InputError
+        No id, one that is no whole number, or one out of range.
+
+    Examples
+    --------
+    >>> check_ids("episodes", 4, 5)
+    array([4])
+    >>> check_ids("episodes", [0, 5], 5)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: episodes[1] is 5, expected a recorded episode between 0 and 4: ...
+    """
     ids = check_indices(name, np.atleast_1d(np.asarray(episodes)), n_episodes, "recorded episode")
     if not ids.size:
         raise InputError(f"{name} is empty, expected at least one episode id: collect more episodes")
@@ -202,7 +274,31 @@ def episode_rows(dataset: Dataset, episodes: ArrayLike, *, every: int = 1) -> li
 
 
 def sample_rows(dataset: Dataset, episodes: ArrayLike, n_rows: int, seed: int | np.random.Generator) -> Ids:
-    """At most ``n_rows`` different rows of the chosen episodes, uniformly without replacement, in ascending order.
+    """Rows of chosen episodes, drawn uniformly without replacement.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+        Lengths and offsets of its episodes are read.
+    episodes : sequence of int
+        Ids.
+    n_rows : int
+        How many rows at most; all rows where there are no more.
+    seed : int or numpy Generator
+
+    Returns
+    -------
+    integer array (n,)
+        Different rows of the dataset, ascending.
+
+    Raises
+    ------
+    InputError
+        No episode, an id that the data do not have, a number of rows below 1.
+
+    Notes
+    -----
+    O(rows of the episodes).
 
     Examples
     --------
@@ -222,7 +318,22 @@ def sample_rows(dataset: Dataset, episodes: ArrayLike, n_rows: int, seed: int | 
 
 
 def episode_of_rows(dataset: Dataset, rows: NDArray[np.int64]) -> Ids:
-    """Episode number of each row.
+    """Episode that each row belongs to.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+        Its offsets ascend and leave no row out.
+    rows : integer array (n,)
+
+    Returns
+    -------
+    integer array (n,)
+        Episode ids.
+
+    Notes
+    -----
+    O(n log N) for N episodes.
 
     Examples
     --------

@@ -18,7 +18,26 @@ QUEUE_LENGTH = 4
 
 
 def fits(dataset: EpisodeDataset, device: torch.device) -> bool:
-    """Whether all pictures take at most half of the GPU memory that is free now; never on a CPU, where they are mapped."""
+    """Whether all pictures of a dataset may live on a device.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+    device : torch.device
+
+    Returns
+    -------
+    bool
+        On a GPU, whether they take at most half of its memory that is free now. False anywhere else: on a CPU pictures are
+        mapped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> episode = {"pixels": np.zeros((12, 8, 8, 3), np.uint8), "action": np.zeros((12, 2))}
+    >>> fits(EpisodeDataset.from_episodes([episode]), torch.device("cpu"))
+    False
+    """
     return device.type == "cuda" and dataset.pixels.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
@@ -43,7 +62,18 @@ def batches(sampler: WindowSampler, device: torch.device) -> Generator[Batch]:
 
     Notes
     -----
-    Closing the iterator ends the thread.
+    Closing the iterator ends the thread. At most 6 batches are held: 4 in the queue, one on its way in, one on its way out.
+
+    Examples
+    --------
+    Nine windows make two batches of four an epoch.
+
+    >>> import numpy as np
+    >>> episode = {"pixels": np.zeros((12, 8, 8, 3), np.uint8), "action": np.arange(24.0).reshape(12, 2)}
+    >>> data = EpisodeDataset.from_episodes([episode] * 3)
+    >>> source = batches(WindowSampler(data, [0, 1, 2], n_frames=2, batch_size=4), torch.device("cpu"))
+    >>> [(cursor["epoch"], cursor["cursor"]) for _, (frames, blocks, cursor) in zip(range(3), source)]
+    [(0, 1), (0, 2), (1, 1)]
     """
     if sampler.device.type == device.type:
         while True:

@@ -41,6 +41,19 @@ def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Ma
     ------
     InputError
         h5py is not installed, there is no episode, or an episode has other columns than the first or ragged ones.
+
+    Notes
+    -----
+    O(bytes); one episode is in memory at a time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> episodes = [{"pixels": np.zeros((n, 4, 4, 3), np.uint8), "action": np.zeros((n, 2))} for n in (3, 5)]
+    >>> path = write_episodes(tempfile.mkdtemp() + "/two.h5", episodes)
+    >>> with open_file(path) as file:
+    ...     sorted(file), file["ep_len"][:].tolist(), file["ep_offset"][:].tolist(), len(file["pixels"])
+    (['action', 'ep_len', 'ep_offset', 'pixels'], [3, 5], [0, 3], 8)
     """
     path = Path(path)
     with _new_file(path, attributes or {}) as (file, lengths):
@@ -59,7 +72,42 @@ def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Ma
 
 
 def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str, str], progress: bool = False) -> Path:
-    """Join files of :func:`write_episodes` with the same columns into one; compressed frames are copied as they are."""
+    """Join files of :func:`write_episodes` into one; a crash at any moment leaves the old file or none.
+
+    Parameters
+    ----------
+    path : str or Path
+    parts : sequence of Path
+        Files with the same columns, in the order of their episodes.
+    attributes : dict of str
+        Text stored with the new file; that of the parts is left behind.
+    progress : bool
+        Show a bar of parts.
+
+    Returns
+    -------
+    Path
+        The new file.
+
+    Raises
+    ------
+    InputError
+        h5py is not installed, there is no part, or one is missing or truncated.
+
+    Notes
+    -----
+    O(bytes). Compressed frames are copied as they are; other columns are read part by part.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> episode = {"pixels": np.zeros((3, 4, 4, 3), np.uint8), "action": np.zeros((3, 2))}
+    >>> parts = [write_episodes(folder / f"{n}.h5", [episode] * n) for n in (2, 1)]
+    >>> with open_file(join_files(folder / "all.h5", parts, {"config": "{}"})) as file:
+    ...     file["ep_offset"][:].tolist(), file.attrs["config"]
+    ([0, 3, 6], '{}')
+    """
     h5py = _h5py()
     path = Path(path)
     with _new_file(path, attributes) as (file, lengths):
@@ -99,7 +147,28 @@ def _compression() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Generator[Any]:
-    """An HDF5 file opened for reading; one sentence where it is missing, truncated or something else."""
+    """An HDF5 file opened for reading, closed after the block.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    InputError
+        h5py is not installed, or the file is missing, truncated or something else.
+
+    Examples
+    --------
+    >>> with open_file(Path("no_such.h5")) as file:
+    ...     pass
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: there is no file no_such.h5, expected an HDF5 file of episodes: check the path ...
+    """
     h5py = _h5py()
     if not path.is_file():
         raise InputError(f"there is no file {path}, expected an HDF5 file of episodes: check the path or collect it first")

@@ -43,7 +43,7 @@ def open_dataset(
     path : str or Path
         HDF5 file: ``pixels`` uint8 (rows, H, W, 3), ``action`` (rows, A), ``ep_len``, ``ep_offset``, any other columns.
     image_size, action_dim : int, optional
-        What the caller's model expects; another one in the file is refused.
+        What the caller's model expects; another one in the file is refused. Default: any.
     columns : iterable of str
         Further columns that must be there.
     cache : str or Path, optional
@@ -61,6 +61,20 @@ def open_dataset(
     InputError
         No such file, no HDF5 or a truncated one, a compression that cannot be read, a missing column, another resolution or
         action dimension, an episode that ends after the last row, a place without room or permission to write.
+
+    Notes
+    -----
+    O(bytes) the first time, 64 MiB of them in memory at a time; O(episodes) later.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.hdf5 import write_episodes
+    >>> episode = {"pixels": np.full((3, 4, 4, 3), 7, np.uint8), "action": np.zeros((3, 2))}
+    >>> path = write_episodes(tempfile.mkdtemp() + "/two.h5", [episode, episode])
+    >>> data = open_dataset(path, image_size=4, action_dim=2, progress=False)
+    >>> data, data.rows(1), int(data.pixels[5, 0, 0, 0])
+    (EpisodeDataset(2 episodes, 6 rows, columns ['action']), array([3, 4, 5]), 7)
     """
     path = Path(path)
     with open_file(path) as file:

@@ -175,7 +175,25 @@ class WindowSampler:
 
 
 def window_starts(dataset: Dataset, episodes: ArrayLike, span: int) -> Ids:
-    """All rows of the episodes that have ``span`` rows of their episode from themselves on, ascending by episode.
+    """Rows at which a window can begin: ``span`` rows of their episode follow, they included.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+        Lengths and offsets of its episodes are read.
+    episodes : sequence of int
+        Ids.
+    span : int
+        Rows of a window.
+
+    Returns
+    -------
+    integer array (n,)
+        Episode by episode, ascending in each.
+
+    Notes
+    -----
+    O(n + episodes).
 
     Examples
     --------

@@ -144,11 +144,22 @@ def fit_decoder(
     Raises
     ------
     InputError
-        Latents and frames of different number, or frames that are not square.
+        Latents and frames of different number, frames that are not square, a count below 1.
 
     Notes
     -----
     O(n_steps batch_size queries width^2 depth).
+
+    Examples
+    --------
+    Two latents, a black and a white picture.
+
+    >>> black_white = np.repeat(np.array([0, 255], np.uint8), 8 * 8 * 3).reshape(2, 8, 8, 3)
+    >>> latents = np.array([[0.0], [1.0]])
+    >>> decoder = fit_decoder(latents, black_white, n_steps=40, batch_size=4, learning_rate=1e-2, width=8, depth=1)
+    >>> drawn = decode(decoder, latents).mean((1, 2, 3))
+    >>> bool(drawn[0] < 25), bool(drawn[1] > 230)
+    (True, True)
     """
     for name, value in (("n_steps", n_steps), ("batch_size", batch_size), ("width", width), ("depth", depth)):
         check_count(name, value)
@@ -181,12 +192,33 @@ def fit_decoder(
 
 
 def decode(decoder: Decoder, latents: ArrayLike, *, batch_size: int = 256) -> Pictures:
-    """Pictures uint8 (..., H, H, 3) of latents (..., D).
+    """Pictures of latents.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    latents : array (..., D)
+    batch_size : int
+        Latents a call.
+
+    Returns
+    -------
+    uint8 array (..., H, H, 3)
+        Clipped to [0, 255] and rounded.
+
+    Notes
+    -----
+    O(latents queries width^2 depth).
 
     Examples
     --------
-    >>> decode(Decoder(4, 8, width=8), np.zeros((2, 3, 4))).shape
-    (2, 3, 8, 8, 3)
+    An untrained decoder draws its mean picture, whatever the latent.
+
+    >>> decoder = Decoder(4, 8, width=8)
+    >>> decoder.mean_picture += 0.2
+    >>> pictures = decode(decoder, np.ones((2, 3, 4)))
+    >>> pictures.shape, np.unique(pictures)
+    ((2, 3, 8, 8, 3), array([51], dtype=uint8))
     """
     values = torch.as_tensor(np.asarray(latents, dtype=np.float32))
     with frozen(decoder) as device:
@@ -218,7 +250,7 @@ def rollout_frames(
     n_blocks : int
         Length of the trajectory in action blocks, context included.
     context : int, optional
-        Observed frames that the rollout starts from. Default: the model's history, as published.
+        Observed frames that the rollout starts from, at most ``n_blocks``. Default: the model's history, as published.
 
     Returns
     -------
@@ -230,6 +262,30 @@ def rollout_frames(
     ------
     InputError
         A rollout that would leave its episode.
+
+    Notes
+    -----
+    n (n_blocks + 1) passes of the encoder, two of the decoder each, and n rollouts. Source: LeWM, arXiv 2603.19312, decoded
+    rollouts from 3 context frames.
+
+    Examples
+    --------
+    Row r of the data is a picture of brightness r; the model predicts that nothing changes.
+
+    >>> from types import SimpleNamespace
+    >>> from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
+    >>> class Still(nn.Module):
+    ...     config = SimpleNamespace(history=1, action_block=5)
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2)) / 255
+    ...     def rollout(self, latents, blocks, past_blocks=None):
+    ...         return latents[:, -1:].expand(-1, blocks.shape[1], -1)
+    >>> pixels = np.arange(12, dtype=np.uint8).repeat(8 * 8 * 3).reshape(12, 8, 8, 3)
+    >>> data = EpisodeDataset.from_episodes([{"pixels": pixels, "action": np.zeros((12, 2))}])
+    >>> scaler, decoder = ActionScaler((0.0, 0.0), (1.0, 1.0)), Decoder(3, 8, width=8)
+    >>> films = rollout_frames(Still(), decoder, data, [0, 1], scaler, n_blocks=2)
+    >>> films["observed"][..., 0, 0, 0].tolist(), films["predicted"].shape
+    ([[0, 5, 10], [1, 6, 11]], (2, 3, 8, 8, 3))
     """
     rows, size = np.atleast_1d(np.asarray(starts, dtype=np.int64)), model.config.action_block
     context = min(model.config.history if context is None else check_count("context", context), n_blocks)
@@ -255,7 +311,22 @@ def rollout_frames(
 
 
 def save_gif(frames: Pictures, path: Path, *, milliseconds: int = 200, least_size: int = 128) -> Path:
-    """Write an animation of frames (T, H, W, 3) with Pillow; small pictures are enlarged without smoothing.
+    """Write an animation with Pillow; small pictures are enlarged without smoothing.
+
+    Parameters
+    ----------
+    frames : uint8 array (T, H, W, 3)
+    path : Path
+        Its folder is made if it is not there.
+    milliseconds : int
+        Duration of a frame.
+    least_size : int
+        Shorter side of the animation at least, in pixels; sides grow by a whole factor.
+
+    Returns
+    -------
+    Path
+        ``path``.
 
     Examples
     --------
@@ -272,12 +343,27 @@ def save_gif(frames: Pictures, path: Path, *, milliseconds: int = 200, least_siz
 
 
 def beside(rollouts: dict[str, Pictures], gap: int = 2) -> Pictures:
-    """Rollouts (n, T, H, W, 3) as one film (T, n H, 3 W, 3): a row a trajectory; observed, decoded, predicted left to right.
+    """Rollouts as one film: a row a trajectory, a column an entry, in the order of the dict.
+
+    Parameters
+    ----------
+    rollouts : dict of uint8 arrays (n, T, H, W, 3)
+        As :func:`rollout_frames` gives them: observed, decoded, predicted.
+    gap : int
+        White pixels between two films, at least 1.
+
+    Returns
+    -------
+    uint8 array (T, n (H + gap) - gap, c (W + gap) - gap, 3)
+        c is the number of entries.
 
     Examples
     --------
-    >>> beside({k: np.zeros((2, 5, 8, 8, 3), np.uint8) for k in ("observed", "predicted")}, gap=2).shape
-    (5, 18, 18, 3)
+    Two trajectories of black pictures: twice two 8 px and a gap of 2.
+
+    >>> film = beside({name: np.zeros((2, 5, 8, 8, 3), np.uint8) for name in ("observed", "predicted")}, gap=2)
+    >>> film.shape, film[0, 0, 7:11, 0].tolist()
+    ((5, 18, 18, 3), [0, 255, 255, 0])
     """
     columns = [np.pad(film, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)), constant_values=255) for film in rollouts.values()]
     films = np.concatenate(columns, axis=3)

@@ -30,8 +30,8 @@ def straightness(latents: ArrayLike) -> float:
     Returns
     -------
     float
-        1 on straight lines, -1/2 for independent draws, 0 for a random walk. Pairs with a zero velocity have no angle and
-        are left out; NaN if nothing moves.
+        1 on straight lines, 0 for a random walk; for independent normal draws about -1/2 in many dimensions (-.49 in 16) and
+        -1/3 in one. Pairs with a zero velocity have no angle and are left out; NaN if nothing moves.
 
     Raises
     ------
@@ -60,7 +60,20 @@ def straightness(latents: ArrayLike) -> float:
 
 
 def covariance_eigenvalues(latents: ArrayLike) -> Array:
-    """Eigenvalues of the covariance of latents (N, D), largest first; float64, divided by N.
+    """Eigenvalues of the covariance of latents.
+
+    Parameters
+    ----------
+    latents : array (N, D)
+
+    Returns
+    -------
+    float64 array (D,)
+        Largest first, none below 0. The covariance is about the mean and divided by N.
+
+    Notes
+    -----
+    O(N D^2 + D^3).
 
     Examples
     --------
@@ -96,11 +109,13 @@ def latent_geometry(
     seed : int
         Of the sample of frames.
     n_samples : int
-        Frames behind the moments.
+        Frames behind the moments, at most.
     control : WorldModel, optional
         An untrained model, measured beside the trained one.
     cache : Path, optional
+        Folder of kept embeddings (see :func:`spectral_jepa.pixels.diagnostics.latents.embed_rows`).
     batch_size : int
+        Frames an encoder call.
 
     Returns
     -------
@@ -118,6 +133,20 @@ def latent_geometry(
     Notes
     -----
     Encoder passes, and O(N D^2 + D^3). Source: Sub-JEPA, eq. 9 (effective rank); docs/theory.md, 2.5 (whitening).
+
+    Examples
+    --------
+    Pictures that grow brighter at an even pace, embedded by their mean colour: a straight line, and one direction of three.
+
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> class MeanColour(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(40, dtype=np.uint8).repeat(4 * 4 * 3).reshape(40, 4, 4, 3)
+    >>> data = EpisodeDataset.from_episodes([{"pixels": pixels, "action": np.zeros((40, 2))}] * 2)
+    >>> table = latent_geometry(MeanColour(), data, [0, 1], every=5)
+    >>> table.set_index("measure")["value"][["straightness", "effective_rank"]].round(6).to_dict()
+    {'straightness': 1.0, 'effective_rank': 1.0}
     """
     inputs = {"embedding": model} | ({} if control is None else {"random encoder": control})
     rows = sample_rows(dataset, episodes, n_samples, seed)
@@ -132,7 +161,29 @@ def latent_geometry(
 def latent_geometry_table(
     samples: Mapping[str, NDArray[np.float32]], trajectories: Mapping[str, Sequence[NDArray[np.float32]]]
 ) -> pd.DataFrame:
-    """The table of :func:`latent_geometry` from latents: samples (N, D) and trajectories (T, D) by name of input.
+    """The table of :func:`latent_geometry` from latents.
+
+    Parameters
+    ----------
+    samples : dict of arrays (N, D)
+        Latents behind the moments, by name of input.
+    trajectories : dict of lists of arrays (T, D)
+        Latents of each episode, under the same names; those with T < 3 are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns input, measure, index, value, error, n; of each input straightness, effective rank, whitening gap and D
+        eigenvalues. ``n`` counts trajectories that move, or samples; ``error`` is NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        No trajectory of three frames or more.
+
+    Notes
+    -----
+    O(N D^2 + D^3) an input.
 
     Examples
     --------

@@ -35,11 +35,12 @@ def embed_rows(
     dataset : EpisodeDataset
     rows : integer array (N,)
     batch_size : int
+        Frames an encoder call.
     cache : Path, optional
         Folder of ``<key>.npy`` files; the key is a digest of every weight and of the very pictures, so neither another
-        model nor another dataset can be taken for this one. A damaged file is computed again.
+        model nor another dataset can be taken for this one. A damaged file is computed again. Default: nothing is kept.
     progress : str, optional
-        Title of a progress bar.
+        Title of a progress bar. Default: none.
 
     Returns
     -------
@@ -53,6 +54,23 @@ def embed_rows(
     Notes
     -----
     O(N) passes of the encoder, or one reading of the pictures where they are in the cache.
+
+    Examples
+    --------
+    The second call reads the file that the first one left.
+
+    >>> import tempfile, torch
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> class MeanColour(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(8, dtype=np.uint8).repeat(4 * 4 * 3).reshape(8, 4, 4, 3)
+    >>> data = EpisodeDataset.from_episodes([{"pixels": pixels, "action": np.zeros((8, 2))}])
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> [embed_rows(MeanColour(), data, [2, 7], cache=folder).tolist() for _ in range(2)]
+    [[[2.0, 2.0, 2.0], [7.0, 7.0, 7.0]], [[2.0, 2.0, 2.0], [7.0, 7.0, 7.0]]]
+    >>> len(list(folder.iterdir()))
+    1
     """
     rows = check_indices("rows", np.asarray(rows), len(dataset.pixels), "row")
     path = None if cache is None else cache / f"{_key(model, dataset.pixels, rows)}.npy"
@@ -75,11 +93,47 @@ def embed_rows(
 def embed_episodes(
     model: Encoder, dataset: Dataset, episodes: ArrayLike, *, every: int = 1, **options: Any
 ) -> list[tuple[Ids, Latents]]:
-    """Rows and latents of each chosen episode (see :func:`episode_rows`; ``options`` go to :func:`embed_rows`).
+    """Rows and latents of each chosen episode.
+
+    Parameters
+    ----------
+    model : WorldModel
+    dataset : EpisodeDataset
+    episodes : sequence of int
+        Ids.
+    every : int
+        Raw steps between two frames: 1 for all, the action block for those that the model sees. An episode's first row is
+        always among them.
+    **options
+        Of :func:`embed_rows`: ``batch_size``, ``cache``, ``progress``.
 
     Returns
     -------
     list of (integer array (T,), float32 array (T, D))
+        One an episode, in the given order: its rows in the dataset, and their latents. Empty if no episode is asked for.
+
+    Raises
+    ------
+    InputError
+        An id that the data do not have, ``every`` below 1.
+
+    Notes
+    -----
+    O(frames) passes of the encoder, in batches that run across episodes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> class MeanColour(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(8, dtype=np.uint8).repeat(4 * 4 * 3).reshape(8, 4, 4, 3)
+    >>> halves = [{"pixels": half, "action": np.zeros((4, 2))} for half in (pixels[:4], pixels[4:])]
+    >>> data = EpisodeDataset.from_episodes(halves)
+    >>> [(rows, latents)] = embed_episodes(MeanColour(), data, [1], every=3)
+    >>> rows, latents.tolist()
+    (array([4, 7]), [[4.0, 4.0, 4.0], [7.0, 7.0, 7.0]])
     """
     blocks = episode_rows(dataset, episodes, every=every)
     if not blocks:

@@ -49,7 +49,17 @@ class _Target:
 
 
 def quantity_names(dataset: Dataset) -> list[str]:
-    """Columns of a dataset that hold physical quantities: floating point, and none of the bookkeeping.
+    """Columns of a dataset that hold physical quantities.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+
+    Returns
+    -------
+    list of str
+        Columns of floating point, less those that say what was done or when (``action``, ``state``, ``reward`` and the like)
+        and those that start with "goal".
 
     Examples
     --------
@@ -94,6 +104,7 @@ def probe(
     cache : Path, optional
         Folder of kept embeddings (see :func:`spectral_jepa.pixels.diagnostics.latents.embed_rows`).
     progress : bool
+        Show bars.
 
     Returns
     -------
@@ -110,9 +121,24 @@ def probe(
 
     Notes
     -----
-    Two encoder passes over the frames, O(n D^2) a ridge, O(n) an epoch of the MLP. Inputs are standardised on the training
-    frames. r of a constant prediction counts as 0. Recipe: arXiv 2603.19312 leaves it open; this is that of its rerun with
-    disjoint episodes (25k / 5k frames).
+    One pass of each encoder over the frames, O(n D^2) a ridge, O(n) an epoch of the MLP. Inputs are standardised on the
+    training frames. r of a constant prediction counts as 0. Recipe: arXiv 2603.19312 leaves it open; this is that of its
+    rerun with disjoint episodes (25k / 5k frames).
+
+    Examples
+    --------
+    Mean colours tell the brightness of a picture exactly.
+
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> class MeanColour(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(40, dtype=np.uint8).repeat(4 * 4 * 3).reshape(40, 4, 4, 3)
+    >>> episode = {"pixels": pixels, "action": np.zeros((40, 2)), "brightness": np.arange(40.0)}
+    >>> data = EpisodeDataset.from_episodes([episode] * 2)
+    >>> table = probe(MeanColour(), data, {"train": [0], "test": [1]}, ProbeConfig(probes=("linear",)))
+    >>> table.query("input == 'embedding'")[["quantity", "coordinate", "r2"]].round(6).values.tolist()
+    [['brightness', '0', 1.0], ['brightness', 'mean', 1.0]]
     """
     settings = settings or ProbeConfig()
     train_ids, test_ids = (np.asarray(split[part], dtype=np.int64) for part in ("train", "test"))

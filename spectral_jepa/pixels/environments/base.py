@@ -79,7 +79,14 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         return type(self), (self.image_size,)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Undo :meth:`recolor` and start at a random state, or at ``options={"state": s}``.
+        """Undo :meth:`recolor` and start at a random state, or at a given one.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the environment's own generator, which draws the state. Default: it goes on.
+        options : dict, optional
+            ``{"state": s}`` with a state (n,) to start at.
 
         Returns
         -------
@@ -101,7 +108,17 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         return self.get_state(), dict(self.quantities())
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Apply one raw action (clipped to ``action_space``); returns (state, 0.0, False, False, quantities).
+        """Apply one raw action, clipped to ``action_space``.
+
+        Parameters
+        ----------
+        action : array (A,)
+            In native units.
+
+        Returns
+        -------
+        tuple (state, 0.0, False, False, quantities)
+            As Gymnasium has it: no reward, no end.
 
         Raises
         ------
@@ -147,7 +164,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         Returns
         -------
         array (E, S)
-            :meth:`goal_distance` of the last states.
+            :meth:`goal_distance` of the last states. An environment may give another distance, on a scale of its own:
+            a planner reads only which is less.
 
         Notes
         -----
@@ -192,7 +210,21 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
                 yield environment.record_episode(policy, max_steps, rng)
 
     def record_episode(self, policy: str, max_steps: int, rng: np.random.Generator) -> Episode:
-        """Play one episode, step by step; see :meth:`record_episodes`."""
+        """Play one episode, step by step; see :meth:`record_episodes`.
+
+        Parameters
+        ----------
+        policy : {"scripted", "random"}
+        max_steps : int
+            Raw actions at most.
+        rng : numpy Generator
+            All of the episode's randomness.
+
+        Returns
+        -------
+        dict of arrays (rows, ...)
+            ``pixels``, ``action`` (float32, NaN in the last row), ``state`` and each quantity; a row is one moment.
+        """
         self.reset(seed=int(rng.integers(2**31)))
         script = self.policy(policy, rng)
         moments: list[Episode] = []
@@ -241,10 +273,30 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
 
     @abstractmethod
     def goal_distance(self, state: Array, goal: Array) -> float:
-        """Distance of two states, as of :meth:`get_state`, in units of what still counts as success: below 1 is success."""
+        """Distance of two states in units of what still counts as success: below 1 is success.
+
+        Parameters
+        ----------
+        state, goal : arrays (n,)
+            As of :meth:`get_state`.
+
+        Returns
+        -------
+        float
+        """
 
     def success(self, state: Array, goal: Array) -> bool:
-        """Whether a state counts as the goal, by the published criterion: :meth:`goal_distance` is below 1."""
+        """Whether a state counts as the goal, by the published criterion: :meth:`goal_distance` is below 1.
+
+        Parameters
+        ----------
+        state, goal : arrays (n,)
+            As of :meth:`get_state`.
+
+        Returns
+        -------
+        bool
+        """
         return self.goal_distance(state, goal) < 1
 
     @abstractmethod

@@ -144,7 +144,16 @@ class CubeEnvironment(PixelEnvironment):
         return {name: np.asarray(info[key], dtype=np.float64) for name, key in names.items()}
 
     def goal_distance(self, state: Array, goal: Array) -> float:
-        """Distance of the cube's centres over 4 cm; its orientation does not count."""
+        """Distance of the cube's centres over 4 cm; its orientation does not count.
+
+        Parameters
+        ----------
+        state, goal : arrays (n,)
+
+        Returns
+        -------
+        float
+        """
         place = slice(self._block.qposadr[0], self._block.qposadr[0] + 3)
         difference = np.asarray(state, dtype=np.float64)[place] - np.asarray(goal, dtype=np.float64)[place]
         return float(np.linalg.norm(difference) / 0.04)

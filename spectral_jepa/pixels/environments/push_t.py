@@ -160,7 +160,16 @@ class PushTEnvironment(PixelEnvironment):
         }
 
     def goal_distance(self, state: Array, goal: Array) -> float:
-        """The larger of (norm of both places' differences) / 20 px and (turn of the block) / (pi / 9)."""
+        """The larger of (norm of both places' differences) / 20 px and (turn of the block) / (pi / 9).
+
+        Parameters
+        ----------
+        state, goal : arrays (10,)
+
+        Returns
+        -------
+        float
+        """
         difference = np.asarray(state, dtype=np.float64) - np.asarray(goal, dtype=np.float64)
         turn = abs((difference[4] + np.pi) % (2 * np.pi) - np.pi)
         return float(max(np.linalg.norm(difference[:4]) / 20, turn / (np.pi / 9)))

@@ -68,10 +68,28 @@ def _rotation(angle: float) -> Array:
 
 
 def clearance(places: Array, state: Array) -> Array:
-    """Distance (n,) in px from places (n, 2) on the table to the block of a Push-T state; 0 inside the block.
+    """Distance from places on the table to the block of a Push-T state.
+
+    Parameters
+    ----------
+    places : array (n, 2)
+        In pixels of the 512 x 512 table.
+    state : array (10,)
+        Push-T's; the block's place and angle are read.
+
+    Returns
+    -------
+    array (n,)
+        In pixels; 0 inside the block.
+
+    Notes
+    -----
+    O(n).
 
     Examples
     --------
+    The top of an upright block lies at its place, (256, 300).
+
     >>> clearance(np.array([[256.0, 250.0], [256.0, 310.0]]), np.array([0, 0, 256, 300, 0, 0, 0, 0, 0, 0.0]))
     array([50.,  0.])
     """
@@ -203,7 +221,21 @@ def scripted_pusher(state: Callable[[], Array], rng: np.random.Generator, noise:
 
     Returns
     -------
-    callable () -> array (2,)
-        Next action; it never ends the episode.
+    callable () -> float32 array (2,)
+        Next action, in [-1, 1]; it never ends the episode.
+
+    Notes
+    -----
+    A step looks at 51 contact points and a graph of 8 nodes: a millisecond. Source: ours; the module's docstring derives it.
+
+    Examples
+    --------
+    Far from the block it goes 30 px a step towards its next waypoint. The controller covers .264 of the way to its target,
+    which lies 100 px off for an action of length 1: so that length is .30 / .264.
+
+    >>> here = np.array([100.0, 100, 256, 300, 0, 0, 0, 0, 0, 0])
+    >>> action = scripted_pusher(lambda: here, np.random.default_rng(0), noise=0.0)()
+    >>> round(float(np.linalg.norm(action)), 3), round(0.30 / 0.264, 3)
+    (1.136, 1.136)
     """
     return _Pusher(state, rng, noise)

@@ -127,7 +127,16 @@ class ReacherEnvironment(PixelEnvironment):
         }
 
     def goal_distance(self, state: Array, goal: Array) -> float:
-        """The larger joint difference over 0.05 rad, as published: a full turn of the shoulder counts as a difference."""
+        """The larger joint difference over 0.05 rad, as published: a full turn of the shoulder counts as a difference.
+
+        Parameters
+        ----------
+        state, goal : arrays (4,)
+
+        Returns
+        -------
+        float
+        """
         difference = np.asarray(state, dtype=np.float64)[:2] - np.asarray(goal, dtype=np.float64)[:2]
         return float(np.abs(difference).max() / 0.05)
 

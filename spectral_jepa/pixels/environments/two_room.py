@@ -56,7 +56,7 @@ class TwoRoomEnvironment(PixelEnvironment):
         self._position = two_room.step(torch.from_numpy(self._position), torch.from_numpy(action)).numpy()
 
     def _scripted_policy(self, rng: np.random.Generator) -> Script:
-        target = torch.from_numpy(sample_target(self._position, rng))
+        target = torch.from_numpy(_sample_target(self._position, rng))
         remaining = -1  # negative: not there yet
 
         def act() -> Any:
@@ -90,14 +90,39 @@ class TwoRoomEnvironment(PixelEnvironment):
         return {"agent_position": self._position.copy()}
 
     def goal_distance(self, state: Array, goal: Array) -> float:
-        """Straight distance over 16 px."""
+        """Straight distance over 16 px, also through the wall.
+
+        Parameters
+        ----------
+        state, goal : arrays (2,)
+
+        Returns
+        -------
+        float
+        """
         difference = np.asarray(state, dtype=np.float64) - np.asarray(goal, dtype=np.float64)
         return float(np.linalg.norm(difference)) / two_room.SUCCESS_DISTANCE
 
     def plan_distances(
         self, starts: Float[np.ndarray, "E n"], goals: Float[np.ndarray, "E n"], actions: Float[np.ndarray, "E S T A"]
     ) -> Float[np.ndarray, "E S"]:
-        """Length of the way (:func:`~two_room_physics.path_length`) left after each plan, all plans at once, in pixels."""
+        """Length of the way (:func:`~two_room_physics.path_length`) left after each plan, all plans at once.
+
+        Parameters
+        ----------
+        starts, goals : arrays (E, 2)
+        actions : array (E, S, T, 2)
+            Raw actions.
+
+        Returns
+        -------
+        array (E, S)
+            In pixels of the field, not in units of success as :meth:`goal_distance`, and round the wall.
+
+        Notes
+        -----
+        O(E S T).
+        """
         start, goal, moves = (torch.as_tensor(np.asarray(value, dtype=np.float64)) for value in (starts, goals, actions))
         position = start[:, None].expand(*moves.shape[:2], 2)
         for step in moves.unbind(2):
@@ -114,7 +139,7 @@ class TwoRoomEnvironment(PixelEnvironment):
         for rng in generators:
             starts.append(environment.reset(seed=int(rng.integers(2**31)))[0])
             if policy == "scripted":
-                targets.append(sample_target(starts[-1], rng))
+                targets.append(_sample_target(starts[-1], rng))
                 noises.append(rng.standard_normal((max_steps, 2)))
             else:
                 noises.append(rng.uniform(-1, 1, (max_steps, 2)).astype(np.float32))
@@ -150,6 +175,6 @@ class TwoRoomEnvironment(PixelEnvironment):
             self._position = two_room.sample_position(rng, room=int(rng.integers(2)))
 
 
-def sample_target(position: Array, rng: np.random.Generator) -> Array:
+def _sample_target(position: Array, rng: np.random.Generator) -> Array:
     """Target (2,) of the scripted policy: uniform in the room that the agent is not in."""
     return two_room.sample_position(rng, room=int(position[0] <= two_room.WALL_X))

@@ -57,7 +57,11 @@ def step(position: Tensor, action: Tensor) -> Tensor:
     Returns
     -------
     Tensor (..., 2)
-        In the dtype and on the device of ``position``. Each row depends on its own row only, bit for bit. O(size).
+        In the dtype and on the device of ``position``. Each row depends on its own row only, bit for bit.
+
+    Notes
+    -----
+    O(size).
 
     Examples
     --------
@@ -69,7 +73,32 @@ def step(position: Tensor, action: Tensor) -> Tensor:
 
 
 def move(position: Tensor, displacement: Tensor) -> Tensor:
-    """Move by any displacement (..., 2), however long; see the module's text for walls. O(size)."""
+    """Move by any displacement, however long; see the module's text for walls.
+
+    Parameters
+    ----------
+    position : Tensor (..., 2)
+        Centre of the agent in field pixels.
+    displacement : Tensor (..., 2)
+        In field pixels; leading axes broadcast against those of ``position``.
+
+    Returns
+    -------
+    Tensor (..., 2)
+        Where the agent's centre comes to rest, always a place where it fits.
+
+    Notes
+    -----
+    O(size).
+
+    Examples
+    --------
+    Into the wall, which holds the centre at x = 100, and down along it; and straight through the door.
+
+    >>> move(torch.tensor([[50.0, 100.0], [50.0, 49.0]]), torch.tensor([[100.0, 10.0], [100.0, 0.0]]))
+    tensor([[100., 110.],
+            [150.,  49.]])
+    """
     position, displacement = torch.broadcast_tensors(position, displacement)
     end = position + displacement
     (low_x, low_y), (high_x, high_y) = torch.minimum(position, end).unbind(-1), torch.maximum(position, end).unbind(-1)
@@ -91,7 +120,30 @@ def _move_with_contacts(position: Tensor, displacement: Tensor) -> Tensor:
 
 
 def nearest_free(position: Tensor) -> Tensor:
-    """The point itself where the agent fits, otherwise the nearest point (..., 2) where it does. O(size)."""
+    """The point itself where the agent fits, otherwise the nearest point where it does.
+
+    Parameters
+    ----------
+    position : Tensor (..., 2)
+        In field pixels.
+
+    Returns
+    -------
+    Tensor (..., 2)
+
+    Notes
+    -----
+    O(size).
+
+    Examples
+    --------
+    Inside the wall 2 px left of its middle, outside the field, and in the open.
+
+    >>> nearest_free(torch.tensor([[110.0, 100.0], [0.0, 300.0], [50.0, 60.0]]))
+    tensor([[100., 100.],
+            [ 21., 203.],
+            [ 50.,  60.]])
+    """
     position = position.clamp(LOW, HIGH)
     x, y = position.unbind(-1)
     blocked = (x > LEFT) & (x < RIGHT) & ((y < TOP) | (y > BOTTOM))
@@ -144,12 +196,26 @@ def scripted_action(position: Tensor, target: Tensor, noise: Tensor) -> Tensor:
     Parameters
     ----------
     position, target : Tensor (..., 2)
+        In field pixels.
     noise : Tensor (..., 2)
         Standard normal; the published collector multiplies it by 2 and clips the sum to [-1, 1].
 
     Returns
     -------
     Tensor (..., 2), float32
+
+    Notes
+    -----
+    O(size). Source: the collector of LeWM's data (arXiv 2603.19312), as its code has it.
+
+    Examples
+    --------
+    Without noise: to the door at (112, 49), and on to the target once the agent is there.
+
+    >>> positions = torch.tensor([[82.0, 89.0], [112.0, 49.0]])
+    >>> scripted_action(positions, torch.tensor([172.0, 129.0]), torch.zeros(2, 2))
+    tensor([[ 0.6000, -0.8000],
+            [ 0.6000,  0.8000]])
     """
     door = position.new_tensor([WALL_X, DOOR_Y])
     other_room = (position[..., 0] > WALL_X) != (target[..., 0] > WALL_X)
@@ -160,21 +226,53 @@ def scripted_action(position: Tensor, target: Tensor, noise: Tensor) -> Tensor:
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distance of points (..., 2), written out so that a batch gives bit for bit what single points give."""
+    """Euclidean distance, written out so that a batch gives bit for bit what single points give.
+
+    Parameters
+    ----------
+    a, b : Tensor (..., 2)
+        Points; leading axes broadcast.
+
+    Returns
+    -------
+    Tensor (...)
+
+    Examples
+    --------
+    >>> distance(torch.tensor([0.0, 0.0]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([5., 0.])
+    """
     dx, dy = (a - b).unbind(-1)
     return (dx * dx + dy * dy).sqrt()
 
 
 def path_length(start: Tensor, goal: Tensor) -> Tensor:
-    """Length of the shortest path between points (..., 2) of Two-Room that does not cross the wall.
+    """Length of the shortest path in Two-Room that does not cross the wall.
 
     Straight where the agent sees the goal, otherwise over one or two corners of the door. The straight distance would lead a
     planner into the wall wherever the goal lies behind it.
 
+    Parameters
+    ----------
+    start, goal : Tensor (..., 2)
+        In field pixels, where the agent fits; leading axes broadcast.
+
+    Returns
+    -------
+    Tensor (...)
+        In field pixels.
+
+    Notes
+    -----
+    O(size): one straight way, four over one corner and eight over two. Between points exactly on the two faces of the wall,
+    x = 100 and x = 124, the wall is not seen, so the way from a face over a corner on the other one comes out too short.
+
     Examples
     --------
-    >>> path_length(torch.tensor([60.0, 49.0]), torch.tensor([160.0, 49.0]))  # through the door
-    tensor(100.)
+    Straight through the door; and 50 px up to the corner of the door, 24 through it and 30 down to the goal.
+
+    >>> path_length(torch.tensor([[60.0, 49.0], [70.0, 96.0]]), torch.tensor([[160.0, 49.0], [148.0, 74.0]]))
+    tensor([100., 104.])
     """
     corners = [start.new_tensor([x, y]) for x in (LEFT, RIGHT) for y in (TOP, BOTTOM)]
     to_corner = [_sight_length(start, corner) for corner in corners]
@@ -200,7 +298,26 @@ def _sight_length(a: Tensor, b: Tensor) -> Tensor:
 
 
 def sample_position(rng: np.random.Generator, room: int) -> np.ndarray:
-    """Uniform position (2,) of the agent's centre in the left (0) or right (1) room, clear of the wall."""
+    """Uniform position of the agent's centre in one room, clear of the wall.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    room : {0, 1}
+        Left or right.
+
+    Returns
+    -------
+    float64 array (2,)
+        In field pixels: x in [21, 100] or [124, 203], y in [21, 203].
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> places = np.array([[sample_position(rng, room) for _ in range(1000)] for room in (0, 1)])
+    >>> places.min(1).round().tolist(), places.max(1).round().tolist()
+    ([[21.0, 21.0], [124.0, 21.0]], [[100.0, 203.0], [203.0, 203.0]])
+    """
     x = rng.uniform(LOW, LEFT) if room == 0 else rng.uniform(RIGHT, HIGH)
     return np.array([x, rng.uniform(LOW, HIGH)])
 
@@ -219,8 +336,11 @@ def draw(position: Tensor, size: int, *, agent: Color = RED, wall: Color = BLACK
 
     Returns
     -------
-    Tensor, uint8 (B, size, size, 3)
-        O(B size^2) bytes copied; only the pixels around the agent are computed.
+    uint8 Tensor (B, size, size, 3)
+
+    Notes
+    -----
+    O(B size^2) bytes copied; only the pixels around the agent are computed.
 
     Examples
     --------

@@ -88,7 +88,28 @@ def evaluate(
     Notes
     -----
     Success of many runs: :func:`spectral_jepa.success_rates.success_table`, two policies on the same pairs:
-    :func:`~spectral_jepa.success_rates.comparison_table`. Cost: one plan a pair and replan, two pictures a plan.
+    :func:`~spectral_jepa.success_rates.comparison_table`. Cost: one plan a pair and replan, one picture a plan (with a
+    history above 1, one an action block).
+
+    Examples
+    --------
+    The true dynamics solve Two-Room pairs at which random actions fail.
+
+    >>> from spectral_jepa.pixels.config import PlanningConfig
+    >>> from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
+    >>> from spectral_jepa.pixels.environments import environment_class
+    >>> from spectral_jepa.pixels.evaluation.manifest import make_manifest
+    >>> from spectral_jepa.pixels.planning.policies import RandomPolicy
+    >>> from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
+    >>> two_room = environment_class("two_room")
+    >>> generators = [np.random.default_rng(seed) for seed in (0, 1)]
+    >>> data = EpisodeDataset.from_episodes(two_room.record_episodes(16, "scripted", 60, generators))
+    >>> world = two_room(16)
+    >>> pairs = make_manifest(data, [0, 1], world, n_pairs=2)
+    >>> search = PlanningConfig(n_samples=20, n_elites=5, n_iterations=3)
+    >>> policies = RandomPolicy(world), SimulatorPolicy(world, ActionScaler((0.0, 0.0), (1.0, 1.0)), search)
+    >>> [int(evaluate(policy, pairs, data, world, progress=False)["success"].sum()) for policy in policies]
+    [0, 2]
     """
     config = config or EvaluationConfig()
     seed = int(config.seed if seed is None else seed)
@@ -152,11 +173,32 @@ def film_pair(
         The start, then one frame an action block, the one at which the goal was reached, and the goal last.
     success : bool
     steps : int
+        Raw steps to the first success; the budget without one.
 
     Raises
     ------
     InputError
         A pair that the manifest does not have, and as :func:`evaluate`.
+
+    Notes
+    -----
+    One episode, and one more picture an action block.
+
+    Examples
+    --------
+    Random actions, whose block is one action, fail after 10 steps: the start, a picture a step, the goal.
+
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> from spectral_jepa.pixels.environments import environment_class
+    >>> from spectral_jepa.pixels.evaluation.manifest import make_manifest
+    >>> from spectral_jepa.pixels.planning.policies import RandomPolicy
+    >>> two_room = environment_class("two_room")
+    >>> data = EpisodeDataset.from_episodes(two_room.record_episodes(16, "scripted", 60, [np.random.default_rng(0)]))
+    >>> world = two_room(16)
+    >>> pairs = make_manifest(data, [0], world, n_pairs=1)
+    >>> frames, success, steps = film_pair(RandomPolicy(world), pairs, 0, data, world, EvaluationConfig(budget=10))
+    >>> frames.shape, success, steps
+    ((12, 16, 16, 3), False, 10)
     """
     check_count("pair", pair, 0, len(manifest) - 1)
     _check(manifest, dataset, environment)

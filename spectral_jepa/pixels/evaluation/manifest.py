@@ -137,7 +137,10 @@ def make_manifest(
         Held-out episodes: the ``test`` part of :func:`spectral_jepa.pixels.data.split_episodes`.
     environment : PixelEnvironment
         Its ``success(state, goal_state)`` tells which pairs are solved at the start; these are left out and counted.
-    n_pairs, goal_offset : int
+    n_pairs : int
+        Published: 50.
+    goal_offset : int
+        Raw steps from a start to its goal. Published: 25.
     seed : int
         Of the draw; it is no training seed.
 
@@ -148,11 +151,25 @@ def make_manifest(
     Raises
     ------
     InputError
-        Too few pairs in these episodes.
+        Too few pairs in these episodes, or states of another length than the environment's.
 
     Notes
     -----
-    O(rows of the episodes).
+    O(rows of the episodes). The published protocol (LeWM, arXiv 2603.19312, released code) draws from training episodes and
+    keeps pairs that are solved at the start.
+
+    Examples
+    --------
+    An agent that goes 4 px a step for 30 steps: 6 rows have a goal 25 steps, so 100 px, ahead.
+
+    >>> from spectral_jepa.pixels.data import EpisodeDataset
+    >>> from spectral_jepa.pixels.environments import make_environment
+    >>> state = np.stack([40 + 4.0 * np.arange(31), np.full(31, 49.0)], axis=1)
+    >>> episode = {"pixels": np.zeros((31, 8, 8, 3), np.uint8), "action": np.zeros((31, 2)), "state": state}
+    >>> data = EpisodeDataset.from_episodes([episode])
+    >>> found = make_manifest(data, [0], make_environment("two_room", 8), n_pairs=6)
+    >>> found.n_candidates, found.n_solved, sorted(found.pairs)[0]
+    (6, 0, (0, 0, 25))
     """
     check_count("n_pairs", n_pairs)
     check_count("goal_offset", goal_offset)

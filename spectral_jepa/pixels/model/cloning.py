@@ -69,9 +69,31 @@ class GoalConditionedPolicy(nn.Module):
         return self.projector(self.encoder(self.normalize(frames))).reshape(*frames.shape[:-3], -1)
 
     def forward(self, latents: Float[Tensor, "*B D"], goals: Float[Tensor, "*B D"]) -> Float[Tensor, "*B n A"]:
-        """Action blocks (..., n_blocks, block_dim), scaled, from embeddings (..., D) of the current and the goal picture."""
+        """Action blocks from embeddings.
+
+        Parameters
+        ----------
+        latents, goals : Tensor (..., D)
+            Of the current and of the goal picture.
+
+        Returns
+        -------
+        Tensor (..., n_blocks, block_dim)
+            Scaled.
+        """
         return self.head(torch.cat([latents, goals], -1)).unflatten(-1, (self.n_blocks, self.block_dim))
 
     def act(self, frames: Tensor, goal_frames: Tensor) -> Float[Tensor, "B n A"]:
-        """Action blocks (B, n_blocks, block_dim), scaled, from pictures."""
+        """Action blocks from pictures.
+
+        Parameters
+        ----------
+        frames, goal_frames : Tensor (B, 3, S, S) or (B, S, S, 3)
+            As :meth:`encode` takes them.
+
+        Returns
+        -------
+        Tensor (B, n_blocks, block_dim)
+            Scaled.
+        """
         return self(self.encode(frames), self.encode(goal_frames))

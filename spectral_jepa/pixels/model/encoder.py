@@ -24,6 +24,16 @@ class Normalize(nn.Module):
     """Pictures to the input of an encoder: (..., 3, S, S) or (..., S, S, 3) to (N, 3, S, S), all leading axes in one.
 
     Takes uint8 or floats in [0, 1]; subtracts ImageNet's mean and divides by its standard deviation, channel by channel.
+
+    Parameters
+    ----------
+    image_size : int
+        S, in pixels.
+
+    Examples
+    --------
+    >>> Normalize(2)(torch.zeros(5, 2, 2, 3, dtype=torch.uint8))[0, :, 0, 0]  # -mean / std
+    tensor([-2.1179, -2.0357, -1.8044])
     """
 
     scale: Tensor
@@ -37,7 +47,13 @@ class Normalize(nn.Module):
         self.register_buffer("shift", -torch.tensor(PIXEL_MEAN).view(3, 1, 1) * scale, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Normalise; O(pixels)."""
+        """Normalise; O(pixels).
+
+        Raises
+        ------
+        InputError
+            Pictures of another size, or of integers that are not uint8.
+        """
         size = self.image_size
         if frames.ndim >= 3 and frames.shape[-3:] == (size, size, 3):
             frames = frames.movedim(-1, -3)
@@ -54,7 +70,15 @@ class Normalize(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention over all tokens: (B, N, W) -> (B, N, W); q, k, v and output with bias."""
+    """Multi-head attention over all tokens: (B, N, W) -> (B, N, W); q, k, v and output with bias.
+
+    Parameters
+    ----------
+    width : int
+        W.
+    heads : int
+        Must divide W.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -73,7 +97,15 @@ class SelfAttention(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Pre-norm transformer block: (B, N, W) -> (B, N, W)."""
+    """Pre-norm transformer block: (B, N, W) -> (B, N, W).
+
+    Parameters
+    ----------
+    width : int
+        W; the MLP is 4 W wide.
+    heads : int
+        Must divide W.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -92,9 +124,15 @@ class EncoderBlock(nn.Module):
 class VisionTransformer(nn.Module):
     """ViT read at its class token: (B, 3, S, S) -> (B, W); ViT-Tiny with patch 14 at the defaults of :class:`ModelConfig`.
 
+    Parameters
+    ----------
+    config : ModelConfig
+        ``image_size`` (S), ``patch_size`` and the three ``encoder_*`` are read.
+
     Notes
     -----
-    About 2.5 GFLOP a frame at the published size. :meth:`tokens` gives all of them, the class token first.
+    About 3.4 GFLOP a frame at the published size, .6 of them in the attention. :meth:`tokens` gives all tokens, the class
+    token first.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -131,9 +169,14 @@ class ConvEncoder(nn.Module):
 
     Nothing is pooled over the picture: where things are is what a world model must keep.
 
+    Parameters
+    ----------
+    config : ModelConfig
+        ``image_size`` (S) and ``encoder_width`` are read.
+
     Notes
     -----
-    7.5 MFLOP a frame at 64 px and width 32. Channels are width/2, width, then 2 width.
+    7 MFLOP a frame at 64 px and width 32. Channels are width/2, width, then 2 width.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -161,7 +204,15 @@ class ConvEncoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with BatchNorm and a shortcut, the unit of ResNet-18 and 34 (arXiv 1512.03385)."""
+    """Two 3x3 convolutions with BatchNorm and a shortcut, the unit of ResNet-18 and 34 (arXiv 1512.03385).
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    stride : int
+        Of the first convolution; the shortcut is a 1x1 convolution where the shape changes.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -203,12 +254,34 @@ class ResNet18(nn.Module):
 
 
 def encode_pictures(encoder: nn.Module, pictures: Tensor) -> Tensor:
-    """Run an encoder, on a CPU a few pictures at a time where they do not see each other: (N, 3, S, S) -> (N, width).
+    """Run an encoder, on a CPU a few pictures at a time where they do not see each other.
+
+    Parameters
+    ----------
+    encoder : VisionTransformer, ConvEncoder or ResNet18
+    pictures : Tensor (N, 3, S, S)
+        Normalised, see :class:`Normalize`.
+
+    Returns
+    -------
+    Tensor (N, width)
+        What one call of the encoder gives, up to rounding.
 
     Notes
     -----
     Pieces of 2^19 pixels keep activations in the cache, and below the size from which the C library gives memory back after
     each use: a third off a step of the ``small`` preset. ResNet-18's BatchNorm needs the whole batch.
+
+    Examples
+    --------
+    Three pictures of 512 x 512 are more than a piece: they go through the encoder two at a time.
+
+    >>> seen = []
+    >>> def mean_colour(pictures):
+    ...     seen.append(len(pictures))
+    ...     return pictures.mean((2, 3))
+    >>> encode_pictures(mean_colour, torch.ones(3, 3, 512, 512)).tolist(), seen
+    ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [2, 1])
     """
     if pictures.device.type != "cpu" or isinstance(encoder, ResNet18):
         return encoder(pictures)
@@ -217,7 +290,26 @@ def encode_pictures(encoder: nn.Module, pictures: Tensor) -> Tensor:
 
 
 def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNet18:
-    """The encoder that a configuration asks for; its ``width`` is the length of the vector it returns."""
+    """The encoder that a configuration asks for; its ``width`` is the length of the vector it returns.
+
+    Parameters
+    ----------
+    config : ModelConfig
+
+    Returns
+    -------
+    VisionTransformer, ConvEncoder or ResNet18
+        Its weights are drawn from torch's global stream: see :func:`spectral_jepa._streams.seeded_weights`.
+
+    Examples
+    --------
+    The published ViT-Tiny.
+
+    >>> with torch.device("meta"):  # shapes only
+    ...     encoder = make_encoder(ModelConfig())
+    >>> encoder.width, sum(weight.numel() for weight in encoder.parameters())
+    (192, 5501376)
+    """
     if config.encoder == "vit":
         return VisionTransformer(config)
     return ConvEncoder(config) if config.encoder == "conv" else ResNet18()

@@ -1,4 +1,7 @@
-"""A trained model as it is used: in evaluation mode, without gradients, on its own device, known by its weights."""
+"""A trained model as it is used: in evaluation mode, without gradients, on its own device, known by its weights.
+
+So the published evaluation runs it too (LeWM, arXiv 2603.19312): BatchNorm by its running statistics, no dropout, float32.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,16 @@ Latents = NDArray[np.float32]
 
 @contextmanager
 def frozen(model: TorchModel) -> Iterator[torch.device]:
-    """Evaluation mode without gradients inside the block (a training model is put back); gives the model's device.
+    """Evaluation mode without gradients inside the block; a training model is put back.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Yields
+    ------
+    torch.device
+        Where the model's weights are.
 
     Examples
     --------
@@ -86,7 +98,43 @@ def encode_frames(
 def encode_rows(
     model: Encoder, pixels: Pictures, rows: Ids, *, batch_size: int = 256, progress: str | None = None
 ) -> Latents:
-    """:func:`encode_frames` of chosen rows of many pictures (rows, H, W, 3), of which only these are read."""
+    """Embed chosen rows of many pictures, of which only these are read.
+
+    Parameters
+    ----------
+    model : WorldModel
+        Anything with ``encode``: uint8 (B, H, W, 3) to (B, D).
+    pixels : uint8 array (rows, H, W, 3)
+        May be a memory map.
+    rows : integer array (N,)
+        In any order.
+    batch_size : int
+        Frames a call.
+    progress : str, optional
+        Title of a progress bar. Default: none.
+
+    Returns
+    -------
+    float32 array (N, D)
+
+    Raises
+    ------
+    InputError
+        Pictures of another layout, no row, a batch size below 1.
+
+    Notes
+    -----
+    O(N) passes of the encoder; one batch of pictures is in memory at a time.
+
+    Examples
+    --------
+    >>> class Mean(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(8, dtype=np.uint8).repeat(4 * 4 * 3).reshape(8, 4, 4, 3)
+    >>> encode_rows(Mean(), pixels, np.array([7, 2]), batch_size=1).tolist()
+    [[7.0, 7.0, 7.0], [2.0, 2.0, 2.0]]
+    """
     check_count("batch_size", batch_size)
     shape = tuple(pixels.shape)
     if len(shape) != 4 or shape[-1] != 3 or not rows.size:
@@ -107,6 +155,7 @@ def encode_one_by_one(model: Encoder, frames: UInt8[np.ndarray, "N H W 3"]) -> F
     Parameters
     ----------
     model : Encoder
+        In evaluation mode already.
     frames : uint8 array (N, H, W, 3)
 
     Returns
@@ -117,6 +166,17 @@ def encode_one_by_one(model: Encoder, frames: UInt8[np.ndarray, "N H W 3"]) -> F
     Notes
     -----
     Slower than :func:`encode_frames`, which batches on a CPU too and is right up to rounding.
+
+    Examples
+    --------
+    >>> calls = []
+    >>> class Mean(torch.nn.Module):
+    ...     def encode(self, frames):
+    ...         calls.append(len(frames))
+    ...         return frames.float().mean((1, 2))
+    >>> pixels = np.arange(2, dtype=np.uint8).repeat(4 * 4 * 3).reshape(2, 4, 4, 3)
+    >>> encode_one_by_one(Mean(), pixels).tolist(), calls
+    ([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], [1, 1])
     """
     pictures = torch.as_tensor(frames).to(device_of(model))
     with torch.inference_mode():
@@ -126,13 +186,53 @@ def encode_one_by_one(model: Encoder, frames: UInt8[np.ndarray, "N H W 3"]) -> F
 
 
 def device_of(model: TorchModel) -> torch.device:
-    """Where a model's weights are (the CPU if it has none)."""
+    """Where a model's weights are.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On one device.
+
+    Returns
+    -------
+    torch.device
+        The CPU if it has no weights.
+
+    Examples
+    --------
+    >>> device_of(torch.nn.Linear(2, 1, device="meta")), device_of(torch.nn.Identity())
+    (device(type='meta'), device(type='cpu'))
+    """
     first = next(model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
 
 
 def weights_digest(model: TorchModel) -> str:
-    """SHA-256 of all weights and buffers, names included. O(bytes)."""
+    """SHA-256 of all weights and buffers, names included.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On any device.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; the same on every device and in every process.
+
+    Notes
+    -----
+    O(bytes).
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1)
+    >>> with torch.no_grad():
+    ...     _ = model.weight.fill_(1.0), model.bias.fill_(0.0)
+    >>> content = b"bias" + np.float32(0).tobytes() + b"weight" + np.float32(1).tobytes()
+    >>> weights_digest(model) == hashlib.sha256(content).hexdigest()
+    True
+    """
     content = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         content.update(name.encode())

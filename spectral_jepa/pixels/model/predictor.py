@@ -21,7 +21,15 @@ FEW = 4
 
 
 class ActionEncoder(nn.Module):
-    """Blocks of raw actions to condition vectors: (B, T, block_dim) -> (B, T, D); 1x1 convolution, Linear, SiLU, Linear."""
+    """Blocks of raw actions to condition vectors: (B, T, block_dim) -> (B, T, D); 1x1 convolution, Linear, SiLU, Linear.
+
+    Parameters
+    ----------
+    block_dim : int
+        Numbers in a block, ``action_block * action_dim``.
+    embedding_dim : int
+        D; the hidden width is 4 D, behind 10 channels.
+    """
 
     def __init__(self, block_dim: int, embedding_dim: int) -> None:
         super().__init__()
@@ -36,7 +44,13 @@ class ActionEncoder(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """Causal attention with its own LayerNorm, q, k, v without bias: (B, T, W) -> (B, T, W)."""
+    """Causal attention with its own LayerNorm, q, k, v without bias: (B, T, W) -> (B, T, W).
+
+    Parameters
+    ----------
+    config : ModelConfig
+        ``predictor_width`` (W), ``predictor_heads``, ``predictor_head_dim`` and ``dropout`` are read.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -48,7 +62,26 @@ class CausalAttention(nn.Module):
         self.output = nn.Linear(self.inner, width)
 
     def forward(self, tokens: Tensor, memory: Memory | None, last: bool) -> tuple[Tensor, Memory]:
-        """Attend from all tokens, or only from the ``last`` one, to them and to the keys and values in ``memory``."""
+        """Attend from all tokens, or only from the last one, to them and to those before.
+
+        Parameters
+        ----------
+        tokens : Tensor (B, T, W)
+        memory : (Tensor, Tensor) or None
+            Keys and values (B, n, heads head_dim) of n earlier tokens; with them T must be 1.
+        last : bool
+            Attend from the last token only.
+
+        Returns
+        -------
+        output : Tensor (B, T, W), or (B, 1, W) with ``last``
+        memory : (Tensor, Tensor)
+            Keys and values of the earlier tokens and these.
+
+        Notes
+        -----
+        O(T W inner + T (n + T) inner) a clip, where inner = heads head_dim.
+        """
         tokens = self.norm(tokens)
         dropout = self.dropout if self.training else 0.0
         n_queries = 1 if last else tokens.shape[1]
@@ -73,7 +106,19 @@ class CausalAttention(nn.Module):
 
 
 def attend_few(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:
-    """Causal attention of the last m tokens to n >= m of them: (B, m, W), (B, n, W), (B, n, W) -> (B, m, W).
+    """Causal attention of the last m tokens to n >= m of them.
+
+    Parameters
+    ----------
+    queries : Tensor (B, m, W)
+    keys, values : Tensor (B, n, W)
+    heads : int
+        Must divide W, here the width of all heads together.
+
+    Returns
+    -------
+    Tensor (B, m, W)
+        Entry i is a mean over the first n - m + i + 1 values.
 
     Notes
     -----
@@ -98,7 +143,13 @@ def attend_few(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Ten
 
 
 class FeedForward(nn.Sequential):
-    """LayerNorm, Linear, GELU, Linear with dropout after both: (B, T, W) -> (B, T, W)."""
+    """LayerNorm, Linear, GELU, Linear with dropout after both: (B, T, W) -> (B, T, W).
+
+    Parameters
+    ----------
+    config : ModelConfig
+        ``predictor_width`` (W), ``predictor_hidden`` and ``dropout`` are read.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         width, hidden = config.predictor_width, config.predictor_hidden
@@ -116,9 +167,15 @@ class FeedForward(nn.Sequential):
 class ConditionedBlock(nn.Module):
     """AdaLN-zero transformer block.
 
+    Parameters
+    ----------
+    config : ModelConfig
+        ``predictor_*`` and ``dropout`` are read.
+
     Notes
     -----
-    x <- x + gate_1 attention((1 + scale_1) norm(x) + shift_1), then the same with the feed-forward part. O(T W^2) a clip.
+    x <- x + gate_1 attention((1 + scale_1) norm(x) + shift_1), then the same with the feed-forward part.
+    O(T W (W + inner + hidden)) a clip, where inner is the width of all heads together.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -134,7 +191,24 @@ class ConditionedBlock(nn.Module):
     def forward(
         self, tokens: Tensor, modulation: Tensor, memory: Memory | None = None, last: bool = False
     ) -> tuple[Tensor, Memory]:
-        """Apply the block to tokens (B, T, W) under modulation (B, T, 6 W); ``last`` keeps the last token only."""
+        """Apply the block.
+
+        Parameters
+        ----------
+        tokens : Tensor (B, T, W)
+        modulation : Tensor (B, T, 6 W)
+            Shift, scale and gate of the attention, then of the feed-forward part.
+        memory : (Tensor, Tensor), optional
+            As in :class:`CausalAttention`.
+        last : bool
+            Keep the last token only.
+
+        Returns
+        -------
+        tokens : Tensor (B, T, W), or (B, 1, W) with ``last``
+        memory : (Tensor, Tensor)
+            Keys and values of all tokens so far.
+        """
         shift, scale, gate, shift_2, scale_2, gate_2 = modulation.chunk(6, -1)
         attended, memory = self.attention(self._modulated(tokens, scale, shift), memory, last)
         if last:
@@ -152,6 +226,11 @@ class Predictor(nn.Module):
 
     A learned position, drawn from N(0, 1), is added to each latent. Projections between D and the width exist only where the
     two differ.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        ``predictor_*``, ``embedding_dim`` (D), ``history`` and ``dropout`` are read.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -174,9 +253,23 @@ class Predictor(nn.Module):
     def run(
         self, latents: Tensor, modulations: list[Tensor], memory: list[Memory] | None = None, last: bool = False
     ) -> tuple[Tensor, list[Memory]]:
-        """Predict from T latents that follow those in ``memory``; all T predictions, or only the last one.
+        """Predict from T latents that follow those in ``memory``.
 
-        With a memory T must be 1: its token may look at everything.
+        Parameters
+        ----------
+        latents : Tensor (B, T, D)
+            With those in ``memory`` at most ``history``.
+        modulations : list of Tensor (B, T, 6 W)
+            One a block, see :meth:`modulations`, of the same time indices.
+        memory : list of (Tensor, Tensor), optional
+            Keys and values of each block, as returned. With a memory T must be 1: its token may look at everything.
+        last : bool
+            Give the last prediction only.
+
+        Returns
+        -------
+        predicted : Tensor (B, T, D), or (B, 1, D) with ``last``
+        memory : list of (Tensor, Tensor)
         """
         start = 0 if memory is None else memory[0][0].shape[1]
         tokens = self.input(latents + self.position[:, start : start + latents.shape[1]])
@@ -188,5 +281,17 @@ class Predictor(nn.Module):
         return self.output(self.norm(tokens)), kept
 
     def forward(self, latents: Tensor, conditions: Tensor) -> Tensor:
-        """Predict the latent after each of the T given ones."""
+        """Predict the latent after each of the T given ones.
+
+        Parameters
+        ----------
+        latents : Tensor (B, T, D)
+        conditions : Tensor (B, T, D)
+            Of the actions at the same time indices, see :class:`ActionEncoder`.
+
+        Returns
+        -------
+        Tensor (B, T, D)
+            Entry t depends on entries 0..t only.
+        """
         return self.run(latents, self.modulations(conditions))[0]

@@ -1,4 +1,7 @@
-"""The folder of a finished run: weights, configuration, action scaler and where all came from."""
+"""The folder of a finished run: weights, configuration, action scaler and where all came from.
+
+What is saved is a world model of LeWM or Sub-JEPA (arXiv 2603.19312, 2605.09241), or the cloned policy beside them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,24 @@ from spectral_jepa.training import load_weights, save_weights
 
 
 def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
-    """What a configuration trains, at its initial weights."""
+    """What a configuration trains, at its initial weights.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        ``kind``, ``model`` and ``training.seed`` are read.
+
+    Returns
+    -------
+    WorldModel or GoalConditionedPolicy
+        On the CPU, in training mode.
+
+    Examples
+    --------
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> [type(make_model(changed(preset("tiny"), {"kind": kind}))).__name__ for kind in ("world_model", "cloning")]
+    ['WorldModel', 'GoalConditionedPolicy']
+    """
     make = WorldModel if config.kind == "world_model" else GoalConditionedPolicy
     return make(config.model, config.training.seed)
 
@@ -31,6 +51,19 @@ def save_model(
     provenance: dict[str, Any],
 ) -> None:
     """Write ``weights.safetensors`` (float32) and ``config.json``: configuration, scaler, provenance, package versions.
+
+    Parameters
+    ----------
+    model : WorldModel or GoalConditionedPolicy
+        Is converted to float32.
+    folder : str or Path
+        Made if it is not there.
+    config : PixelConfig
+        The one that the model was made from.
+    scaler : ActionScaler
+        Of the training actions.
+    provenance : dict
+        In JSON types; ``data``, the path of the training data, is what :func:`spectral_jepa.pixels.runs.data_path` reads.
 
     Examples
     --------

@@ -96,7 +96,22 @@ class SpectralPixelModel:
         return flat @ self._encoder[:-1] + self._encoder[-1]
 
     def rollout(self, latents: Tensor, blocks: Tensor) -> Tensor:
-        """Latents (B, 1, k) and one-hot actions (B, n, A) -> predicted latents (B, n, k)."""
+        """Predict n steps ahead.
+
+        Parameters
+        ----------
+        latents : Tensor (B, 1, k)
+        blocks : Tensor (B, n, A)
+            One-hot actions.
+
+        Returns
+        -------
+        Tensor (B, n, k)
+
+        Notes
+        -----
+        O(B n A k^2).
+        """
         latent, steps = latents[:, -1], []
         everyone = torch.arange(len(latent))
         for action in blocks.argmax(-1).unbind(1):
@@ -123,6 +138,7 @@ def reach(
     model : SpectralPixelModel or WorldModel
         ``encode`` and ``rollout`` with one-hot blocks (a WorldModel with action_block 1 and action_dim A).
     config : PlanningConfig
+        Of method "cem".
     starts, goals : integer arrays (E,)
         States.
     budget : int
@@ -133,11 +149,26 @@ def reach(
     Returns
     -------
     integer array (E,)
-        Steps to the goal; -1 where it was not reached.
+        Steps to the goal; 0 where it is the start, -1 where it was not reached.
+
+    Raises
+    ------
+    InputError
+        A state that the grid does not have, planner settings that do not fit.
 
     Notes
     -----
-    O(budget / execute) plans an episode.
+    O(budget / execute) plans an episode. A plan asks to be at the goal after ``horizon`` steps, not before.
+
+    Examples
+    --------
+    A corridor of four cells without chance: three steps from end to end.
+
+    >>> from spectral_jepa import make_grid
+    >>> grid = RenderedGrid(make_grid("S..G", slip=0.0), cell_size=1)
+    >>> search = PlanningConfig(n_samples=100, n_elites=5, n_iterations=5, horizon=3, execute=3)
+    >>> reach(grid, SpectralPixelModel(grid), search, starts=[0, 3, 1], goals=[3, 0, 1], budget=6)
+    array([3, 3, 0])
     """
     mdp = grid.mdp
     here = check_indices("starts", np.atleast_1d(np.asarray(starts)), mdp.n_states, "state")

@@ -131,14 +131,35 @@ def plan_discrete(
     Parameters
     ----------
     model, config, latents, goals, generators, past_blocks, chunk
-        As in :func:`plan`; ``config.method`` must be "cem".
+        As in :func:`plan`; ``config.method`` must be "cem", and ``initial_std`` is not read.
     n_actions : int
-        Length of the one-hot blocks.
+        Length of the one-hot blocks, at least 2.
 
     Returns
     -------
     integer Tensor (E, execute)
         Action numbers.
+
+    Raises
+    ------
+    InputError
+        Another method than "cem", settings or shapes that do not fit.
+
+    Notes
+    -----
+    O(n_iterations E n_samples) rollouts. Source: ours; the published planner (arXiv 2603.19312) has continuous actions only.
+
+    Examples
+    --------
+    Action 1 adds 1 to the latent, action 0 takes 1 away: from 0 to 5 in five steps.
+
+    >>> from spectral_jepa._streams import torch_generator
+    >>> class Line:
+    ...     def rollout(self, latents, blocks):
+    ...         return latents[:, -1:] + (blocks @ torch.tensor([[-1.0], [1.0]])).cumsum(1)
+    >>> start, goal = torch.zeros(1, 1), torch.full((1, 1), 5.0)
+    >>> plan_discrete(Line(), PlanningConfig(n_iterations=5), start, goal, [torch_generator(0)], n_actions=2)
+    tensor([[1, 1, 1, 1, 1]])
     """
     check_settings(config)
     check_choice("method", config.method, ("cem",))
@@ -175,6 +196,26 @@ def latent_cost(
     -------
     callable
         Plans (E, S, H, block_dim) -> costs (E, S).
+
+    Raises
+    ------
+    InputError
+        Goals of another shape than the latents, or without the blocks between several latents.
+
+    Notes
+    -----
+    E S rollouts of H steps a call. Source: LeWM, arXiv 2603.19312, planning, and its released code.
+
+    Examples
+    --------
+    Two plans from (0, 0) to (3, 4): one stays where it is, one arrives.
+
+    >>> class Adder:  # z_{t+1} = z_t + a_t
+    ...     def rollout(self, latents, blocks):
+    ...         return latents[:, -1:] + blocks.cumsum(1)
+    >>> cost = latent_cost(Adder(), torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    >>> cost(torch.tensor([[[[0.0, 0.0]], [[3.0, 4.0]]]]))
+    tensor([[25.,  0.]])
     """
     latents = latents[:, None] if latents.ndim == 2 else latents
     n_episodes, history, dim = latents.shape
@@ -220,7 +261,25 @@ def _distances(
 
 
 def check_settings(config: PlanningConfig) -> None:
-    """Refuse planner settings that contradict each other, in one sentence."""
+    """Refuse planner settings that contradict each other.
+
+    Parameters
+    ----------
+    config : PlanningConfig
+
+    Raises
+    ------
+    InputError
+        An unknown method, a count below 1, more blocks to execute than the horizon has, fewer than 2 elites ("cem") or more
+        than samples.
+
+    Examples
+    --------
+    >>> check_settings(PlanningConfig(n_elites=2))
+    >>> check_settings(PlanningConfig(n_elites=1))
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: n_elites is 1, expected between 2 and 300 (n_samples; one elite has no spread): ...
+    """
     check_choice("method", config.method, METHODS)
     check_count("horizon", config.horizon)
     check_count("execute", config.execute, 1, config.horizon, "the horizon")

@@ -83,11 +83,39 @@ class PlannerPolicy:
         }
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
-        """Latents (E, D) of the goals."""
+        """Encode the goals.
+
+        Parameters
+        ----------
+        frames : uint8 array (E, H, W, 3)
+            Pictures of the goals.
+        states : array (E, n)
+            Of the goals; not read.
+
+        Returns
+        -------
+        Tensor (E, D)
+            On the model's device.
+        """
         return encode_one_by_one(self.model, frames)
 
     def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
-        """Plan and undo the scaling of the actions."""
+        """Plan and undo the scaling of the actions.
+
+        Parameters
+        ----------
+        now : Observation
+            ``states`` are not read.
+        goals : Tensor (E, D)
+            As :meth:`prepare` gives them.
+        generators : E torch.Generator on the CPU
+            One an episode.
+
+        Returns
+        -------
+        float64 array (E, execute * action_block, A)
+            Raw actions, not clipped to the environment's bounds.
+        """
         n_episodes, seen = now.frames.shape[:2]
         pictures = now.frames.reshape(-1, *now.frames.shape[2:])
         latents = encode_one_by_one(self.model, pictures).unflatten(0, (n_episodes, seen))
@@ -125,17 +153,45 @@ class RandomPolicy:
         return {"policy": "random", "low": self.low.tolist(), "high": self.high.tolist(), "n_actions": self.n_actions}
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Pictures:
-        """Nothing to prepare."""
+        """Nothing to prepare.
+
+        Parameters
+        ----------
+        frames : uint8 array (E, H, W, 3)
+            Pictures of the goals.
+        states : array (E, n)
+            Of the goals; not read.
+
+        Returns
+        -------
+        uint8 array (E, H, W, 3)
+            ``frames`` as they are.
+        """
         return frames
 
     def act(self, now: Observation, goals: Any, generators: Generators) -> Float[np.ndarray, "E t A"]:
-        """Draw actions."""
+        """Draw actions.
+
+        Parameters
+        ----------
+        now : Observation
+            Not read.
+        goals : uint8 array (E, H, W, 3)
+            Not read.
+        generators : E torch.Generator on the CPU
+            One an episode: all that the actions depend on.
+
+        Returns
+        -------
+        float64 array (E, n_actions, A)
+            Raw actions, uniform within the environment's bounds.
+        """
         uniform = torch.stack([torch.rand(self.n_actions, self.low.size, generator=g) for g in generators])
         return self.low + (self.high - self.low) * uniform.numpy().astype(np.float64)
 
 
 @runtime_checkable
-class ActingNetwork(TorchModel, Protocol):
+class _ActingNetwork(TorchModel, Protocol):
     """A network that reads actions off the current and the goal picture."""
 
     config: ModelConfig
@@ -153,14 +209,22 @@ class CloningPolicy:
     network : GoalConditionedPolicy
         ``act(frames, goal_frames) -> (E, n, block_dim)`` scaled action blocks, and ``config``.
     scaler : ActionScaler
+        Of the training actions.
     execute : int
-        Blocks carried out before it is asked again.
+        Blocks carried out before it is asked again, of those that the network gives.
+    name : str
+        Shown in tables.
+
+    Raises
+    ------
+    InputError
+        ``execute`` below 1.
     """
 
     history, chunk_size = 1, 100
 
     def __init__(
-        self, network: ActingNetwork, scaler: ActionScaling, execute: int = 1, name: str = "behaviour cloning"
+        self, network: _ActingNetwork, scaler: ActionScaling, execute: int = 1, name: str = "behaviour cloning"
     ) -> None:
         self.network, self.scaler, self.execute, self.name = network.eval(), scaler, check_count("execute", execute), name
         self.action_block: int = network.config.action_block
@@ -171,11 +235,38 @@ class CloningPolicy:
         return {"policy": "cloning", "weights": weights_digest(self.network), "execute": self.execute}
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
-        """The goals' pictures, on the network's device."""
+        """Move the goals' pictures to the network's device.
+
+        Parameters
+        ----------
+        frames : uint8 array (E, H, W, 3)
+            Pictures of the goals.
+        states : array (E, n)
+            Of the goals; not read.
+
+        Returns
+        -------
+        uint8 Tensor (E, H, W, 3)
+        """
         return torch.as_tensor(frames).to(self.device)
 
     def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
-        """Ask the network."""
+        """Ask the network.
+
+        Parameters
+        ----------
+        now : Observation
+            The last frame of each episode is read.
+        goals : uint8 Tensor (E, H, W, 3)
+            As :meth:`prepare` gives them.
+        generators : E torch.Generator on the CPU
+            Not read: the same pictures give the same actions.
+
+        Returns
+        -------
+        float64 array (E, execute * action_block, A)
+            Raw actions, not clipped to the environment's bounds.
+        """
         with torch.inference_mode():
             frames = torch.as_tensor(now.frames[:, -1]).to(goals.device)
             blocks = self.network.act(frames, goals)

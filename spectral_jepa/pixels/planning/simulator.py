@@ -57,11 +57,38 @@ class SimulatorPolicy:
         return {"policy": "simulator", "planning": planning, "block": self.action_block, "scaler": scaler}
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Float[np.ndarray, "E n"]:
-        """The goals' states."""
+        """Keep the goals' states.
+
+        Parameters
+        ----------
+        frames : uint8 array (E, H, W, 3)
+            Pictures of the goals; not read.
+        states : array (E, n)
+            Of the goals.
+
+        Returns
+        -------
+        float64 array (E, n)
+        """
         return np.asarray(states, dtype=np.float64)
 
     def act(self, now: Observation, goals: Array, generators: Generators) -> Float[np.ndarray, "E t A"]:
-        """Plan with the true dynamics."""
+        """Plan with the true dynamics.
+
+        Parameters
+        ----------
+        now : Observation
+            ``states`` are read.
+        goals : array (E, n)
+            As :meth:`prepare` gives them.
+        generators : E torch.Generator on the CPU
+            One an episode.
+
+        Returns
+        -------
+        float64 array (E, execute * action_block, A)
+            Raw actions, not clipped to the environment's bounds.
+        """
         config = self.config
         cost = simulator_cost(self.environment, now.states, goals, self.scaler)
         mean = torch.zeros(len(now.states), config.horizon, self.action_block * self.environment.action_dim)
@@ -85,6 +112,7 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
     ----------
     environment : Environment
     states, goals : arrays (E, n)
+        Where the plans begin, and where they ought to end.
     scaler : ActionScaler
 
     Returns
@@ -95,6 +123,17 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
     Notes
     -----
     O(E S H block) steps of the simulator.
+
+    Examples
+    --------
+    100 px from the goal through the door of Two-Room, where a full step is 5 px: one to the right, one to the left, none.
+
+    >>> from spectral_jepa.pixels.data import ActionScaler
+    >>> from spectral_jepa.pixels.environments import make_environment
+    >>> start, goal = np.array([[60.0, 49.0]]), np.array([[160.0, 49.0]])
+    >>> cost = simulator_cost(make_environment("two_room", 16), start, goal, ActionScaler((0.0, 0.0), (1.0, 1.0)))
+    >>> cost(torch.tensor([[[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 0.0]]]]))
+    tensor([[ 95., 105., 100.]], dtype=torch.float64)
     """
 
     def cost(plans: Float[Tensor, "E S H B"]) -> Float[Tensor, "E S"]:

@@ -116,30 +116,106 @@ def run_surprise(
     return table, summary
 
 
-def saved_weights_digest(folder: Path) -> str:
+def _saved_weights_digest(folder: Path) -> str:
     """First 12 digits of the SHA-256 of a trained folder's weights."""
     return file_digest(folder / WEIGHTS)[:12]
 
 
 def save_table(folder: Path, name: str, table: pd.DataFrame, figures: Mapping[str, Figure]) -> list[Path]:
-    """Write ``<name>.csv`` with a column ``weights``, and figures; see :func:`save_figures` for what it returns."""
-    content = table.assign(weights=saved_weights_digest(folder)).to_csv(index=False)
+    """Write a table of a trained folder as ``<name>.csv``, with a column ``weights``, and its figures.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished run.
+    name : str
+        Of the file, without its ending.
+    table : DataFrame
+    figures : dict of matplotlib Figure
+        By file name, without its ending.
+
+    Returns
+    -------
+    list of Path
+        As :func:`save_figures`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from torch import nn
+    >>> from spectral_jepa.training import save_weights
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> save_weights(nn.Linear(2, 1), folder, {})
+    >>> save_table(folder, "probe", pd.DataFrame({"r2": [0.5, 1.0]}), {})
+    []
+    >>> load_table(folder, "probe")[0]["r2"].tolist()
+    [0.5, 1.0]
+    """
+    content = table.assign(weights=_saved_weights_digest(folder)).to_csv(index=False)
     write_atomic(folder / f"{name}.csv", content.encode())
     return save_figures(folder, figures)
 
 
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
-    """Write the figures; return the paths of the PNG files, which a page can embed."""
+    """Write figures into ``figures/`` of a trained folder, each as PNG and PDF.
+
+    Parameters
+    ----------
+    folder : Path
+        ``figures/`` is made in it.
+    figures : dict of matplotlib Figure
+        By file name, without its ending.
+
+    Returns
+    -------
+    list of Path
+        The PNG files, which a page can embed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> [path.relative_to(folder).as_posix() for path in save_figures(folder, {"empty": Figure(figsize=(1, 1))})]
+    ['figures/empty.png']
+    """
     return [save_figure(figure, folder / "figures", name)[0] for name, figure in figures.items()]
 
 
 def load_table(folder: Path, name: str) -> tuple[pd.DataFrame | None, list[Any]]:
-    """A table that :func:`save_table` wrote, or None, and a list that holds a sentence if it is of other weights."""
+    """Read a table that :func:`save_table` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished run.
+    name : str
+        Of the file, without its ending.
+
+    Returns
+    -------
+    table : DataFrame or None
+        Without the column ``weights``; None where there is no such file.
+    notes : list of str
+        One sentence where the table is of other weights than the folder holds, otherwise none. A table without a column
+        ``weights`` is taken as it is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from torch import nn
+    >>> from spectral_jepa.training import save_weights
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> save_weights(nn.Linear(2, 1), folder, {})
+    >>> _ = save_table(folder, "probe", pd.DataFrame({"r2": [0.5]}), {})
+    >>> save_weights(nn.Linear(3, 1), folder, {})
+    >>> load_table(folder, "probe")[1], load_table(folder, "surprise")
+    (['Note: probe.csv was measured on other weights than this folder now holds.'], (None, []))
+    """
     path = folder / f"{name}.csv"
     if not path.is_file():
         return None, []
     # As text: some digests read like numbers.
     table = pd.read_csv(path, dtype={"weights": str})
-    if "weights" not in table or set(table["weights"]) == {saved_weights_digest(folder)}:
+    if "weights" not in table or set(table["weights"]) == {_saved_weights_digest(folder)}:
         return table.drop(columns="weights", errors="ignore"), []
     return table.drop(columns="weights"), [f"Note: {path.name} was measured on other weights than this folder now holds."]

@@ -14,11 +14,17 @@ from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
 class CloningObjective(nn.Module):
     """Mean squared error of a cloned policy's actions, with goals drawn from later in the same clip.
 
+    Parameters
+    ----------
+    *args, **kwargs
+        None: the loss has no settings.
+
     Notes
     -----
     For every frame t that has a later one and ``n_blocks`` action blocks after it, one goal is drawn uniformly from the
     clip's later frames. So goals lie at most T - 1 blocks ahead: to be asked for goals 25 raw steps ahead, train on clips of
-    6 frames 5 steps apart (``history`` 5 in the trainer's settings; the policy itself has no history).
+    6 frames 5 steps apart (``history`` 5 in the trainer's settings; the policy itself has no history). Source: the baseline
+    GCBC of LeWM (arXiv 2603.19312), whose encoder is frozen.
 
     Examples
     --------

@@ -99,6 +99,11 @@ class Learner:
     def validate(self, frames: Tensor, blocks: Tensor) -> dict[str, float]:
         """Evaluate the objective on held-out clips in evaluation mode: no dropout, BatchNorm's running statistics.
 
+        Parameters
+        ----------
+        frames : uint8 Tensor (B, T, H, W, 3)
+        blocks : Tensor (B, T, block_dim)
+
         Returns
         -------
         dict of float

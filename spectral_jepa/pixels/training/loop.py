@@ -1,7 +1,7 @@
 """Training of a pixel world model: one loop for two cores, a GPU, or several under torchrun.
 
-A run is a folder: ``checkpoints/`` while it trains, ``log.csv``, and at the end ``weights.safetensors`` and ``config.json``.
-Calling :func:`train` again on the folder goes on where the last checkpoint is.
+A run is a folder: ``checkpoints/`` (the newest two, which stay), ``log.csv``, and at the end ``weights.safetensors``,
+``config.json`` and their ``SHA256SUMS``. Calling :func:`train` again on the folder goes on where the last checkpoint is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ SHOWN = ("loss", "prediction", "regularizer", "effective_rank", "whitening_gap",
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """Where a run is: its folder, steps taken, steps of the whole run."""
+    """Where a run is.
+
+    Parameters
+    ----------
+    folder : Path
+    step : int
+        Optimiser steps taken.
+    n_steps : int
+        Steps of the whole run.
+    """
 
     folder: Path
     step: int
@@ -87,6 +96,20 @@ def train(
     (LeWM, arXiv 2603.19312, and its released code). Bit for bit repeatable on one CPU thread, cut and resumed or not, and
     torch's global random state is left as it was. Under torchrun each process takes its share of the same batches; BatchNorm
     and SIGReg see the joint batch, so several processes compute what one would, up to rounding and to dropout's masks.
+
+    Examples
+    --------
+    Two steps, cut after the first.
+
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.collect import collect
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> config = changed(preset("tiny"), {"data.n_episodes": 3, "training.n_steps": 2})
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> data = collect(config.data, folder / "data.h5", n_jobs=1, progress=False)
+    >>> runs = [train(config, data, folder / "run", device="cpu", progress=False, stop_after=stop) for stop in (1, None)]
+    >>> [(run.step, run.finished) for run in runs], sorted(file.name for file in (folder / "run").iterdir())
+    ([(1, False), (2, True)], ['SHA256SUMS', 'checkpoints', 'config.json', 'log.csv', 'weights.safetensors'])
     """
     if stop_after is not None:
         check_count("stop_after", stop_after)

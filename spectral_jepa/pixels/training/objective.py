@@ -143,7 +143,24 @@ class Objective(nn.Module):
     def regularize(
         self, values: Float[Tensor, "T B D"], generator: torch.Generator, group: torch.distributed.ProcessGroup | None = None
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The regulariser of embeddings (T, B, D), averaged over time, and what it adds to the loss."""
+        """The regulariser of embeddings and what it adds to the loss.
+
+        Parameters
+        ----------
+        values : Tensor (T, B, D)
+            Embeddings, time first: each time step is scored alone.
+        generator : torch.Generator
+            Draws SIGReg's directions.
+        group : torch.distributed.ProcessGroup, optional
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        regularizer : Tensor ()
+            Mean over time, before ``strength``.
+        penalty : Tensor ()
+            ``strength`` times it, plus the soft orthogonality of trainable subspaces; with "pldm" the regulariser itself.
+        """
         config, strength = self.config, self.config.strength
         if config.regularizer == "none":
             nothing = values.new_zeros(())

@@ -1,4 +1,8 @@
-"""Data-parallel training under torchrun: who this process is, and BatchNorm over the joint batch."""
+"""Data-parallel training under torchrun: who this process is, and BatchNorm over the joint batch.
+
+In the released code of LeWM (arXiv 2603.19312) SIGReg sees one GPU's part of the batch. Here SIGReg and BatchNorm see the
+joint batch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,19 @@ from spectral_jepa._validation import InputError
 
 @dataclass(frozen=True)
 class Worker:
-    """This process among those of a run; ``group`` is None where it is alone."""
+    """This process among those of a run.
+
+    Parameters
+    ----------
+    rank : int
+        Its number, from 0.
+    size : int
+        How many processes there are.
+    device : torch.device
+        Where it computes.
+    group : torch.distributed.ProcessGroup, optional
+        All processes of the run. Default: it is alone.
+    """
 
     rank: int
     size: int
@@ -86,6 +102,13 @@ class JointBatchNorm(nn.Module):
     Takes over the parameters and buffers of a ``BatchNorm1d`` or ``BatchNorm2d`` under the same names, so that state dicts
     fit both.
 
+    Parameters
+    ----------
+    norm : BatchNorm1d or BatchNorm2d
+        With parameters and running statistics. A momentum of None, torch's plain average, becomes .1.
+    group : torch.distributed.ProcessGroup
+        The processes that hold the parts.
+
     Notes
     -----
     One all-gather of 2 C numbers forward, one all-reduce backward. Means and variances of the parts are joined by
@@ -125,7 +148,31 @@ class JointBatchNorm(nn.Module):
 
 
 def join_batch_norms(model: nn.Module, group: dist.ProcessGroup) -> None:
-    """Put a :class:`JointBatchNorm` in the place of every BatchNorm of a model."""
+    """Put a :class:`JointBatchNorm` in the place of every BatchNorm of a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place; its state dict keeps its names.
+    group : torch.distributed.ProcessGroup
+        See :class:`JointBatchNorm`.
+
+    Notes
+    -----
+    The new ones are in training mode, whatever the old ones were in.
+
+    Examples
+    --------
+    In evaluation mode no other process is asked, so that one will do: the model computes what it did.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
+    >>> values, names = torch.ones(4, 2), sorted(model.state_dict())
+    >>> before = model(values)
+    >>> join_batch_norms(model, None)
+    >>> _ = model.eval()
+    >>> type(model[1]).__name__, torch.allclose(model(values), before, atol=1e-6), sorted(model.state_dict()) == names
+    ('JointBatchNorm', True, True)
+    """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):

@@ -304,7 +304,8 @@ class Watching(Straight):
 
     def act(self, now, goals, generators):
         self.seen.append((now.frames[0, :, 0, 0, :2].astype(float), now.past_actions[0], now.states[0].copy()))
-        return super().act(now, goals, generators)
+        # No two actions are alike, or any of them would pass for the last ones.
+        return super().act(now, goals, generators) * np.linspace(0.2, 1.4, 6)[:, None] * 0.9 ** len(self.seen)
 
 
 def test_history_is_the_last_frames_and_the_actions_between():
