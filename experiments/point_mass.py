@@ -42,7 +42,8 @@ import torch
 from scipy import stats
 
 import spectral_jepa as sj
-from spectral_jepa.losses import effective_rank, second_moment
+from spectral_jepa._streams import torch_generator
+from spectral_jepa.losses import sample_effective_rank, second_moment
 from spectral_jepa.point_mass import (
     ARMS,
     PointMass,
@@ -50,7 +51,6 @@ from spectral_jepa.point_mass import (
     collect_windows,
     discretised_transitions,
     goal_pairs,
-    make_generator,
     noisy_population,
     reach_goals,
     train,
@@ -120,13 +120,13 @@ def run_cell(arm, noise, dim, n_windows, n_updates, n_pairs, seed):
         return spectrum_rows(world, n_windows, seed)
     if arm in PLANNERS:
         return [row for at_rest in (False, True) for row in evaluate(world, arm, None, "own", at_rest, n_pairs, seed)]
-    windows = collect_windows(world, n_windows, make_generator(seed, n_windows, 5))
+    windows = collect_windows(world, n_windows, torch_generator(seed, n_windows, 5))
     training = train(world, windows, arm, dim, n_updates=n_updates, seed=seed)
     model, weight = training.model, feature_weights(world, ARMS[arm])
-    test = collect_windows(world, TEST_WINDOWS, make_generator(seed, 6))
+    test = collect_windows(world, TEST_WINDOWS, torch_generator(seed, 6))
     with torch.no_grad():
         latent = model.encode(test.observation[:, 0])
-        test_loss = window_loss(model, ARMS[arm], test, SETTINGS, weight, make_generator(seed, 8))
+        test_loss = window_loss(model, ARMS[arm], test, SETTINGS, weight, torch_generator(seed, 8))
     shared = {
         "train_loss": training.final_loss,
         "test_loss": float(test_loss),
@@ -134,7 +134,7 @@ def run_cell(arm, noise, dim, n_windows, n_updates, n_pairs, seed):
         # Averages over a tenth of the updates: what the last tenth of training still bought.
         "late_loss": float(training.history[-n_updates // 5 : -n_updates // 10].mean()),
         "last_loss": float(training.history[-n_updates // 10 :].mean()),
-        "effective_rank": float(effective_rank(latent.double())),
+        "effective_rank": float(sample_effective_rank(latent.double())),
         "variance": float(second_moment(latent.double()).diagonal().mean()),
         **explained(latent, test.state[:, 0]),
     }

@@ -32,7 +32,7 @@ from spectral_jepa.jepa.objective import (
 )
 from spectral_jepa.jepa.result import TrainedRuns
 from spectral_jepa.jepa.worlds import Worlds, minibatches
-from spectral_jepa.losses import effective_rank, ema_update
+from spectral_jepa.losses import ema_update, sample_effective_rank
 from spectral_jepa.training import Checkpoints, learning_rate
 
 # Minibatches are drawn for this many steps at a time.
@@ -247,7 +247,7 @@ class _Batch:
         with torch.no_grad():
             latent = self.encode()
             finite = losses.total.isfinite() & latent.isfinite().all(-1).all(-1)
-            rank = effective_rank(torch.where(finite[:, None, None], latent, 0), self.column_weight)
+            rank = sample_effective_rank(torch.where(finite[:, None, None], latent, 0), self.column_weight)
             self.failed_at = torch.where(~finite & (self.failed_at < 0) & ~self.stopped, self.step, self.failed_at)
             good = (self.failed_at < 0) & ~self.stopped
             for kept, parameter in zip(self.good, self.parameters, strict=True):

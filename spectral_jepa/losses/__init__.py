@@ -24,7 +24,7 @@ from spectral_jepa.losses.subspaces import (
 )
 from spectral_jepa.losses.variance import (
     covariance_penalty,
-    effective_rank,
+    sample_effective_rank,
     second_moment,
     variance_penalty,
     vicreg,
@@ -34,7 +34,6 @@ from spectral_jepa.losses.whitening import whiten, whitening_penalty
 __all__ = [
     "SigregSettings",
     "covariance_penalty",
-    "effective_rank",
     "ema_update",
     "epps_pulley",
     "expected_prediction_loss",
@@ -45,6 +44,7 @@ __all__ = [
     "prediction_loss",
     "project",
     "random_directions",
+    "sample_effective_rank",
     "second_moment",
     "sigreg",
     "spectral_loss",

@@ -172,7 +172,7 @@ def vicreg(
     return variance * spread + covariance * covariance_penalty(values, weight)
 
 
-def effective_rank(values: Tensor, weight: Tensor | None = None) -> Tensor:
+def sample_effective_rank(values: Tensor, weight: Tensor | None = None) -> Tensor:
     """Number of directions an embedding uses: exp(entropy) of the shares of its variance.
 
     Parameters
@@ -199,7 +199,8 @@ def effective_rank(values: Tensor, weight: Tensor | None = None) -> Tensor:
     Examples
     --------
     >>> corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    >>> round(float(effective_rank(corners)), 4), round(float(effective_rank(corners * torch.tensor([1.0, 0.0]))), 4)
+    >>> flat = corners * torch.tensor([1.0, 0.0])
+    >>> round(float(sample_effective_rank(corners)), 4), round(float(sample_effective_rank(flat)), 4)
     (2.0, 1.0)
     """
     eigenvalues = torch.linalg.eigvalsh(second_moment(values, weight)).clamp_min(0)

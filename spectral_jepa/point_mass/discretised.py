@@ -7,11 +7,11 @@ import math
 import numpy as np
 from scipy import stats
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.point_mass.environment import PointMass, collect_windows
-from spectral_jepa.point_mass.settings import make_generator
 
 # Inner edges: shares of the arena, shares of the terminal velocity, and units of the noise feature.
 POSITION_EDGES = (-0.6, -0.2, 0.2, 0.6)
@@ -47,7 +47,7 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     (675, 4)
     """
     settings = world.settings
-    windows = collect_windows(world, n_transitions, make_generator(seed, n_transitions, 7))
+    windows = collect_windows(world, n_transitions, torch_generator(seed, n_transitions, 7))
     terminal = settings.scale / (1 - settings.damping)
     columns = (
         (0, settings.arena, POSITION_EDGES),

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_count
-from spectral_jepa.point_mass.settings import PointMassSettings, make_generator
+from spectral_jepa.point_mass.settings import PointMassSettings
 
 STATE_DIM = 4
 
@@ -52,7 +53,7 @@ class PointMass:
             raise InputError(f"noise is {noise}, expected a standard deviation >= 0: use 0 for none")
         self.settings = settings
         self.noise = noise
-        generator = make_generator(settings.feature_seed, 101)
+        generator = torch_generator(settings.feature_seed, 101)
         self.projection = settings.nuisance_frequency * torch.randn(STATE_DIM, settings.n_nuisance, generator=generator)
         self.phase = 2 * math.pi * torch.rand(settings.n_nuisance, generator=generator)
 
@@ -133,7 +134,7 @@ def collect_windows(world: PointMass, n_windows: int, generator: torch.Generator
 
     Examples
     --------
-    >>> windows = collect_windows(PointMass(PointMassSettings(), 1.0), 10, make_generator(0))
+    >>> windows = collect_windows(PointMass(PointMassSettings(), 1.0), 10, torch_generator(0))
     >>> windows.observation.shape, windows.action.shape
     (torch.Size([10, 4, 20]), torch.Size([10, 3, 2]))
     """
@@ -192,7 +193,7 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int, *, at_re
             f"goals {n_steps} steps away are {distance:.3g} apart, expected at most the arena's side {2 * arena:.3g}: "
             "ask for fewer steps or a larger arena"
         )
-    drawn = torch.stack([torch.rand(3, generator=make_generator(seed, n_steps, pair, 11)) for pair in range(n_pairs)])
+    drawn = torch.stack([torch.rand(3, generator=torch_generator(seed, n_steps, pair, 11)) for pair in range(n_pairs)])
     angle = 2 * math.pi * drawn[:, :1]
     offset = distance * torch.cat([angle.cos(), angle.sin()], -1)
     low, high = (-arena - offset).clamp_min(-arena), (arena - offset).clamp_max(arena)

@@ -12,7 +12,7 @@ from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.point_mass.settings import PointMassSettings
 
 
-class WorldModel(nn.Module):
+class PointMassModel(nn.Module):
     """Latent world model: z = f(x), GRU over encoded actions from a hidden state read off z, zhat read off the GRU.
 
     Parameters
@@ -38,7 +38,7 @@ class WorldModel(nn.Module):
 
     Examples
     --------
-    >>> model = WorldModel(20, 4, PointMassSettings(), torch.Generator().manual_seed(0))
+    >>> model = PointMassModel(20, 4, PointMassSettings(), torch.Generator().manual_seed(0))
     >>> latent = model.encode(torch.zeros(5, 20))
     >>> latent.shape, model.predict(latent, torch.zeros(5, 7, 2)).shape
     (torch.Size([5, 4]), torch.Size([5, 7, 4]))

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from spectral_jepa._streams import torch_generator
+from spectral_jepa.action_search import Generators, PlannerCost, cross_entropy_method
 from spectral_jepa.point_mass.environment import PointMass, random_actions, shorten
-from spectral_jepa.point_mass.model import WorldModel
-from spectral_jepa.point_mass.settings import PointMassSettings, make_generator
-
-# (indices of pairs, plans (P, C, T, 2)) -> costs (P, C)
-Cost = Callable[[Tensor], Tensor]
+from spectral_jepa.point_mass.model import PointMassModel
+from spectral_jepa.point_mass.settings import PointMassSettings
 
 
-def cross_entropy_method(
-    cost: Cost,
-    mean: Tensor,
-    generators: Sequence[torch.Generator],
-    settings: PointMassSettings,
-    repeat: int = 1,
+def search_actions(
+    cost: PlannerCost, mean: Tensor, generators: Generators, settings: PointMassSettings, repeat: int = 1
 ) -> Tensor:
-    """Minimise a cost over action sequences, for many problems at once.
+    """The cross-entropy method with the experiment's settings: actions on the unit disc, each held for some steps.
 
     Parameters
     ----------
@@ -46,27 +41,29 @@ def cross_entropy_method(
 
     Notes
     -----
-    The mean of the round before is among each round's candidates. O(n_iterations P C T).
+    :func:`spectral_jepa.action_search.cross_entropy_method`, the elites' spread divided by their number. Cost:
+    O(n_iterations P C T).
 
     Examples
     --------
     >>> goal = torch.tensor([0.3, -0.4])
-    >>> plan = cross_entropy_method(
-    ...     lambda plans: (plans - goal).square().sum((-1, -2)), torch.zeros(1, 2, 2), [make_generator(0)],
+    >>> plan = search_actions(
+    ...     lambda plans: (plans - goal).square().sum((-1, -2)), torch.zeros(1, 2, 2), [torch_generator(0)],
     ...     PointMassSettings(n_iterations=20))
     >>> torch.allclose(plan, goal.expand(1, 2, 2), atol=0.02)
     True
     """
-    spread = torch.full_like(mean, settings.initial_spread)
-    for _ in range(settings.n_iterations):
-        noise = torch.stack([torch.randn(settings.n_candidates - 1, *mean.shape[1:], generator=g) for g in generators])
-        drawn = mean[:, None] + spread[:, None] * noise.to(mean)
-        plans = shorten(torch.cat([mean[:, None], drawn], 1))
-        costs = cost(plans.repeat_interleave(repeat, 2))
-        best = costs.topk(settings.n_elites, dim=1, largest=False).indices
-        elites = plans.take_along_dim(best[:, :, None, None], 1)
-        mean, spread = elites.mean(1), elites.std(1, unbiased=False)
-    return mean
+    return cross_entropy_method(
+        lambda plans: cost(plans.repeat_interleave(repeat, 2)),
+        mean,
+        generators,
+        n_samples=settings.n_candidates,
+        n_elites=settings.n_elites,
+        n_iterations=settings.n_iterations,
+        std=settings.initial_spread,
+        unbiased=False,
+        project=shorten,
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def reach_goals(
     start: Tensor,
     goal: Tensor,
     n_steps: int,
-    planner: WorldModel | str,
+    planner: PointMassModel | str,
     *,
     budget: int,
     seed: int,
@@ -117,7 +114,7 @@ def reach_goals(
     start, goal : Tensor (P, 4)
     n_steps : int
         Required steps, the length of the first plan.
-    planner : WorldModel, "simulator" or "random"
+    planner : PointMassModel, "simulator" or "random"
         "simulator" plans with the true dynamics and the true distance; "random" does not plan.
     budget : int
         Steps after which an episode counts as failed.
@@ -143,7 +140,7 @@ def reach_goals(
     1.0
     """
     settings, n_pairs = world.settings, len(start)
-    generators = [make_generator(seed, n_steps, pair, 12) for pair in range(n_pairs)]
+    generators = [torch_generator(seed, n_steps, pair, 12) for pair in range(n_pairs)]
     first_hit = torch.full((n_pairs,), -1)
     state = start.clone()
     goal_observation = _observe(world, goal, generators)
@@ -164,7 +161,7 @@ def reach_goals(
             kept = plan[active, :n_segments]
             mean = torch.cat([kept, torch.zeros(len(active), n_segments - kept.shape[1], 2)], 1)
             cost = _cost(world, planner, state[active], goal[active], goal_observation[active], own, weight)
-            found = cross_entropy_method(cost, mean, own, settings, repeat)
+            found = search_actions(cost, mean, own, settings, repeat)
             plan = torch.zeros(n_pairs, n_segments - 1, 2)
             plan[active] = found[:, 1:]
             actions = found[:, :1].expand(-1, min(repeat, budget - time), -1)
@@ -184,15 +181,15 @@ def _observe(world: PointMass, state: Tensor, generators: Sequence[torch.Generat
 
 def _cost(
     world: PointMass,
-    planner: WorldModel | str,
+    planner: PointMassModel | str,
     state: Tensor,
     goal: Tensor,
     goal_observation: Tensor,
     generators: Sequence[torch.Generator],
     weight: Tensor | None,
-) -> Cost:
+) -> PlannerCost:
     """Distance from the goal at the end of each plan, by the simulator or by a model that sees noisy observations."""
-    if not isinstance(planner, WorldModel):
+    if not isinstance(planner, PointMassModel):
 
         def simulated(plans: Tensor) -> Tensor:
             reached = state[:, None].expand(-1, plans.shape[1], -1)

@@ -1,11 +1,8 @@
-"""Every constant of the point-mass experiment, and its random streams."""
+"""Every constant of the point-mass experiment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-import torch
 
 
 @dataclass(frozen=True)
@@ -76,31 +73,3 @@ class PointMassSettings:
     n_iterations: int = 4
     n_segments: int = 5
     initial_spread: float = 0.7
-
-
-def make_generator(*key: int, device: str = "cpu") -> torch.Generator:
-    """A torch generator of its own for every tuple of whole numbers.
-
-    Parameters
-    ----------
-    *key : int
-        What the stream may depend on, for example (seed, episode).
-    device : str
-        Streams differ between devices; data and initial weights are drawn on the CPU and moved, so that they do not.
-
-    Returns
-    -------
-    torch.Generator
-
-    Notes
-    -----
-    The tuple is hashed by numpy's SeedSequence, so neighbouring keys give unrelated streams. O(1).
-
-    Examples
-    --------
-    >>> first, again, other = (torch.rand((), generator=make_generator(*key)) for key in ((1, 2), (1, 2), (2, 1)))
-    >>> bool(first == again), bool(first == other)
-    (True, False)
-    """
-    state = np.random.SeedSequence(list(key)).generate_state(2, np.uint32)
-    return torch.Generator(device=device).manual_seed(int(state[0]) << 31 ^ int(state[1]))

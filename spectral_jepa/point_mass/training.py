@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_choice, check_count
 from spectral_jepa.losses import prediction_loss, random_directions, sigreg, variance_penalty, whitening_penalty
 from spectral_jepa.point_mass.environment import STATE_DIM, PointMass, Windows
-from spectral_jepa.point_mass.model import WorldModel
-from spectral_jepa.point_mass.settings import PointMassSettings, make_generator
+from spectral_jepa.point_mass.model import PointMassModel
+from spectral_jepa.point_mass.settings import PointMassSettings
+from spectral_jepa.training import learning_rate
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Training:
 
     Parameters
     ----------
-    model : WorldModel
+    model : PointMassModel
     history : Tensor (n_updates,)
         Loss of every update.
     final_loss : float
@@ -57,7 +58,7 @@ class Training:
         Norm of that loss's gradient: how far from stationary the training stopped.
     """
 
-    model: WorldModel
+    model: PointMassModel
     history: Tensor
     final_loss: float
     gradient_norm: float
@@ -73,7 +74,12 @@ def feature_weights(world: PointMass, arm: Arm) -> Tensor:
 
 
 def window_loss(
-    model: WorldModel, arm: Arm, windows: Windows, settings: PointMassSettings, weight: Tensor, generator: torch.Generator
+    model: PointMassModel,
+    arm: Arm,
+    windows: Windows,
+    settings: PointMassSettings,
+    weight: Tensor,
+    generator: torch.Generator,
 ) -> Tensor:
     """Loss of one arm on a batch of windows, the mean over the H steps; per latent coordinate or observation feature.
 
@@ -153,7 +159,7 @@ def train(
     --------
     >>> from spectral_jepa.point_mass.environment import collect_windows
     >>> world = PointMass(PointMassSettings(), 0.0)
-    >>> windows = collect_windows(world, 500, make_generator(0))
+    >>> windows = collect_windows(world, 500, torch_generator(0))
     >>> training = train(world, windows, "input", 4, n_updates=30, seed=0)
     >>> bool(training.history[-5:].mean() < training.history[:5].mean())
     True
@@ -161,8 +167,8 @@ def train(
     check_choice("arm", arm, list(ARMS))
     check_count("n_updates", n_updates)
     settings, chosen, device = world.settings, ARMS[arm], windows.action.device
-    model = WorldModel(world.observation_dim, dim, settings, make_generator(seed, 1), device)
-    batches, views = make_generator(seed, 2), make_generator(seed, 3)
+    model = PointMassModel(world.observation_dim, dim, settings, torch_generator(seed, 1), device)
+    batches, views = torch_generator(seed, 2), torch_generator(seed, 3)
     weight = feature_weights(world, chosen).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     history = []
@@ -173,7 +179,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * update / n_updates)) / 2
+            group["lr"] = learning_rate(update, n_updates, settings.learning_rate, warmup=0.0)
         optimizer.step()
         history.append(loss.detach())
     optimizer.zero_grad(set_to_none=True)

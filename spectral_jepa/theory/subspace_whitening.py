@@ -87,7 +87,7 @@ def effective_rank(second_moment: ArrayLike) -> float:
 
     Notes
     -----
-    O(k^3). :func:`spectral_jepa.losses.effective_rank` is the same of samples, in torch. Sub-JEPA reports that of the
+    O(k^3). :func:`spectral_jepa.losses.sample_effective_rank` is the same of samples, in torch. Sub-JEPA reports that of the
     covariance (arXiv 2605.09241, eq. 9): the constant function then counts for nothing.
 
     Examples

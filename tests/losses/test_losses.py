@@ -6,10 +6,10 @@ import torch
 from scipy import integrate
 
 from spectral_jepa.losses import (
-    effective_rank,
     epps_pulley,
     prediction_loss,
     random_directions,
+    sample_effective_rank,
     second_moment,
     sigreg,
     variance_penalty,
@@ -101,7 +101,7 @@ def test_whitening_penalty_by_hand(centered):
 def test_white_samples_have_no_whitening_penalty_and_full_rank():
     corners = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=torch.float64)
     assert float(whitening_penalty(corners)) == 0.0
-    assert float(effective_rank(corners)) == pytest.approx(2, abs=1e-12)
+    assert float(sample_effective_rank(corners)) == pytest.approx(2, abs=1e-12)
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy_of_variances():
@@ -110,8 +110,8 @@ def test_effective_rank_is_the_exponential_of_the_entropy_of_variances():
     values = signs * torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).sqrt()
     rotation = torch.linalg.qr(draw(3, 3))[0]
     expected = math.exp(-sum(p * math.log(p) for p in (0.5, 0.3, 0.2)))
-    assert float(effective_rank(values @ rotation)) == pytest.approx(expected, rel=1e-12)
-    assert float(effective_rank(torch.ones(5, 3))) == 0.0
+    assert float(sample_effective_rank(values @ rotation)) == pytest.approx(expected, rel=1e-12)
+    assert float(sample_effective_rank(torch.ones(5, 3))) == 0.0
 
 
 @pytest.mark.parametrize("factor", [None, 1.0])

@@ -422,7 +422,7 @@ def test_loss_against_loops(draw_world, draw_embedding, shared):
 
 def test_effective_rank_is_that_of_the_losses():
     samples = np.random.default_rng(0).standard_normal((50, 4)) @ np.diag([3.0, 1.0, 0.2, 0.0])
-    expected = float(losses.effective_rank(torch.as_tensor(samples)))
+    expected = float(losses.sample_effective_rank(torch.as_tensor(samples)))
     assert 1.1 < expected < 3
     assert effective_rank(np.cov(samples.T, bias=True)) == pytest.approx(expected, rel=1e-9)
     assert effective_rank(np.zeros((3, 3))) == 0

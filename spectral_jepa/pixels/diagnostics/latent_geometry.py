@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._validation import Array, InputError
-from spectral_jepa.losses import effective_rank, second_moment, whitening_penalty
+from spectral_jepa.losses import sample_effective_rank, second_moment, whitening_penalty
 from spectral_jepa.pixels.data.episodes import sample_rows
 from spectral_jepa.pixels.diagnostics.latents import embed_episodes, embed_rows
 from spectral_jepa.pixels.interfaces import Dataset, Encoder
@@ -204,7 +204,7 @@ def latent_geometry_table(
         tensor = torch.as_tensor(np.asarray(values, dtype=np.float64))
         rows += [
             (name, "straightness", 0, mean, error, n),
-            (name, "effective_rank", 0, float(effective_rank(tensor)), float("nan"), len(values)),
+            (name, "effective_rank", 0, float(sample_effective_rank(tensor)), float("nan"), len(values)),
             (name, "whitening_gap", 0, float(whitening_penalty(tensor)) / tensor.shape[1], float("nan"), len(values)),
         ]
         rows += [

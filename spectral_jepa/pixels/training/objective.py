@@ -136,7 +136,7 @@ class Objective(nn.Module):
         }
         if diagnostics:
             flat = values.detach().flatten(0, 1)
-            result["effective_rank"] = losses.effective_rank(flat)
+            result["effective_rank"] = losses.sample_effective_rank(flat)
             result["whitening_gap"] = losses.whitening_penalty(flat) / self.dim
         return result
 
