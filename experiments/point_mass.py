@@ -120,13 +120,13 @@ def run_cell(arm, noise, dim, n_windows, n_updates, n_pairs, seed):
         return spectrum_rows(world, n_windows, seed)
     if arm in PLANNERS:
         return [row for at_rest in (False, True) for row in evaluate(world, arm, None, "own", at_rest, n_pairs, seed)]
-    windows = collect_windows(world, n_windows, torch_generator(seed, n_windows, 5))
+    windows = collect_windows(world, n_windows, torch_generator(seed, n_windows, 5, seeds="point mass"))
     training = train(world, windows, arm, dim, n_updates=n_updates, seed=seed)
     model, weight = training.model, feature_weights(world, ARMS[arm])
-    test = collect_windows(world, TEST_WINDOWS, torch_generator(seed, 6))
+    test = collect_windows(world, TEST_WINDOWS, torch_generator(seed, 6, seeds="point mass"))
     with torch.no_grad():
         latent = model.encode(test.observation[:, 0])
-        test_loss = window_loss(model, ARMS[arm], test, SETTINGS, weight, torch_generator(seed, 8))
+        test_loss = window_loss(model, ARMS[arm], test, SETTINGS, weight, torch_generator(seed, 8, seeds="point mass"))
     shared = {
         "train_loss": training.final_loss,
         "test_loss": float(test_loss),

@@ -48,6 +48,7 @@ def cross_entropy_method(
     n_iterations: int,
     std: float = 1.0,
     unbiased: bool = True,
+    spare_draw: bool = True,
     project: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "E H A"]:
     """The cross-entropy method as LeWorldModel's code runs it: Gaussian candidates, refitted to the cheapest ones.
@@ -65,6 +66,9 @@ def cross_entropy_method(
         First standard deviation of every coordinate.
     unbiased : bool
         Divide the elites' spread by their number less 1, as the released code of arXiv 2603.19312 does, or by their number.
+    spare_draw : bool
+        Draw numbers for candidate 0, too, which the mean then replaces: as the released code does, so that its candidates
+        are found again.
     project : callable, optional
         Brings candidates (E, S, H, A) into the set of possible actions before they are scored. Default: nothing is clipped.
 
@@ -96,7 +100,8 @@ def cross_entropy_method(
     spread = torch.full_like(mean, std)
     plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
     for _ in range(n_iterations):
-        fill_normal(plans, generators).mul_(spread[:, None]).add_(mean[:, None])
+        fill_normal(plans if spare_draw else plans[:, 1:], generators)
+        plans.mul_(spread[:, None]).add_(mean[:, None])
         plans[:, 0] = mean
         candidates = plans if project is None else project(plans)
         best = cost(candidates).topk(n_elites, dim=1, largest=False).indices

@@ -47,7 +47,7 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     (675, 4)
     """
     settings = world.settings
-    windows = collect_windows(world, n_transitions, torch_generator(seed, n_transitions, 7))
+    windows = collect_windows(world, n_transitions, torch_generator(seed, n_transitions, 7, seeds="point mass"))
     terminal = settings.scale / (1 - settings.damping)
     columns = (
         (0, settings.arena, POSITION_EDGES),

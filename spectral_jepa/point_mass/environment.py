@@ -53,7 +53,7 @@ class PointMass:
             raise InputError(f"noise is {noise}, expected a standard deviation >= 0: use 0 for none")
         self.settings = settings
         self.noise = noise
-        generator = torch_generator(settings.feature_seed, 101)
+        generator = torch_generator(settings.feature_seed, 101, seeds="point mass")
         self.projection = settings.nuisance_frequency * torch.randn(STATE_DIM, settings.n_nuisance, generator=generator)
         self.phase = 2 * math.pi * torch.rand(settings.n_nuisance, generator=generator)
 
@@ -252,7 +252,9 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int, *, at_re
             f"goals {n_steps} steps away are {distance:.3g} apart, expected at most the arena's side {2 * arena:.3g}: "
             "ask for fewer steps or a larger arena"
         )
-    drawn = torch.stack([torch.rand(3, generator=torch_generator(seed, n_steps, pair, 11)) for pair in range(n_pairs)])
+    drawn = torch.stack(
+        [torch.rand(3, generator=torch_generator(seed, n_steps, pair, 11, seeds="point mass")) for pair in range(n_pairs)]
+    )
     angle = 2 * math.pi * drawn[:, :1]
     offset = distance * torch.cat([angle.cos(), angle.sin()], -1)
     low, high = (-arena - offset).clamp_min(-arena), (arena - offset).clamp_max(arena)

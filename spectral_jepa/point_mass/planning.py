@@ -62,6 +62,7 @@ def search_actions(
         n_iterations=settings.n_iterations,
         std=settings.initial_spread,
         unbiased=False,
+        spare_draw=False,
         project=shorten,
     )
 
@@ -140,7 +141,7 @@ def reach_goals(
     1.0
     """
     settings, n_pairs = world.settings, len(start)
-    generators = [torch_generator(seed, n_steps, pair, 12) for pair in range(n_pairs)]
+    generators = [torch_generator(seed, n_steps, pair, 12, seeds="point mass") for pair in range(n_pairs)]
     first_hit = torch.full((n_pairs,), -1)
     state = start.clone()
     goal_observation = _observe(world, goal, generators)

@@ -250,8 +250,8 @@ def train(
     check_choice("arm", arm, list(ARMS))
     check_count("n_updates", n_updates)
     settings, chosen, device = world.settings, ARMS[arm], windows.action.device
-    model = PointMassModel(world.observation_dim, dim, settings, torch_generator(seed, 1), device)
-    batches, views = torch_generator(seed, 2), torch_generator(seed, 3)
+    model = PointMassModel(world.observation_dim, dim, settings, torch_generator(seed, 1, seeds="point mass"), device)
+    batches, views = torch_generator(seed, 2, seeds="point mass"), torch_generator(seed, 3, seeds="point mass")
     weight = feature_weights(world, chosen).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     history = []
