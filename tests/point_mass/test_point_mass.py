@@ -30,6 +30,10 @@ SETTINGS = PointMassSettings()
 SMALL = replace(SETTINGS, hidden=16, action_dim=4, batch_size=64)
 
 
+def point_mass_generator(*key):
+    return torch_generator(*key, seeds="point mass")
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()
@@ -44,7 +48,7 @@ def world():
 
 
 def small_model(seed=0, dim=3):
-    return PointMassModel(20, dim, SMALL, torch_generator(seed))
+    return PointMassModel(20, dim, SMALL, point_mass_generator(seed))
 
 
 def by_hand(state, action, s=SETTINGS):
@@ -72,7 +76,7 @@ def test_reach_is_what_full_thrust_covers_and_required_steps_are_exact(world):
         # The expert is outside the radius one step earlier and inside now; no action sequence goes farther than reach(n).
         distance = world.goal_distance(n)
         assert distance - world.reach(n) < 0.08 < distance - world.reach(n - 1)
-    actions = random_actions(500, 10, generator=torch_generator(0))
+    actions = random_actions(500, 10, generator=point_mass_generator(0))
     state = torch.zeros(500, 4)
     for t in range(10):
         state = world.step(state, actions[:, t])
@@ -95,7 +99,7 @@ def test_goal_pairs_lie_in_the_arena_at_the_stated_distance(world):
 
 def test_windows_follow_the_dynamics_and_observations_have_their_three_parts():
     world = PointMass(SETTINGS, 2.0)
-    windows = collect_windows(world, 4000, torch_generator(1))
+    windows = collect_windows(world, 4000, point_mass_generator(1))
     for t in range(3):
         assert np.allclose(windows.state[7, t + 1], by_hand(windows.state[7, t], windows.action[7, t]), atol=1e-6)
     assert torch.equal(windows.observation[..., :4], windows.state)
@@ -104,7 +108,7 @@ def test_windows_follow_the_dynamics_and_observations_have_their_three_parts():
     noise = windows.observation[..., 12:]
     assert float(noise.std()) == pytest.approx(2.0, rel=0.01)
     assert abs(float((noise[:, 0] * noise[:, 1]).mean())) < 0.1  # fresh at every step
-    quiet = collect_windows(PointMass(SETTINGS, 0.0), 4000, torch_generator(1))
+    quiet = collect_windows(PointMass(SETTINGS, 0.0), 4000, point_mass_generator(1))
     assert torch.equal(quiet.state, windows.state) and float(quiet.observation[..., 12:].abs().max()) == 0
     assert float(windows.action.norm(dim=-1).max()) <= 1
 
@@ -112,8 +116,8 @@ def test_windows_follow_the_dynamics_and_observations_have_their_three_parts():
 def test_predictor_is_the_gru_of_the_textbook_and_batched_equals_single():
     model = small_model().double()
     latent, action = (
-        torch.randn(5, 3, generator=torch_generator(1)).double(),
-        torch.randn(5, 4, 2, generator=torch_generator(2)).double(),
+        torch.randn(5, 3, generator=point_mass_generator(1)).double(),
+        torch.randn(5, 4, 2, generator=point_mass_generator(2)).double(),
     )
     batched = model.predict(latent, action)
     cell, sigmoid = model.cell, torch.sigmoid
@@ -137,15 +141,15 @@ def test_the_search_finds_the_optimum_of_a_quadratic_for_each_problem():
     def cost(plans, goal=goal):
         return (plans - goal[:, None, None]).square().sum((-1, -2))
 
-    plan = search_actions(cost, torch.zeros(3, 3, 2), [torch_generator(i) for i in range(3)], settings)
+    plan = search_actions(cost, torch.zeros(3, 3, 2), [point_mass_generator(i) for i in range(3)], settings)
     assert torch.allclose(plan, goal[:, None].expand(3, 3, 2), atol=0.02)
     # The optimum outside the disc is its projection.
     outside = search_actions(
-        lambda p: cost(p, 3 * goal), torch.zeros(3, 1, 2), [torch_generator(i) for i in range(3)], settings
+        lambda p: cost(p, 3 * goal), torch.zeros(3, 1, 2), [point_mass_generator(i) for i in range(3)], settings
     )
     assert torch.allclose(outside[:, 0], goal / goal.norm(dim=-1, keepdim=True), atol=0.03)
     # A problem's answer does not depend on its company.
-    alone = search_actions(lambda p: cost(p, goal[1:2]), torch.zeros(1, 3, 2), [torch_generator(1)], settings)
+    alone = search_actions(lambda p: cost(p, goal[1:2]), torch.zeros(1, 3, 2), [point_mass_generator(1)], settings)
     assert torch.equal(alone[0], plan[1])
 
 
@@ -156,7 +160,7 @@ def test_held_actions_are_repeated_for_the_cost():
         seen.append(plans)
         return plans.square().sum((-1, -2))
 
-    search_actions(cost, torch.zeros(1, 2, 2), [torch_generator(0)], SETTINGS, repeat=3)
+    search_actions(cost, torch.zeros(1, 2, 2), [point_mass_generator(0)], SETTINGS, repeat=3)
     assert seen[0].shape == (1, SETTINGS.n_candidates, 6, 2)
     assert torch.equal(seen[0][:, :, 0], seen[0][:, :, 2]) and not torch.equal(seen[0][:, :, 2], seen[0][:, :, 3])
 
@@ -189,7 +193,7 @@ def test_a_pair_fares_alone_as_in_company(world, space):
 
 def test_training_repeats_bit_for_bit_and_touches_no_global_stream(world):
     world = PointMass(SMALL, 0.5)
-    windows = collect_windows(world, 300, torch_generator(0))
+    windows = collect_windows(world, 300, point_mass_generator(0))
     before = torch.random.get_rng_state()
     first, again = (train(world, windows, "sigreg", 3, n_updates=5, seed=2) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -209,7 +213,7 @@ def test_arms_of_one_seed_start_from_the_same_weights_and_batches():
 
 def test_without_a_regulariser_the_embedding_collapses_and_with_one_it_does_not():
     world = PointMass(SMALL, 0.5)
-    windows = collect_windows(world, 2000, torch_generator(0))
+    windows = collect_windows(world, 2000, point_mass_generator(0))
     spread, loss = {}, {}
     for arm in ("latent, no regulariser", "latent", "sigreg", "whitened"):
         training = train(world, windows, arm, 4, n_updates=250, seed=0)
@@ -218,13 +222,13 @@ def test_without_a_regulariser_the_embedding_collapses_and_with_one_it_does_not(
         loss[arm] = training.final_loss
     assert loss["latent, no regulariser"] < 1e-3 and spread["latent, no regulariser"] < 1e-3
     assert all(spread[arm] > 0.2 for arm in spread if arm != "latent, no regulariser"), spread
-    initial = PointMassModel(20, 4, SMALL, torch_generator(0, 1)).encode(windows.observation[:, 0]).detach()
+    initial = PointMassModel(20, 4, SMALL, point_mass_generator(0, 1)).encode(windows.observation[:, 0]).detach()
     assert float(second_moment(initial).diagonal().mean()) > 2 * spread["latent, no regulariser"]
 
 
 def test_whitening_asks_for_full_rank():
     world = PointMass(replace(SMALL, learning_rate=1e-2), 0.0)
-    windows = collect_windows(world, 2000, torch_generator(0))
+    windows = collect_windows(world, 2000, point_mass_generator(0))
     ranks = {}
     for arm in ("whitened", "latent, full gradient"):
         model = train(world, windows, arm, 3, n_updates=400, seed=0).model
@@ -236,7 +240,7 @@ def test_every_loss_that_is_minimised_falls_and_the_input_arm_weighs_noise(world
     assert feature_weights(world, ARMS["input"]).tolist() == [1.0] * 20
     assert feature_weights(world, ARMS["input, noise not in loss"]).tolist() == [1.0] * 12 + [0.0] * 8
     small = PointMass(SMALL, 0.5)
-    windows = collect_windows(small, 500, torch_generator(0))
+    windows = collect_windows(small, 500, point_mass_generator(0))
     for arm in ARMS:
         training = train(small, windows, arm, 3, n_updates=60, seed=0)
         # With a stopped gradient no function is descended, and the loss may rise with the spread of the targets.
@@ -248,7 +252,7 @@ def test_every_loss_that_is_minimised_falls_and_the_input_arm_weighs_noise(world
 def test_grid_world_repeats_the_bins_by_hand_and_noise_leaves_its_spectrum():
     world = PointMass(SETTINGS, 1.0)
     data = discretised_transitions(world, 200, seed=3)
-    windows = collect_windows(world, 200, torch_generator(3, 200, 7))
+    windows = collect_windows(world, 200, point_mass_generator(3, 200, 7))
     for i in range(200):
         px, py, vx, vy = (float(x) for x in windows.state[i, 0])
         position = [sum(x > 1.5 * edge for edge in (-0.6, -0.2, 0.2, 0.6)) for x in (px, py)]
@@ -280,7 +284,7 @@ def test_bad_input_is_refused(world, refused):
     with refused("noise", ">= 0"):
         PointMass(SETTINGS, -1.0)
     with refused("arm", "'latent'", "'sigreg'"):
-        train(world, collect_windows(world, 5, torch_generator(0)), "vicreg", 2, n_updates=1, seed=0)
+        train(world, collect_windows(world, 5, point_mass_generator(0)), "vicreg", 2, n_updates=1, seed=0)
     with refused("n_steps", "at least 1"):
         world.goal_distance(0)
     with refused("60 steps", "arena"):
@@ -294,7 +298,7 @@ def test_training_on_a_gpu_agrees_with_the_cpu():
     world = PointMass(SMALL, 0.5)
     runs = []
     for device in ("cpu", "cuda"):
-        windows = collect_windows(world, 300, torch_generator(0), device)
+        windows = collect_windows(world, 300, point_mass_generator(0), device)
         runs.append(train(world, windows, "sigreg", 3, n_updates=20, seed=2))
     assert torch.allclose(runs[0].history, runs[1].history, rtol=1e-3)
     start, goal = goal_pairs(world, 1, 2, seed=0)
