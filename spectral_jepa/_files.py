@@ -6,14 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import stat
 import uuid
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from spectral_jepa._validation import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be deleted
+    fcntl = None  # type: ignore[assignment]
 
 Record = dict[str, Any]
+FOLDER_LOCK = ".lock"
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -42,16 +52,69 @@ def write_atomic(path: Path, content: bytes) -> None:
     >>> path.read_bytes(), [file.name for file in path.parent.iterdir()]
     (b'k,risk\\n', ['table.csv'])
     """
-    temporary = temporary_path(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    while True:
+        temporary = temporary_path(path)
+        try:
+            with temporary.open("xb") as file:
+                if not _claim(file):
+                    continue
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path)
+            return
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            # A write that fails does not know its file's name.
+            error.filename = error.filename or str(path)
+            raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def remove_leftovers(folder: Path, pattern: str = "*") -> None:
+    """Delete what killed writers left under the names of :func:`temporary_path`; files that are being written stay.
+
+    Parameters
+    ----------
+    folder : Path
+    pattern : str
+        Of the names that the files were to have.
+
+    Notes
+    -----
+    O(files in the folder). A writer holds a lock on its file, so that a file without one belongs to nobody. Folders are
+    deleted as they are: whoever calls holds the lock under which they are filled.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> temporary_path(folder / "table.csv").touch()
+    >>> remove_leftovers(folder)
+    >>> list(folder.iterdir())
+    []
+    """
+    for path in folder.glob(f".{pattern}.tmp"):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif fcntl is None:
+                path.unlink()
+            else:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+
+
+def _claim(file: Any) -> bool:
+    """Lock a temporary file, so that nobody takes it for a leftover; False where somebody just did."""
+    if fcntl is None:
+        return True
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return os.fstat(file.fileno()).st_nlink > 0
 
 
 def temporary_path(path: Path) -> Path:
@@ -135,11 +198,76 @@ def lock(path: Path) -> Generator[None]:
     path : Path
         The lock's file; it is made, never written to, and may stay behind.
 
+    Raises
+    ------
+    InputError
+        The file is a link or no file: it would be another's.
+
     Examples
     --------
     >>> import tempfile
     >>> with lock(Path(tempfile.mkdtemp()) / ".data.lock"):
     ...     pass
     """
-    with FileLock(path):
+    with _own(path):
         yield
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path) -> Generator[None]:
+    """Hold a folder of results, made if it is not there; a second process is refused at once, in one sentence.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the lock's file, ``.lock``, which stays behind empty. The system lets go of it when the process dies.
+
+    Raises
+    ------
+    InputError
+        Another process, or another call in this one, writes there; a folder that is a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with hold_folder(folder), hold_folder(folder):
+    ...     pass
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: ... is in use by process ..., expected one process a folder: ...
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is or lies under a file, expected a folder for results: choose another path") from None
+    path = folder / FOLDER_LOCK
+    try:
+        holding = contextlib.ExitStack()
+        holding.enter_context(_own(path, timeout=0))
+    except Timeout:
+        raise InputError(
+            f"{folder} is in use by {_holder(path)}, expected one process a folder: "
+            "wait until it ends, stop it, or choose another folder"
+        ) from None
+    with holding:
+        yield
+
+
+@contextlib.contextmanager
+def _own(path: Path, timeout: float = -1) -> Generator[None]:
+    # filelock opens with O_NOFOLLOW and without O_TRUNC; this says so in a sentence, and where the system has no O_NOFOLLOW.
+    if path.is_symlink() or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
+        raise InputError(f"{path} is a link or no plain file, expected a lock of our own: remove it if nobody needs it")
+    with FileLock(path, timeout=timeout):
+        yield
+
+
+def _holder(path: Path) -> str:
+    """Who holds a lock, where the system says so."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        inode = str(path.stat().st_ino)
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == inode:
+                return f"process {fields[4]}"
+    return "another process"

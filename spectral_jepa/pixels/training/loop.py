@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from tqdm.auto import tqdm
 
+from spectral_jepa._files import hold_folder
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, open_dataset, window_starts
@@ -87,8 +88,8 @@ def train(
     Raises
     ------
     InputError
-        Data that do not fit the model, a checkpoint of another configuration, a loss or gradient that is not finite (names
-        the step and the last good checkpoint), too little GPU memory (names the setting to halve).
+        Data that do not fit the model, a checkpoint of another configuration, a folder in which another process trains, a
+        loss or gradient that is not finite (names the step and the last good checkpoint), too little GPU memory (names the setting to halve).
 
     Notes
     -----
@@ -108,7 +109,7 @@ def train(
     >>> folder = Path(tempfile.mkdtemp())
     >>> data = collect(config.data, folder / "data.h5", n_jobs=1, progress=False)
     >>> runs = [train(config, data, folder / "run", device="cpu", progress=False, stop_after=stop) for stop in (1, None)]
-    >>> [(run.step, run.finished) for run in runs], sorted(file.name for file in (folder / "run").iterdir())
+    >>> [(run.step, run.finished) for run in runs], sorted(file.name for file in (folder / "run").glob("[!.]*"))
     ([(1, False), (2, True)], ['SHA256SUMS', 'checkpoints', 'config.json', 'log.csv', 'weights.safetensors'])
     """
     if stop_after is not None:
@@ -116,7 +117,10 @@ def train(
     size, dim = config.model.image_size, config.model.action_dim
     dataset = open_dataset(data_path, image_size=size, action_dim=dim, progress=progress)
     worker = join_workers(device)
-    with torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []):
+    with (
+        hold_folder(Path(folder)) if worker.leads else nullcontext(),
+        torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
+    ):
         return _Run(config, dataset, Path(folder), worker).train(progress, stop_after)
 
 
