@@ -89,7 +89,8 @@ def train(
     ------
     InputError
         Data that do not fit the model, a checkpoint of another configuration, a folder in which another process trains, a
-        loss or gradient that is not finite (names the step and the last good checkpoint), too little GPU memory (names the setting to halve).
+        loss or gradient that is not finite (names the step and the last good checkpoint), too little GPU memory (names the
+        setting to halve).
 
     Notes
     -----
