@@ -25,6 +25,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
+from spectral_jepa._processes import deaf_children, worker_settings
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.sweep import results
 from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, compute_cell, load_cells, write_cell
@@ -320,8 +321,9 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
     if not tasks:
         return
     n_jobs = min(joblib.effective_n_jobs(n_jobs), len(tasks))
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1 if n_jobs > 1 else None):
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size="auto")
+    threads = 1 if n_jobs > 1 else None
+    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads), deaf_children():
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size="auto", **worker_settings())
         finished = parallel(joblib.delayed(compute_cell)(run_cell, task) for task in tasks)
     try:
         yield from finished

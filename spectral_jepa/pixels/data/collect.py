@@ -14,6 +14,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
 from spectral_jepa._files import lock, write_atomic
+from spectral_jepa._processes import deaf_children, worker_settings
 from spectral_jepa._streams import episode_generator
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import DataConfig
@@ -141,9 +142,12 @@ def _make_parts(config: DataConfig) -> list[range]:
 
 
 def _run(config: DataConfig, todo: dict[Path, range], n_jobs: int) -> Generator[int]:
-    parallel = joblib.Parallel(n_jobs=min(n_jobs, max(1, len(todo))), return_as="generator_unordered")
+    with deaf_children():
+        n_jobs = min(n_jobs, max(1, len(todo)))
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_settings())
+        finished = parallel(joblib.delayed(_collect_part)(config, part, file) for file, part in todo.items())
     try:
-        yield from parallel(joblib.delayed(_collect_part)(config, part, file) for file, part in todo.items())
+        yield from finished
     except BrokenProcessPool:
         raise InputError(
             "a collecting process died, most likely for want of memory, expected it to end: "
