@@ -11,7 +11,7 @@ import stat
 import uuid
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -52,25 +52,60 @@ def write_atomic(path: Path, content: bytes) -> None:
     >>> path.read_bytes(), [file.name for file in path.parent.iterdir()]
     (b'k,risk\\n', ['table.csv'])
     """
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Generator[BinaryIO]:
+    """A file open for writing, and reading, that takes the name ``path`` when the block ends, or disappears with an error.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that is there.
+
+    Raises
+    ------
+    OSError
+        As the system says, with the name of the file; the old content stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> with atomic_file(path) as file:
+    ...     n = file.write(b"k,risk\n")
+    ...     path.exists()
+    False
+    >>> path.exists()
+    True
+    """
+    temporary, file = _new_file(path)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        # A write that fails does not know its file's name.
+        error.filename = error.filename or str(path)
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _new_file(path: Path) -> tuple[Path, BinaryIO]:
+    """A file of a name of its own, locked, so that nobody takes it for a leftover."""
     while True:
         temporary = temporary_path(path)
-        try:
-            with temporary.open("xb") as file:
-                if not _claim(file):
-                    continue
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, path)
-            return
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            # A write that fails does not know its file's name.
-            error.filename = error.filename or str(path)
-            raise
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        file = temporary.open("x+b")
+        if _claim(file):
+            return temporary, file
+        file.close()
 
 
 def remove_leftovers(folder: Path, pattern: str = "*") -> None:
@@ -109,7 +144,7 @@ def remove_leftovers(folder: Path, pattern: str = "*") -> None:
 
 
 def _claim(file: Any) -> bool:
-    """Lock a temporary file, so that nobody takes it for a leftover; False where somebody just did."""
+    """Lock a temporary file; False where somebody took it for a leftover before."""
     if fcntl is None:
         return True
     with contextlib.suppress(OSError):  # a file system without locks

@@ -275,6 +275,9 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
     experiment = load_experiment("claims")
     text, reference = root / "paper_repro.md", root / "reference" / "claims.csv"
     if check:
+        missing = [path for path in (text, reference) if not path.is_file()]
+        if missing:
+            raise InputError(f"{missing[0]} does not exist, expected the clone's: pass the clone's folder as --root")
         expected = experiment.module.report(pd.read_csv(reference))
         if text.read_text() != expected:
             raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
@@ -287,8 +290,8 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
             f"measuring {failed} failed, expected numbers: see the traceback in the table of results/claims/quick"
         )
     reference.parent.mkdir(parents=True, exist_ok=True)
-    table[CLAIM_COLUMNS].to_csv(reference, index=False)
-    text.write_text(experiment.module.report(pd.read_csv(reference)))
+    write_atomic(reference, table[CLAIM_COLUMNS].to_csv(index=False).encode())
+    write_atomic(text, experiment.module.report(pd.read_csv(reference)).encode())
     print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
 
 
@@ -342,7 +345,7 @@ def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) ->
     if summarize is None:
         return
     short = summarize(table)
-    short.to_csv(folder / "summary.csv", index=False)
+    write_atomic(folder / "summary.csv", short.to_csv(index=False).encode())
     print(short.to_string(index=False, float_format="{:.3g}".format))
     print(f"Summary: {folder / 'summary.csv'}")
 
@@ -379,6 +382,11 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
     if name not in gymnasium.registry:
         raise InputError(
             f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
+        )
+    if options:
+        raise InputError(
+            f"{name} is a Gymnasium world and has no option {next(iter(options))!r}, expected none: leave --set out, or "
+            "build it in Python with gymnasium.make and TabularMDP.from_gymnasium"
         )
     return TabularMDP.from_gymnasium(name)
 
