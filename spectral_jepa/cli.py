@@ -18,7 +18,7 @@ from tyro.conf import Positional
 
 import spectral_jepa as sj
 from spectral_jepa import generators
-from spectral_jepa._files import write_atomic
+from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, stoppable
 from spectral_jepa._validation import InputError, system_problem
 from spectral_jepa.mdp import TabularMDP
@@ -345,7 +345,7 @@ def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) ->
     if summarize is None:
         return
     short = summarize(table)
-    write_atomic(folder / "summary.csv", short.to_csv(index=False).encode())
+    write_checked(folder / "summary.csv", short.to_csv(index=False).encode())
     print(short.to_string(index=False, float_format="{:.3g}".format))
     print(f"Summary: {folder / 'summary.csv'}")
 

@@ -142,11 +142,12 @@ class _Run:
         self.n_steps = self.settings.n_steps or self.settings.n_epochs * self.sampler.steps_per_epoch
         self.learner = Learner(config, self.n_steps, worker)
         self.checkpoints = Checkpoints(folder / "checkpoints", self._identity())
-        self.step, self.cursor = 0, self.sampler.state_dict()
+        self.step, self.cursor, self.log_digest = 0, self.sampler.state_dict(), None
         loaded = self.checkpoints.load(worker.device)
         if loaded is not None:
             self.step, state = loaded
             self.cursor = state["cursor"]
+            self.log_digest = state.get("log")
             self.learner.load_state_dict(state["learner"])
             self.sampler.load_state_dict(self.cursor)
 
@@ -175,7 +176,7 @@ class _Run:
         start, since = time.perf_counter(), self.step
         with (
             closing(batches(self.sampler, device)) as source,
-            TrainingLog(self.folder, self.step) if leads else nullcontext() as log,
+            TrainingLog(self.folder, self.step, self.log_digest) if leads else nullcontext() as log,
             tqdm(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
         ):
             for frames, blocks, cursor in source:
@@ -196,8 +197,9 @@ class _Run:
                     log.write(self.step, **numbers)
                     bar.set_postfix({name: f"{numbers[name]:.4g}" for name in SHOWN if name in numbers})
                     start, since = time.perf_counter(), self.step
-                if saves and leads:
-                    self.checkpoints.save(self.step, {"learner": self.learner.state_dict(), "cursor": self.cursor})
+                if saves and log is not None:
+                    state = {"learner": self.learner.state_dict(), "cursor": self.cursor, "log": log.digest}
+                    self.checkpoints.save(self.step, state)
                 if self.step == end:
                     return
 
