@@ -360,9 +360,8 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, **options: Any) ->
     except InputError:
         raise
     except ValueError as error:  # pandas: no columns, a ragged row, no text
-        raise InputError(
-            f"{path} cannot be read ({first_line(error)}), expected a CSV table with {wanted}: {remedy}"
-        ) from None
+        reason = first_line(error).replace("Error tokenizing data. C error: ", "")
+        raise InputError(f"{path} cannot be read ({reason}), expected a CSV table with {wanted}: {remedy}") from None
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path} has no column {missing[0]!r}, expected a CSV table with {wanted}: {remedy}")

@@ -7,6 +7,7 @@ content in the order of the cells, so an interrupted and resumed sweep and an un
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import inspect
@@ -26,9 +27,18 @@ from tqdm import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
 from spectral_jepa._processes import deaf_children, worker_settings
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._validation import InputError, check_count, first_line
 from spectral_jepa.sweep import results
-from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, compute_cell, load_cells, write_cell
+from spectral_jepa.sweep.cells import (
+    CELL_COLUMNS,
+    RunCell,
+    Task,
+    cell_key,
+    compute_cell,
+    compute_missing_cell,
+    load_cells,
+    write_cell,
+)
 from spectral_jepa.sweep.experiment import Experiment, helpers_of
 
 
@@ -228,9 +238,11 @@ def _read_cells(cells: Sequence[Mapping[str, Any]], experiment: str, version: st
             raise InputError(f"cells[{index}] has a parameter {reserved[0]!r}, which is a column of every table: rename it")
         try:
             key, normal = cell_key(cell, experiment, version), json.loads(json.dumps(dict(cell)))
+            json.dumps(normal, ensure_ascii=False).encode()  # a lone surrogate fits into no table
         except (TypeError, ValueError) as error:
+            shown = ", ".join(cell) if "integer string" in str(error) else repr(cell)  # such an integer has no repr either
             raise InputError(
-                f"cells[{index}] is {cell!r}, expected JSON values ({error}): use .item() or .tolist()"
+                f"cells[{index}] is {shown}, expected JSON values ({error}): use .item(), .tolist(), or Unicode text"
             ) from None
         if key in tasks:
             first = list(tasks).index(key)
@@ -337,15 +349,27 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
 
 
 def _run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Generator[bytes, None, None]:
-    """Run on a cluster; a cell whose worker is lost for good becomes a failed cell."""
+    """Run on a cluster; a cell whose worker is lost for good becomes a failed cell, without a scheduler the sweep ends."""
     from distributed import as_completed
 
-    futures = {client.submit(compute_cell, run_cell, task, pure=False): task for task in tasks}
+    futures = {client.submit(compute_missing_cell, run_cell, task, pure=False): task for task in tasks}
+    waiting = as_completed(futures)
     try:
-        for future in as_completed(futures):
+        for future in waiting:
             try:
-                yield future.result()
-            except Exception:
-                yield write_cell(futures[future], [{}], traceback.format_exc(), 0.0)
+                content = future.result()
+            except (Exception, asyncio.CancelledError) as error:
+                # Cancelled or lost: nothing is known of the cell, so that it stays missing.
+                if future.status != "error":
+                    raise InputError(
+                        f"the Dask scheduler or its answer was lost ({first_line(error)}), expected it to stay until "
+                        "the end: run the same command again, finished cells are kept"
+                    ) from None
+                content = write_cell(futures[future], [{}], traceback.format_exc(), 0.0)
+            # A result that is held is computed again when its worker dies.
+            del futures[future]
+            future.release()
+            del future
+            yield content
     finally:
         client.cancel(list(futures))

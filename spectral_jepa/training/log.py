@@ -56,7 +56,7 @@ class TrainingLog:
                     reader = csv.DictReader(file)
                     self.columns = list(reader.fieldnames or self.columns)
                     # A kill can tear the last line: a short row, or one whose step is cut, is from a step that comes again.
-                    self.rows = [row for row in reader if _step(row) <= resume_step and None not in row.values()]
+                    self.rows = [row for row in reader if _step(row) <= resume_step and None not in (*row, *row.values())]
                 whole = digest in (None, self.digest)
             except (UnicodeDecodeError, csv.Error):
                 whole = False
