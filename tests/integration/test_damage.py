@@ -14,7 +14,7 @@ from spectral_jepa._files import read_checked, read_csv, read_json, write_checke
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import DataConfig
 from spectral_jepa.pixels.data import collect as collecting
-from spectral_jepa.pixels.data import open_dataset
+from spectral_jepa.pixels.data import open_dataset, unpacking
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
 from spectral_jepa.training import TrainingLog
 
@@ -189,3 +189,17 @@ def test_damaged_files_of_a_run_are_one_sentence(name, text, command, trained, t
         cli.main(["pixels", command[0], run, *command[1:]])
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert stop.value.code == 2 and error.startswith("spectral-jepa: ") and ", expected" in error
+
+
+def test_a_large_column_is_read_again_where_it_was_touched(data, whole, monkeypatch):
+    """Above the limit, a flip through the file system is seen, by its time; one below it, on the disk itself, is not."""
+    read = []
+    monkeypatch.setattr(unpacking, "ALWAYS_READ_BYTES", 0)
+    digest = unpacking.file_digest
+    monkeypatch.setattr(unpacking, "file_digest", lambda path: read.append(path.name) or digest(path))
+    assert content(open_dataset(data, progress=False)) == whole and read == []
+    (path,) = data.parent.glob("data.h5.unpacked-*/pixels.npy")
+    flip(path, random.Random(6))
+    with pytest.warns(UserWarning, match="unpacked again"):
+        assert content(open_dataset(data, progress=False)) == whole
+    assert set(read) == {"pixels.npy"}
