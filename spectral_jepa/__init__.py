@@ -1,5 +1,6 @@
 """The laboratory in which the theory of JEPA world models is checked, refuted, corrected and taught."""
 
+import spectral_jepa._processes  # noqa: F401  # isort: skip  # first: a command that is stopped while loading is quiet
 from spectral_jepa._validation import InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions

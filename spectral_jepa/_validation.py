@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -182,3 +183,42 @@ def first_line(error: BaseException) -> str:
     ('no such column', 'KeyError')
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+# What to expect of the system, and what to do, by what it says.
+_SYSTEM = {
+    (errno.ENOSPC, errno.EDQUOT): "expected room on the disk: free some, or work on another",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "expected permission: ask for it, or run the command in a folder of your own",
+    (errno.ENAMETOOLONG,): "expected a name that the system takes: shorten it",
+    (errno.ENOTDIR, errno.EEXIST, errno.EISDIR): "expected a file where a file is named and a folder where a folder is: "
+    "move away what is there, or choose another path",
+    (errno.EFBIG,): "expected files to be allowed to grow: raise the limit (ulimit -f)",
+    (errno.EMFILE, errno.ENFILE): "expected room for one more open file: raise the limit (ulimit -n)",
+    (errno.EIO,): "expected a disk that works: look at it before anything else",
+    (errno.ENOENT,): "expected it to be there: check the path",
+    (errno.ENOMEM,): "expected memory: close other programs, choose something smaller, or raise the limit (ulimit -v)",
+}
+
+
+def system_problem(error: BaseException) -> str | None:
+    """What the system refused, in one sentence with the path and a remedy; None where the error is not the system's.
+
+    Examples
+    --------
+    >>> system_problem(OSError(errno.ENOSPC, "No space left on device", "results/table.csv"))
+    'results/table.csv: no space left on device, expected room on the disk: free some, or work on another'
+    >>> system_problem(ValueError("no")) is None
+    True
+    """
+    text = first_line(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in text):
+        said = "" if text == "MemoryError" else f" ({text})"
+        return f"the memory is full{said}, {_SYSTEM[(errno.ENOMEM,)]}"
+    if not isinstance(error, OSError):
+        return None
+    names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    said = error.strerror or text
+    said = said[:1].lower() + said[1:]
+    remedies = [remedy for numbers, remedy in _SYSTEM.items() if error.errno in numbers]
+    remedy = remedies[0] if remedies else "expected the system to do it: mend that and give the same command again"
+    return f"{names or 'the system refused'}: {said.splitlines()[0]}, {remedy}"

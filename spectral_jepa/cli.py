@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import signal
 import sys
 import time
 import warnings
@@ -17,8 +18,9 @@ from tyro.conf import Positional
 
 import spectral_jepa as sj
 from spectral_jepa import generators
-from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import InputError
+from spectral_jepa._files import write_atomic, write_checked
+from spectral_jepa._processes import STOPPED, stoppable
+from spectral_jepa._validation import InputError, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
@@ -29,30 +31,39 @@ CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a mistake of the user is one sentence on stderr and exit status 2."""
+    """Run one command; a mistake of the user, or a system that refuses, is one sentence on stderr and exit status 2."""
     # The font library warns about its own fonts whenever a PDF is written.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     warnings.showwarning = lambda message, *_: print(f"spectral-jepa: {message}", file=sys.stderr)
     given = sys.argv[1:] if arguments is None else arguments
-    try:
-        if given[:1] == ["pixels"]:
-            from spectral_jepa.pixels.cli import run
+    with stoppable() as stopped:
+        try:
+            _run(given)
+        except BaseException as error:
+            # A signal within a library may come out as another error.
+            if stopped or isinstance(error, KeyboardInterrupt):
+                print(STOPPED, file=sys.stderr)
+                raise SystemExit(128 + (stopped or [signal.SIGINT])[0]) from None
+            if isinstance(error, BrokenPipeError):
+                raise SystemExit(0) from None
+            sentence = str(error) if isinstance(error, InputError) else system_problem(error)
+            if sentence is None:
+                raise
+            print(f"spectral-jepa: {sentence}", file=sys.stderr)
+            raise SystemExit(2) from None
 
-            run(given[1:] or ["--help"])
-            return
-        app.cli(
-            prog="spectral-jepa",
-            args=given,
-            description="The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo",
-        )
-    except InputError as error:
-        print(f"spectral-jepa: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("spectral-jepa: stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None
+
+def _run(given: list[str]) -> None:
+    if given[:1] == ["pixels"]:
+        from spectral_jepa.pixels.cli import run
+
+        run(given[1:] or ["--help"])
+        return
+    app.cli(
+        prog="spectral-jepa",
+        args=given,
+        description="The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo",
+    )
 
 
 @app.command
@@ -264,6 +275,9 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
     experiment = load_experiment("claims")
     text, reference = root / "paper_repro.md", root / "reference" / "claims.csv"
     if check:
+        missing = [path for path in (text, reference) if not path.is_file()]
+        if missing:
+            raise InputError(f"{missing[0]} does not exist, expected the clone's: pass the clone's folder as --root")
         expected = experiment.module.report(pd.read_csv(reference))
         if text.read_text() != expected:
             raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
@@ -276,8 +290,8 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
             f"measuring {failed} failed, expected numbers: see the traceback in the table of results/claims/quick"
         )
     reference.parent.mkdir(parents=True, exist_ok=True)
-    table[CLAIM_COLUMNS].to_csv(reference, index=False)
-    text.write_text(experiment.module.report(pd.read_csv(reference)))
+    write_atomic(reference, table[CLAIM_COLUMNS].to_csv(index=False).encode())
+    write_atomic(text, experiment.module.report(pd.read_csv(reference)).encode())
     print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
 
 
@@ -331,7 +345,7 @@ def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) ->
     if summarize is None:
         return
     short = summarize(table)
-    short.to_csv(folder / "summary.csv", index=False)
+    write_checked(folder / "summary.csv", short.to_csv(index=False).encode())
     print(short.to_string(index=False, float_format="{:.3g}".format))
     print(f"Summary: {folder / 'summary.csv'}")
 
@@ -368,6 +382,11 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
     if name not in gymnasium.registry:
         raise InputError(
             f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
+        )
+    if options:
+        raise InputError(
+            f"{name} is a Gymnasium world and has no option {next(iter(options))!r}, expected none: leave --set out, or "
+            "build it in Python with gymnasium.make and TabularMDP.from_gymnasium"
         )
     return TabularMDP.from_gymnasium(name)
 

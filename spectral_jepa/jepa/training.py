@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from spectral_jepa._files import hold_folder
 from spectral_jepa._validation import InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
@@ -79,7 +81,7 @@ def train_jepa(
     ------
     InputError
         No run, a run that names no data set, data of different sizes, minibatches of a CoOccurrence, subspaces with runs of
-        several dimensions, a checkpoint of another configuration (field by field).
+        several dimensions, a checkpoint of another configuration (field by field), a folder in which another process trains.
 
     Warns
     -----
@@ -107,7 +109,16 @@ def train_jepa(
     batch = _Batch(Worlds.of(items, dtype).select(runs), tuple(runs), config, place, dtype)
     description = {"jepa": config.to_dict(), "runs": {str(i): asdict(run) for i, run in enumerate(runs)}}
     store = None if folder is None else Checkpoints(folder, description)
-    if store is not None and (found := store.load(place)) is not None:
+    with nullcontext() if folder is None else hold_folder(Path(folder)):
+        _train(batch, store, checkpoint_every, progress)
+    for line in batch.failures(store):
+        warnings.warn(line, stacklevel=2)
+    return batch.result(items)
+
+
+def _train(batch: _Batch, store: Checkpoints | None, checkpoint_every: int, progress: bool) -> None:
+    config, runs = batch.config, batch.runs
+    if store is not None and (found := store.load(batch.device)) is not None:
         batch.load_state(*found)
     bar = tqdm(total=config.n_steps, initial=batch.step, disable=not progress, desc=f"{len(runs)} runs", unit="step")
     while batch.step < config.n_steps and batch.any_active():
@@ -119,9 +130,6 @@ def train_jepa(
     batch.record()
     if store is not None:
         store.save(batch.step, batch.state())
-    for line in batch.failures(store):
-        warnings.warn(line, stacklevel=2)
-    return batch.result(items)
 
 
 class _Batch:

@@ -16,6 +16,7 @@ import pandas as pd
 import tyro
 from tyro.conf import Positional
 
+from spectral_jepa._files import write_checked
 from spectral_jepa._validation import InputError
 
 app = tyro.extras.SubcommandApp()
@@ -198,7 +199,7 @@ def evaluate(
             cache = folder.parent / "evaluations"
             rows = judge(policy, manifest, dataset, environment, wanted, folder=cache)
             own = folder / f"evaluation-{offset}.csv"
-            rows.to_csv(own, index=False)
+            write_checked(own, rows.to_csv(index=False).encode())
             tables.append(rows)
             if number == 0:
                 print(f"{len(manifest)} pairs, {manifest.n_solved} more left out as solved at the start")
@@ -215,7 +216,7 @@ def evaluate(
         first = table[table["goal_offset"] == goal_offset[0]]
         print(comparison_table(first, str(first["policy"].iloc[0])).to_string(index=False, float_format="{:.3g}".format))
     out = folders[0].parent
-    table.to_csv(out / "evaluation.csv", index=False)
+    write_checked(out / "evaluation.csv", table.to_csv(index=False).encode())
     for name, figure in draw(table).items():
         print(f"Figure: {save_figure(figure, out / 'figures', name)[0]}")
     print(f"Table: {out / 'evaluation.csv'}   Next: spectral-jepa pixels probe {folders[0]}")

@@ -6,13 +6,13 @@ pairs beside it), and one folder a trained model, named after what was trained a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from spectral_jepa._files import read_json
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, open_dataset
@@ -140,7 +140,7 @@ def data_path(folder: Path, data: Path | None = None) -> Path:
         raise InputError(
             f"{folder} holds no config.json, expected the folder of a finished run: run spectral-jepa pixels train"
         )
-    return Path(json.loads(path.read_text())["data"])
+    return Path(read_json(path, ["data"], "restore a copy, train again from the checkpoints, or pass the data file")["data"])
 
 
 def open_run(

@@ -165,6 +165,37 @@ def compute_cell(run_cell: RunCell, task: Task) -> bytes:
     return write_cell(task, rows, problem, time.perf_counter() - start)
 
 
+def compute_missing_cell(run_cell: RunCell, task: Task) -> bytes:
+    """Run one cell unless its file is there: what a cluster gives to a second worker after the first one died.
+
+    Parameters
+    ----------
+    run_cell : callable
+        See :func:`compute_cell`.
+    task : Task
+        The cell.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "cells").mkdir()
+    >>> task = Task("0a1b", {"x": 3}, "square", "1.0", "", folder)
+    >>> first = compute_missing_cell(lambda x: {"y": x * x}, task)
+    >>> compute_missing_cell(lambda x: 1 / 0, task) == first
+    True
+    """
+    done, _ = load_cells(task.folder, [task.key])
+    if task.key in done and done[task.key]["status"] == "ok" and done[task.key]["source"] == task.source:
+        return encode_record(done[task.key])
+    return compute_cell(run_cell, task)
+
+
 def write_cell(task: Task, rows: list[dict[str, Any]], problem: str, duration: float) -> bytes:
     """Write a cell's file.
 
@@ -227,10 +258,28 @@ def _read_metric(name: Any, value: Any, cell: dict[str, Any]) -> bool | int | fl
         raise InputError(
             f"run_cell returned a metric {name!r}, expected a name that no parameter or fixed column has: rename it"
         )
+    _check_text("the name of a metric", name)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise InputError(
             f"metric {name!r} is a {type(value).__name__}, expected a number, text or None: return one row a value"
         )
+    if isinstance(value, str):
+        _check_text(f"metric {name!r}", value)
+    if isinstance(value, int) and value.bit_length() > 10_000:
+        raise InputError(
+            f"metric {name!r} is a whole number of {value.bit_length()} bits, expected at most 10,000, which every table "
+            "can hold: return it as a float, or its logarithm"
+        )
     return value
+
+
+def _check_text(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{what} has a lone surrogate at {error.start}, which no file can hold, expected Unicode text: "
+            "return text.encode(errors='replace').decode()"
+        ) from None

@@ -7,6 +7,7 @@ content in the order of the cells, so an interrupted and resumed sweep and an un
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import inspect
@@ -24,10 +25,20 @@ import pandas as pd
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
-from spectral_jepa._files import decode_record, encode_record, write_atomic
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
+from spectral_jepa._processes import deaf_children, worker_settings
+from spectral_jepa._validation import InputError, check_count, first_line
 from spectral_jepa.sweep import results
-from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, compute_cell, load_cells, write_cell
+from spectral_jepa.sweep.cells import (
+    CELL_COLUMNS,
+    RunCell,
+    Task,
+    cell_key,
+    compute_cell,
+    compute_missing_cell,
+    load_cells,
+    write_cell,
+)
 from spectral_jepa.sweep.experiment import Experiment, helpers_of
 
 
@@ -79,8 +90,8 @@ def run_sweep(
     Raises
     ------
     InputError
-        Cells that are not JSON, repeated or do not fit ``run_cell``; a folder of another experiment or version; a worker
-        process that died.
+        Cells that are not JSON, repeated or do not fit ``run_cell``; a folder of another experiment or version, or one in
+        which another process works; a worker process that died.
 
     Notes
     -----
@@ -113,22 +124,33 @@ def run_sweep(
         _check_client(client)
     elif n_jobs != -1:
         check_count("n_jobs", n_jobs, why="or -1 for one process a core")
-    _open_folder(folder, name, version, source, list(tasks), overwrite)
+    with hold_folder(folder):
+        _open_folder(folder, name, version, source, list(tasks), overwrite)
+        table = _run_tasks(run_cell, tasks, n_jobs, client, progress)
+    if progress:
+        summary = {what: count for what, count in table.attrs["summary"].items() if what != "digest"}
+        counts = ", ".join(f"{count} {what}" for what, count in summary.items())
+        print(f"{name}: {counts}; {folder / 'table.parquet'} sha256 {table.attrs['summary']['digest']}", file=sys.stderr)
+    return table
 
+
+def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: Any, progress: bool) -> pd.DataFrame:
+    """Run what is not done yet in a folder that is held, and write the table."""
+    _, _, name, version, source, folder = next(iter(tasks.values()))
     records, damaged = load_cells(folder, tasks)
     records = {key: record for key, record in records.items() if record["status"] == "ok"}
     if damaged:
         warnings.warn(
             f"{len(damaged)} of {len(tasks)} cell files in {folder} are damaged (first: {damaged[0]}.json) "
             "and will be computed again",
-            stacklevel=2,
+            stacklevel=3,
         )
     stale = sum(record["source"] != source for record in records.values())
     if stale:
         warnings.warn(
             f"{stale} of {len(records)} cells cached in {folder} come from other source code of the same version {version}: "
             "pass overwrite=True (--overwrite) to compute them again",
-            stacklevel=2,
+            stacklevel=3,
         )
     cached, failed = len(records), 0
     todo = [task for key, task in tasks.items() if key not in records]
@@ -152,11 +174,8 @@ def run_sweep(
     if failed:
         warnings.warn(
             f"{failed} of {len(tasks)} cells of {name} failed: see the column traceback; run the sweep again to retry them",
-            stacklevel=2,
+            stacklevel=3,
         )
-    if progress:
-        counts = ", ".join(f"{count} {what}" for what, count in summary.items())
-        print(f"{name}: {counts}; {folder / 'table.parquet'} sha256 {digest}", file=sys.stderr)
     return table
 
 
@@ -219,9 +238,11 @@ def _read_cells(cells: Sequence[Mapping[str, Any]], experiment: str, version: st
             raise InputError(f"cells[{index}] has a parameter {reserved[0]!r}, which is a column of every table: rename it")
         try:
             key, normal = cell_key(cell, experiment, version), json.loads(json.dumps(dict(cell)))
+            json.dumps(normal, ensure_ascii=False).encode()  # a lone surrogate fits into no table
         except (TypeError, ValueError) as error:
+            shown = ", ".join(cell) if "integer string" in str(error) else repr(cell)  # such an integer has no repr either
             raise InputError(
-                f"cells[{index}] is {cell!r}, expected JSON values ({error}): use .item() or .tolist()"
+                f"cells[{index}] is {shown}, expected JSON values ({error}): use .item(), .tolist(), or Unicode text"
             ) from None
         if key in tasks:
             first = list(tasks).index(key)
@@ -256,10 +277,7 @@ def _check_client(client: Any) -> None:
 
 def _open_folder(folder: Path, experiment: str, version: str, source: str, keys: list[str], overwrite: bool) -> None:
     """Refuse a folder of another sweep, forget it on demand, and write the manifest of this run."""
-    try:
-        (folder / "cells").mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{folder} is or lies under a file, expected a folder for the sweep: choose another path") from None
+    (folder / "cells").mkdir(exist_ok=True)
     manifest = None if overwrite else results.read_manifest(folder)
     if manifest and manifest["version"] != version:
         raise InputError(
@@ -272,9 +290,10 @@ def _open_folder(folder: Path, experiment: str, version: str, source: str, keys:
             "choose another folder, or pass overwrite=True (--overwrite) to replace it"
         )
     if overwrite:
-        for path in (folder / "cells").iterdir():
-            if path.suffix in (".json", ".tmp"):
-                path.unlink()
+        for path in (folder / "cells").glob("*.json"):
+            path.unlink()
+    for place in (folder, folder / "cells"):
+        remove_leftovers(place)
     for suffix in ("parquet", "csv", "sha256"):  # a table is there only when the sweep it shows is complete
         (folder / f"table.{suffix}").unlink(missing_ok=True)
     content = dict(experiment=experiment, version=version, n_cells=len(keys), source_digest=source, cell_keys=keys)
@@ -314,8 +333,9 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
     if not tasks:
         return
     n_jobs = min(joblib.effective_n_jobs(n_jobs), len(tasks))
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1 if n_jobs > 1 else None):
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size="auto")
+    threads = 1 if n_jobs > 1 else None
+    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads), deaf_children():
+        parallel = joblib.Parallel(return_as="generator_unordered", batch_size="auto", **worker_settings())
         finished = parallel(joblib.delayed(compute_cell)(run_cell, task) for task in tasks)
     try:
         yield from finished
@@ -329,15 +349,27 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
 
 
 def _run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Generator[bytes, None, None]:
-    """Run on a cluster; a cell whose worker is lost for good becomes a failed cell."""
+    """Run on a cluster; a cell whose worker is lost for good becomes a failed cell, without a scheduler the sweep ends."""
     from distributed import as_completed
 
-    futures = {client.submit(compute_cell, run_cell, task, pure=False): task for task in tasks}
+    futures = {client.submit(compute_missing_cell, run_cell, task, pure=False): task for task in tasks}
+    waiting = as_completed(futures)
     try:
-        for future in as_completed(futures):
+        for future in waiting:
             try:
-                yield future.result()
-            except Exception:
-                yield write_cell(futures[future], [{}], traceback.format_exc(), 0.0)
+                content = future.result()
+            except (Exception, asyncio.CancelledError) as error:
+                # Cancelled or lost: nothing is known of the cell, so that it stays missing.
+                if future.status != "error":
+                    raise InputError(
+                        f"the Dask scheduler or its answer was lost ({first_line(error)}), expected it to stay until "
+                        "the end: run the same command again, finished cells are kept"
+                    ) from None
+                content = write_cell(futures[future], [{}], traceback.format_exc(), 0.0)
+            # A result that is held is computed again when its worker dies.
+            del futures[future]
+            future.release()
+            del future
+            yield content
     finally:
         client.cancel(list(futures))

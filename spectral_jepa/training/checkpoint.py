@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from spectral_jepa._files import decode_record, encode_record, write_atomic
+from spectral_jepa._files import decode_record, encode_record, remove_leftovers, write_atomic
 from spectral_jepa._validation import InputError, check_count
 
 State = dict[str, Any]
@@ -42,7 +42,8 @@ class Checkpoints:
 
     Notes
     -----
-    One process writes. A kill while saving leaves the previous checkpoint in force. Space: ``keep`` + 1 states.
+    One process writes: whoever trains holds the folder. A kill while saving leaves the previous checkpoint in force.
+    Space: ``keep`` + 1 states.
 
     Examples
     --------
@@ -146,8 +147,7 @@ class Checkpoints:
         for path in self.folder.glob("step-*.pt"):
             if not path.with_suffix(".json").exists():
                 path.unlink(missing_ok=True)
-        for path in self.folder.glob(".step-*.tmp"):
-            path.unlink(missing_ok=True)
+        remove_leftovers(self.folder, "step-*")
 
 
 def config_difference(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from spectral_jepa._files import write_atomic
+from spectral_jepa._files import value_digest, write_atomic
+from spectral_jepa._validation import InputError
 
 
 class TrainingLog:
@@ -19,6 +20,13 @@ class TrainingLog:
         Made if it is not there.
     resume_step : int
         Rows of later steps are dropped, because a resumed run writes them again; 0 starts a new file.
+    digest : str, optional
+        What :attr:`digest` was at that step. Default: the rows are taken as they are.
+
+    Raises
+    ------
+    InputError
+        The file does not hold the rows that it held at that step.
 
     Notes
     -----
@@ -37,20 +45,35 @@ class TrainingLog:
     20,0.25,0.5
     """
 
-    def __init__(self, folder: Path | str, resume_step: int = 0) -> None:
+    def __init__(self, folder: Path | str, resume_step: int = 0, digest: str | None = None) -> None:
         self.path = Path(folder) / "log.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.columns = ["step"]
         self.rows: list[dict[str, Any]] = []
         if resume_step and self.path.exists():
-            with self.path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                self.columns = list(reader.fieldnames or self.columns)
-                # A kill can tear the last line: a short row, or one whose step is cut, is from a step that comes again.
-                self.rows = [row for row in reader if _step(row) <= resume_step and None not in row.values()]
+            try:
+                with self.path.open(newline="") as file:
+                    reader = csv.DictReader(file)
+                    self.columns = list(reader.fieldnames or self.columns)
+                    # A kill can tear the last line: a short row, or one whose step is cut, is from a step that comes again.
+                    self.rows = [row for row in reader if _step(row) <= resume_step and None not in (*row, *row.values())]
+                whole = digest in (None, self.digest)
+            except (UnicodeDecodeError, csv.Error):
+                whole = False
+            if not whole:
+                raise InputError(
+                    f"{self.path} does not hold the rows up to step {resume_step} as they were written, expected those of "
+                    "the checkpoint: restore a copy, or remove it to go on without these rows"
+                )
         self._file: Any = None
         self._rewrite()
         self._board = _tensorboard(self.path.parent, resume_step)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rows: what a checkpoint keeps, for a resumed run to know that the file still holds them."""
+        rows = [{name: str(value) for name, value in row.items() if value != ""} for row in self.rows]
+        return value_digest(rows)
 
     def write(self, step: int, **numbers: float) -> None:
         """Add one row.

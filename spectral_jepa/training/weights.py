@@ -11,10 +11,10 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from spectral_jepa._files import write_atomic
+from spectral_jepa._files import DIGESTS, read_json, read_sums, write_atomic, write_sums
 from spectral_jepa._validation import InputError
 
-WEIGHTS, CONFIG, DIGESTS = "weights.safetensors", "config.json", "SHA256SUMS"
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
 def save_weights(model: nn.Module, folder: Path | str, config: Mapping[str, Any]) -> None:
@@ -50,8 +50,7 @@ def save_weights(model: nn.Module, folder: Path | str, config: Mapping[str, Any]
     contents = {WEIGHTS: safetensors.torch.save(tensors), CONFIG: json.dumps(config, indent=2).encode() + b"\n"}
     for name, content in contents.items():
         write_atomic(folder / name, content)
-    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
-    write_atomic(folder / DIGESTS, "".join(lines).encode())
+    write_sums(folder, {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()})
 
 
 def load_weights(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -93,14 +92,15 @@ def load_weights(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]
     """
     folder = Path(folder)
     contents = {name: _read(folder, name) for name in (WEIGHTS, CONFIG)}
-    digests = dict(line.split()[::-1] for line in _read(folder, DIGESTS).decode(errors="replace").splitlines() if line)
+    _read(folder, DIGESTS)
+    digests = read_sums(folder)
     for name, content in contents.items():
         if digests.get(name) != hashlib.sha256(content).hexdigest():
             raise InputError(
                 f"{folder / name} does not match its digest in {DIGESTS}, expected the file as it was saved: "
                 "restore a copy, or train again from the checkpoints"
             )
-    return safetensors.torch.load(contents[WEIGHTS]), json.loads(contents[CONFIG])
+    return safetensors.torch.load(contents[WEIGHTS]), read_json(folder / CONFIG, (), "train again from the checkpoints")
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -475,3 +475,41 @@ def test_progress_goes_to_stderr_with_counts_and_can_be_turned_off(tmp_path, cap
     assert (
         f"square: 3 cells, 1 computed, 2 cached, 0 failed, 0 damaged; {tmp_path}/table.parquet sha256 {digest(table)}" in err
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"y": "\ud800"}, "metric 'y' has a lone surrogate at 0"),
+        ({"y": np.str_("ab\udfff")}, "metric 'y' has a lone surrogate at 2"),
+        ({"\ud800": 1}, "the name of a metric has a lone surrogate"),
+        ({"y": 10**5_000}, "metric 'y' is a whole number of 16610 bits, expected at most 10,000"),
+        ({"y": -(10**5_000)}, "metric 'y' is a whole number of 16610 bits"),
+    ],
+    ids=["text", "numpy text", "name", "integer", "negative integer"],
+)
+def test_what_no_file_holds_is_a_failed_cell_and_not_the_end_of_the_sweep(tmp_path, value, message):
+    def run_cell(x):
+        return value if x == 1 else {"y": x}
+
+    with pytest.warns(UserWarning, match="1 of 3 cells"):
+        table = run_sweep(run_cell, grid(3), tmp_path, n_jobs=1, progress=False)
+    assert table["status"].tolist() == ["ok", "error", "ok"] and message in table.loc[1, "traceback"]
+    assert (tmp_path / "table.csv").is_file()
+    with pytest.warns(UserWarning, match="1 of 3 cells"):  # and it can be given again
+        run_sweep(run_cell, grid(3), tmp_path, n_jobs=1, progress=False)
+
+
+def test_what_files_do_hold_is_kept_exactly(tmp_path):
+    values = {"text": "\U0001f600 \0 \u2028", "big": 10**3_000, "negative": -(2**64), "unsigned": 2**64 - 1}
+    table = run_sweep(lambda x: values, [{"x": 0}], tmp_path, experiment="kept", n_jobs=1, progress=False)
+    assert table.loc[0, "text"] == values["text"]
+    assert [int(table.loc[0, name]) for name in ("big", "negative", "unsigned")] == list(values.values())[1:]
+    assert read_table(tmp_path).loc[0, "text"] == values["text"]
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["a", "\udfff"], 10**5_000], ids=["text", "list", "integer"])
+def test_parameters_that_no_file_holds_are_refused(tmp_path, value):
+    with pytest.raises(InputError, match=r"cells\[1\] is .*, expected JSON values"):
+        run_sweep(square, [{"x": 1}, {"x": value}], tmp_path / "out", n_jobs=1, progress=False)
+    assert not (tmp_path / "out").exists()

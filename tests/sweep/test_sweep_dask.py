@@ -1,4 +1,10 @@
+import collections
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -88,3 +94,84 @@ def test_a_cell_whose_task_is_lost_is_a_failed_cell_and_the_others_end(client, t
 
 def explode_unless(gate):
     raise RuntimeError("poison")
+
+
+NOTED = '''"""Cells that note their execution."""
+import time
+from pathlib import Path
+
+PRESETS = {"all": {"n": list(range(60))}}
+
+
+def run_cell(n):
+    with open(Path(__file__).parent / "executions", "a") as file:
+        file.write(f"{n}\\n")
+    time.sleep(0.05)
+    return {"y": n * n}
+'''
+
+
+def when_cells(folder, count, act):
+    """Do something as soon as so many cells are there."""
+
+    def watch():
+        while len(list(folder.glob("cells/*.json"))) < count:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_finished_cells_are_not_computed_again_when_their_worker_dies(client, tmp_path):
+    """31 to 48 of 80 were, at four kills: the results stayed with the workers until the end."""
+    (tmp_path / "noted.py").write_text(NOTED)
+    experiment = load_experiment(tmp_path / "noted.py")
+    folder, killed = tmp_path / "out", []
+
+    def kill():
+        pid = next(iter(client.run(os.getpid).values()))
+        killed.append(len(list(folder.glob("cells/*.json"))))
+        os.kill(pid, signal.SIGKILL)
+
+    threads = [when_cells(folder, count, kill) for count in (15, 35)]
+    table = run_sweep(experiment, experiment.cells("all"), folder, client=client, progress=False)
+    for thread in threads:
+        thread.join()
+    executions = collections.Counter((tmp_path / "executions").read_text().split())
+    assert table["y"].tolist() == [n * n for n in range(60)] and len(killed) == 2
+    assert sum(executions.values()) <= 60 + 2  # one cell is in flight on a worker of one thread
+    assert client.scheduler_info()["workers"]  # the others are still there for the next test
+
+
+SCHEDULER = """
+from distributed import LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    print(cluster.scheduler_address, flush=True)
+    input()
+"""
+
+
+def test_a_lost_scheduler_ends_the_sweep_and_its_cells_are_missing_not_failed(tmp_path, refused):
+    (tmp_path / "noted.py").write_text(NOTED)
+    experiment = load_experiment(tmp_path / "noted.py")
+    cells, folder = experiment.cells("all"), tmp_path / "out"
+    code = SCHEDULER.replace("processes=False", "protocol='tcp', processes=False")
+    scheduler = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    address = scheduler.stdout.readline().strip()
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s", "distributed.comm.retry.count": 0}),
+        distributed.Client(address, timeout="5s") as client,
+    ):
+        when_cells(folder, 10, scheduler.kill)
+        with refused("the Dask scheduler or its answer was lost", "finished cells are kept"):
+            run_sweep(experiment, cells, folder, client=client, progress=False)
+    scheduler.wait()
+    counts = sweep_status(folder, cells)
+    assert counts["failed"] == counts["damaged"] == 0 and counts["done"] >= 10 and counts["missing"] > 0
+    table = run_sweep(experiment, cells, folder, n_jobs=1, progress=False)
+    assert (table["status"] == "ok").all() and table.attrs["summary"]["cached"] == counts["done"]

@@ -13,7 +13,8 @@ import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
-from spectral_jepa._files import lock, write_atomic
+from spectral_jepa._files import file_digest, lock, read_json, remove_leftovers, write_atomic
+from spectral_jepa._processes import deaf_children, worker_settings
 from spectral_jepa._streams import episode_generator
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import DataConfig
@@ -80,6 +81,7 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
             shutil.rmtree(folder, ignore_errors=True)
             return path
         _open_folder(folder, config, path)
+        remove_leftovers(folder)
         parts = {folder / f"{part[0]:08d}.h5": part for part in _make_parts(config)}
         todo = {file: part for file, part in parts.items() if not _is_whole(file, len(part))}
         done = config.n_episodes - sum(len(part) for part in todo.values())
@@ -89,8 +91,7 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
             for n in _run(config, todo, n_jobs):
                 bar.update(n)
         # Left by a process that was killed while it joined the parts.
-        for stale in path.parent.glob(f".{path.name}.*.tmp"):
-            stale.unlink()
+        remove_leftovers(path.parent, f"{path.name}.*")
         join_files(path, list(parts), {"config": _to_json(config)}, progress)
         shutil.rmtree(folder, ignore_errors=True)
     return path
@@ -141,9 +142,12 @@ def _make_parts(config: DataConfig) -> list[range]:
 
 
 def _run(config: DataConfig, todo: dict[Path, range], n_jobs: int) -> Generator[int]:
-    parallel = joblib.Parallel(n_jobs=min(n_jobs, max(1, len(todo))), return_as="generator_unordered")
+    with deaf_children():
+        n_jobs = min(n_jobs, max(1, len(todo)))
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_settings())
+        finished = parallel(joblib.delayed(_collect_part)(config, part, file) for file, part in todo.items())
     try:
-        yield from parallel(joblib.delayed(_collect_part)(config, part, file) for file, part in todo.items())
+        yield from finished
     except BrokenProcessPool:
         raise InputError(
             "a collecting process died, most likely for want of memory, expected it to end: "
@@ -153,14 +157,22 @@ def _run(config: DataConfig, todo: dict[Path, range], n_jobs: int) -> Generator[
 
 def _collect_part(config: DataConfig, part: range, file: Path) -> int:
     write_episodes(file, collect_episodes(config, part))
+    write_atomic(_part_digest(file), f"{file_digest(file)}  {file.name}\n".encode())
     return len(part)
 
 
+def _part_digest(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
 def _is_whole(file: Path, n_episodes: int) -> bool:
+    """Whether a part is there as it was written: one that is torn, changed or without a digest is collected again."""
     try:
+        if _part_digest(file).read_bytes()[:64] != file_digest(file).encode():
+            return False
         with open_file(file) as part:
             return len(part["ep_len"]) == n_episodes
-    except (InputError, KeyError):  # not there, or torn by a crash of the machine
+    except (InputError, KeyError, FileNotFoundError):
         return False
 
 
@@ -171,7 +183,7 @@ def _to_json(config: DataConfig) -> str:
 def _open_folder(folder: Path, config: DataConfig, path: Path) -> None:
     record = folder / "config.json"
     if record.is_file():
-        _check_same(record.read_text(), config, path)
+        _check_same(json.dumps(read_json(record, (), f"remove {folder} to collect again")), config, path)
         return
     folder.mkdir(exist_ok=True)
     write_atomic(record, _to_json(config).encode())
@@ -182,7 +194,13 @@ def _check_same(saved: Any, config: DataConfig, path: Path) -> None:
         raise InputError(
             f"{path} exists but was not written by collect, expected a new name or its own file: choose another"
         )
-    differences = config_difference(json.loads(saved), asdict(config))
+    try:
+        begun = json.loads(saved)
+    except ValueError:
+        raise InputError(
+            f"the configuration within {path} is damaged, expected the one of a collection: choose another name"
+        ) from None
+    differences = config_difference(begun, asdict(config))
     if differences:
         raise InputError(
             f"{path} was begun with another configuration ({'; '.join(differences)}), expected the same: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from spectral_jepa._files import temporary_path
+from spectral_jepa._files import atomic_file
 from spectral_jepa._validation import InputError
 
 INDEX_COLUMNS = ("ep_len", "ep_offset")
@@ -35,7 +35,8 @@ def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Ma
     Returns
     -------
     Path
-        The file. Pixels are chunked one frame and compressed with blosc-lz4, or with gzip where hdf5plugin is missing.
+        The file. Pixels are chunked one frame and compressed with blosc-lz4, or with gzip where hdf5plugin is missing; every
+        chunk has a checksum, so that a flipped byte is an error when it is read.
 
     Raises
     ------
@@ -56,18 +57,19 @@ def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Ma
     (['action', 'ep_len', 'ep_offset', 'pixels'], [3, 5], [0, 3], 8)
     """
     path = Path(path)
-    with _new_file(path, attributes or {}) as (file, lengths):
+    with _new_file(path, attributes or {}) as (file, lengths, disk):
         for number, episode in enumerate(episodes):
             columns = {name: np.asarray(values) for name, values in episode.items()}
             if not lengths:
                 for name, values in columns.items():
                     shape = values.shape[1:]
                     options = {"chunks": (1, *shape), **_compression()} if name == "pixels" else {"chunks": (1024, *shape)}
-                    file.create_dataset(name, (0, *shape), values.dtype, maxshape=(None, *shape), **options)
+                    file.create_dataset(name, (0, *shape), values.dtype, maxshape=(None, *shape), fletcher32=True, **options)
             _check_episode(number, columns, file)
             lengths.append(len(columns["pixels"]))
             for name, values in columns.items():
                 _extend(file[name], values)
+            disk.check()
     return path
 
 
@@ -110,7 +112,7 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
     """
     h5py = _h5py()
     path = Path(path)
-    with _new_file(path, attributes) as (file, lengths):
+    with _new_file(path, attributes) as (file, lengths, disk):
         for part_path in tqdm(parts, desc=f"write {path.name}", unit="part", disable=not progress):
             with open_file(part_path) as part:
                 names = [name for name in part if name not in INDEX_COLUMNS]
@@ -122,6 +124,7 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
                 lengths.extend(int(n) for n in part["ep_len"][:])
                 for name in names:
                     _copy(part[name], file[name])
+            disk.check()
     return path
 
 
@@ -184,26 +187,64 @@ def open_file(path: Path) -> Generator[Any]:
 
 
 @contextlib.contextmanager
-def _new_file(path: Path, attributes: Mapping[str, str]) -> Generator[tuple[Any, list[int]]]:
-    """A file under a temporary name and the list of episode lengths to fill; it takes its name when all is on disk."""
+def _new_file(path: Path, attributes: Mapping[str, str]) -> Generator[tuple[Any, list[int], _Disk]]:
+    """A file under a temporary name, the list of episode lengths to fill, and its disk; it gets its name in the end."""
     h5py = _h5py()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
     lengths: list[int] = []
-    try:
-        with h5py.File(temporary, "x", libver="latest") as file:
+    with atomic_file(path) as raw:
+        disk = _Disk(raw)
+        with h5py.File(disk, "w", libver="latest") as file:
             file.attrs.update(dict(attributes))
-            yield file, lengths
+            yield file, lengths, disk
             if not lengths:
                 raise InputError(f"there are no episodes to write to {path}, expected at least one: collect some")
-            file["ep_len"] = np.array(lengths, dtype=np.int32)
-            file["ep_offset"] = np.cumsum(lengths, dtype=np.int64) - np.array(lengths)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            _write_index(file, "ep_len", np.array(lengths, dtype=np.int32))
+            _write_index(file, "ep_offset", np.cumsum(lengths, dtype=np.int64) - np.array(lengths))
+        disk.check()
+
+
+class _Disk(io.RawIOBase):
+    """A file that keeps the system's error to itself, until it is asked: HDF5 crashes of one that comes while it closes."""
+
+    def __init__(self, file: Any) -> None:
+        self.file: io.FileIO = file.raw
+        self.error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the error that came, if one did."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, content: Any) -> int:
+        rest = memoryview(content).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and self.error is None:
+                rest = rest[self.file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self.file.truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+    def readinto(self, buffer: Any) -> int:
+        return self.file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def _write_index(file: Any, name: str, values: NDArray[Any]) -> None:
+    file.create_dataset(name, data=values, chunks=(len(values),), fletcher32=True)
 
 
 def _check_episode(number: int, columns: Episode, file: Any) -> None:

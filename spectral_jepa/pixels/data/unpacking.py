@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from spectral_jepa._files import lock, temporary_path
+from spectral_jepa._files import DIGESTS, file_digest, lock, read_sums, remove_leftovers, temporary_path, write_sums
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_episodes
 from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
+
+# A column above this size is checked when its file was touched after it was unpacked: reading 100 GiB takes minutes.
+ALWAYS_READ_BYTES = 2 * 2**30
 
 
 def open_dataset(
@@ -34,9 +39,9 @@ def open_dataset(
 ) -> EpisodeDataset:
     """Open a file in the public layout for random access.
 
-    The first time, its columns are unpacked into a folder of .npy files; later they are only mapped. The folder belongs to
-    the file's size and time of change: a changed file is unpacked again and the old folder removed. Processes that ask at
-    the same time wait for the one that unpacks.
+    The first time, its columns are unpacked into a folder of .npy files; later they are checked and mapped. The folder
+    belongs to the file's size and time of change: a changed file is unpacked again and the old folder removed, and so is a
+    folder that does not match its SHA256SUMS. Processes that ask at the same time wait for the one that unpacks.
 
     Parameters
     ----------
@@ -64,7 +69,8 @@ def open_dataset(
 
     Notes
     -----
-    O(bytes) the first time, 64 MiB of them in memory at a time; O(episodes) later.
+    O(bytes), 64 MiB of them in memory at a time: later calls read them once, to check their digests, columns above 2 GiB
+    only where the file was touched since.
 
     Examples
     --------
@@ -91,11 +97,14 @@ def open_dataset(
         status = path.stat()
         key = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
         folder = Path(cache or path.parent) / f"{path.name}.unpacked-{key}"
-        if not folder.is_dir():
+        if not _is_whole(folder):
             try:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 with lock(folder.parent / f".{path.name}.lock"):
-                    if not folder.is_dir():  # another process may have unpacked it while this one waited
+                    if not _is_whole(folder):  # another process may have unpacked it while this one waited
+                        if read_sums(folder):
+                            warnings.warn(f"{folder} does not match its {DIGESTS}: unpacked again from {path}", stacklevel=2)
+                        shutil.rmtree(folder, ignore_errors=True)
                         _unpack(path, kept, folder, progress)
             except PermissionError:
                 raise InputError(
@@ -103,6 +112,20 @@ def open_dataset(
                     "pass cache= with a folder of yours, or copy the file"
                 ) from None
     return EpisodeDataset.load(folder, path)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every column is what was unpacked, byte by byte; a large one is read again only where it was touched since."""
+    digests = read_sums(folder)
+    if not digests or {file.name for file in folder.glob("*.npy")} != set(digests):
+        return False
+    since = (folder / DIGESTS).stat().st_mtime_ns
+    for name, digest in digests.items():
+        status = (folder / name).stat()
+        untouched = status.st_size > ALWAYS_READ_BYTES and status.st_mtime_ns <= since
+        if not untouched and file_digest(folder / name) != digest:
+            return False
+    return True
 
 
 def _check_columns(
@@ -161,24 +184,40 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
         )
     prefix = f"{path.name}.unpacked-"
     # Under the lock, so whatever is left under a temporary name belongs to a process that died.
-    for stale in folder.parent.glob(f".{prefix}*.tmp"):
-        shutil.rmtree(stale, ignore_errors=True)
+    remove_leftovers(folder.parent, f"{prefix}*")
     temporary = temporary_path(folder)
     temporary.mkdir()
+    digests: dict[str, str] = {}
     try:
         with tqdm(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
             for name, data in arrays.items():
-                target = np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", data.dtype, data.shape)
-                row_bytes = max(1, math.prod(data.shape[1:]) * data.dtype.itemsize)
-                for start in range(0, len(data), max(1, BLOCK_BYTES // row_bytes)):
-                    stop = min(len(data), start + max(1, BLOCK_BYTES // row_bytes))
-                    with _reading(path):
-                        target[start:stop] = data[start:stop]
-                    bar.update((stop - start) * row_bytes)
-                target.flush()
+                digests[f"{name}.npy"] = _unpack_column(path, data, temporary / f"{name}.npy", bar)
+        write_sums(temporary, digests)
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for old in folder.parent.glob(f"{prefix}*"):
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _unpack_column(path: Path, data: Any, file: Path, bar: Any) -> str:
+    """Write a column as .npy, block by block, and return its digest."""
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(data.dtype)
+    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": tuple(data.shape)})
+    sha = hashlib.sha256(header.getvalue())
+    row_bytes = max(1, math.prod(data.shape[1:]) * data.dtype.itemsize)
+    rows = max(1, BLOCK_BYTES // row_bytes)
+    # Not through a memory map: a disk that is full would end the process without a word.
+    with file.open("xb") as target:
+        target.write(header.getvalue())
+        for start in range(0, len(data), rows):
+            with _reading(path):
+                block = np.ascontiguousarray(data[start : start + rows])
+            target.write(block.data)
+            sha.update(block.data)
+            bar.update(block.nbytes)
+        target.flush()
+        os.fsync(target.fileno())
+    return sha.hexdigest()

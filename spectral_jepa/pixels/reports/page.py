@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spectral_jepa._files import read_csv
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import EpisodeDataset, open_dataset
 from spectral_jepa.pixels.data.episodes import sample_rows
@@ -160,7 +161,7 @@ def _training(folder: Path) -> list[Part]:
     path = folder / "log.csv"
     if not path.is_file():
         return ["No log.csv in this folder."]
-    log = pd.read_csv(path)
+    log = read_csv(path, ["step"], "remove it to go without, or train again from the checkpoints")
     numbers = [name for name in log.columns if log[name].notna().any()]
     last = [(name, float(log[name].dropna().iloc[0]), float(log[name].dropna().iloc[-1])) for name in numbers]
     curves = save_figures(folder, drawing.draw_training(log))
@@ -170,7 +171,7 @@ def _training(folder: Path) -> list[Part]:
 def _planning(folder: Path) -> list[Part]:
     # Beside the run's own rows, those of the policies it was compared with: floor, bound, other runs.
     paths = sorted(folder.glob("evaluation*.csv")) + sorted(folder.parent.glob("evaluation.csv"))
-    tables = [pd.read_csv(path) for path in paths]
+    tables = [read_csv(path, (), "run spectral-jepa pixels evaluate again") for path in paths]
     tables = [table for table in tables if {"policy", "success", "steps"} <= set(table.columns)]
     if not tables:
         return ["Not measured yet: run `spectral-jepa pixels evaluate`."]

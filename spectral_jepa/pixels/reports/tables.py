@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from spectral_jepa._files import file_digest, write_atomic
+from spectral_jepa._files import file_digest, read_csv, write_checked
 from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.data import open_dataset
 from spectral_jepa.pixels.diagnostics.probe import probe
@@ -152,7 +152,7 @@ def save_table(folder: Path, name: str, table: pd.DataFrame, figures: Mapping[st
     [0.5, 1.0]
     """
     content = table.assign(weights=_saved_weights_digest(folder)).to_csv(index=False)
-    write_atomic(folder / f"{name}.csv", content.encode())
+    write_checked(folder / f"{name}.csv", content.encode())
     return save_figures(folder, figures)
 
 
@@ -215,7 +215,7 @@ def load_table(folder: Path, name: str) -> tuple[pd.DataFrame | None, list[Any]]
     if not path.is_file():
         return None, []
     # As text: some digests read like numbers.
-    table = pd.read_csv(path, dtype={"weights": str})
+    table = read_csv(path, (), f"run spectral-jepa pixels {name.partition('_')[0]} again", dtype={"weights": str})
     if "weights" not in table or set(table["weights"]) == {_saved_weights_digest(folder)}:
         return table.drop(columns="weights", errors="ignore"), []
     return table.drop(columns="weights"), [f"Note: {path.name} was measured on other weights than this folder now holds."]

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from tqdm.auto import tqdm
 
+from spectral_jepa._files import hold_folder
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, open_dataset, window_starts
@@ -87,8 +88,9 @@ def train(
     Raises
     ------
     InputError
-        Data that do not fit the model, a checkpoint of another configuration, a loss or gradient that is not finite (names
-        the step and the last good checkpoint), too little GPU memory (names the setting to halve).
+        Data that do not fit the model, a checkpoint of another configuration, a folder in which another process trains, a
+        loss or gradient that is not finite (names the step and the last good checkpoint), too little GPU memory (names the
+        setting to halve).
 
     Notes
     -----
@@ -108,7 +110,7 @@ def train(
     >>> folder = Path(tempfile.mkdtemp())
     >>> data = collect(config.data, folder / "data.h5", n_jobs=1, progress=False)
     >>> runs = [train(config, data, folder / "run", device="cpu", progress=False, stop_after=stop) for stop in (1, None)]
-    >>> [(run.step, run.finished) for run in runs], sorted(file.name for file in (folder / "run").iterdir())
+    >>> [(run.step, run.finished) for run in runs], sorted(file.name for file in (folder / "run").glob("[!.]*"))
     ([(1, False), (2, True)], ['SHA256SUMS', 'checkpoints', 'config.json', 'log.csv', 'weights.safetensors'])
     """
     if stop_after is not None:
@@ -116,7 +118,10 @@ def train(
     size, dim = config.model.image_size, config.model.action_dim
     dataset = open_dataset(data_path, image_size=size, action_dim=dim, progress=progress)
     worker = join_workers(device)
-    with torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []):
+    with (
+        hold_folder(Path(folder)) if worker.leads else nullcontext(),
+        torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
+    ):
         return _Run(config, dataset, Path(folder), worker).train(progress, stop_after)
 
 
@@ -137,11 +142,12 @@ class _Run:
         self.n_steps = self.settings.n_steps or self.settings.n_epochs * self.sampler.steps_per_epoch
         self.learner = Learner(config, self.n_steps, worker)
         self.checkpoints = Checkpoints(folder / "checkpoints", self._identity())
-        self.step, self.cursor = 0, self.sampler.state_dict()
+        self.step, self.cursor, self.log_digest = 0, self.sampler.state_dict(), None
         loaded = self.checkpoints.load(worker.device)
         if loaded is not None:
             self.step, state = loaded
             self.cursor = state["cursor"]
+            self.log_digest = state.get("log")
             self.learner.load_state_dict(state["learner"])
             self.sampler.load_state_dict(self.cursor)
 
@@ -170,7 +176,7 @@ class _Run:
         start, since = time.perf_counter(), self.step
         with (
             closing(batches(self.sampler, device)) as source,
-            TrainingLog(self.folder, self.step) if leads else nullcontext() as log,
+            TrainingLog(self.folder, self.step, self.log_digest) if leads else nullcontext() as log,
             tqdm(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
         ):
             for frames, blocks, cursor in source:
@@ -191,8 +197,9 @@ class _Run:
                     log.write(self.step, **numbers)
                     bar.set_postfix({name: f"{numbers[name]:.4g}" for name in SHOWN if name in numbers})
                     start, since = time.perf_counter(), self.step
-                if saves and leads:
-                    self.checkpoints.save(self.step, {"learner": self.learner.state_dict(), "cursor": self.cursor})
+                if saves and log is not None:
+                    state = {"learner": self.learner.state_dict(), "cursor": self.cursor, "log": log.digest}
+                    self.checkpoints.save(self.step, state)
                 if self.step == end:
                     return
 

@@ -266,6 +266,7 @@ def test_commands_fill_the_folder_and_the_report_shows_it(trained):
     }  # fmt: skip
     assert "other weights" not in path.read_text()
     # Tables of other weights are not passed off as this model's.
+    (folder / "probe.csv.sha256").unlink()
     saved.assign(weights="0" * 12).to_csv(folder / "probe.csv", index=False)
     assert "probe.csv was measured on other weights" in report(folder, progress=False).read_text()
 
