@@ -222,22 +222,43 @@ def analyze(
     state: tuple[str, ...] = ("state",),
     action: tuple[str, ...] = ("action",),
     next_state: tuple[str, ...] = ("next_state",),
-    reward: str = "reward",
+    reward: str | None = "reward",
+    trajectory: bool = False,
+    terminated: str | None = None,
+    truncated: str | None = None,
+    done: str | None = None,
+    episode: str | None = None,
+    count: str | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    header: bool = True,
+    dims: tuple[int, ...] = (),
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
     """Your own transitions: spectrum, suggested latent dimension, a figure and a verdict in words.
 
-    LOG is a CSV, Parquet or npz file with one transition a row; states may be any labels.
+    LOG is a CSV or TSV (also .gz), Parquet (also a folder) or npz file with one transition a row; states may be any labels.
     Examples: spectral-jepa analyze my_log.csv --next-state following |
-    spectral-jepa analyze grid.csv --state row column --next-state next_row next_column
+    spectral-jepa analyze grid.csv --state row column --next-state next_row next_column |
+    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128
 
     Args:
         log: The file.
         state: Column of the state, or several that make one label.
         action: Column or columns of the action.
         next_state: Column or columns of the next state.
-        reward: Column of the reward, if there is one.
+        reward: Column of the reward, if there is one; None reads none.
+        trajectory: There is no next state: it is the state of the next row, never across the end of an episode.
+        terminated: Column of true and false (or 1 and 0): the episode ended with that row.
+        truncated: Column of true and false: the episode was cut off there; such rows are left out.
+        done: Column of true and false: terminated or truncated, whichever.
+        episode: Column of the episode's number or name.
+        count: Column of how many transitions a row stands for.
+        separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
+        decimal: Decimal mark of rewards in a text file.
+        header: Whether a text file begins with the names of its columns; without, they are 0, 1, 2, ...
+        dims: Latent dimensions to try. Default: all up to 256 reached states, 1 to 64 beyond.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
     """
@@ -245,8 +266,27 @@ def analyze(
     from spectral_jepa.logs.analysis import analyze as analyze_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
-    data = read_log(log, state=list(state), action=list(action), next_state=list(next_state), reward=reward)
-    analysis = analyze_log(data, seed=seed)
+    if trajectory and next_state != ("next_state",):
+        raise InputError(
+            f"--trajectory takes the next state from the next row, got --next-state {' '.join(next_state)} as well, "
+            "expected one of the two: leave one out"
+        )
+    data = read_log(
+        log,
+        state=list(state),
+        action=list(action),
+        next_state=None if trajectory else list(next_state),
+        reward=reward,
+        terminated=terminated,
+        truncated=truncated,
+        done=done,
+        episode=episode,
+        count=count,
+        separator=separator,
+        decimal=decimal,
+        header=header,
+    )
+    analysis = analyze_log(data, dims=dims or None, seed=seed)
     print(analysis.verdict())
     print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
 

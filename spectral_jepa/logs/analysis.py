@@ -217,7 +217,9 @@ class Analysis:
                 f"features, disconnected classes or deterministic moves{doubt}"
             )
         if self._capped:
-            warnings.append(f"the least held-out risk is at the largest dimension tried, {self.dims[-1]}: pass larger dims")
+            warnings.append(
+                f"the least held-out risk is at the largest dimension tried, {self.dims[-1]}: pass larger dims (--dims)"
+            )
         if not np.isfinite(self.energy):
             warnings.append("no pair was visited twice, so signal and noise cannot be told apart: collect repeated visits")
         return warnings
