@@ -117,14 +117,14 @@ def read_log(
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "log.csv")
-    >>> _ = path.write_text("state,action,next_state\nhall,go,kitchen\nkitchen,stay,kitchen\n")
+    >>> _ = path.write_text("state,action,next_state\\nhall,go,kitchen\\nkitchen,stay,kitchen\\n")
     >>> data = read_log(path)
     >>> data.state_labels, data.action_labels, data.next_state
     (('hall', 'kitchen'), ('go', 'stay'), array([1, 1]))
 
     Where each row is followed by the next, and the last column says where an episode ended:
 
-    >>> _ = path.write_text("state,action,done\nhall,go,0\nkitchen,stay,1\nhall,go,0\nkitchen,stay,1\n")
+    >>> _ = path.write_text("state,action,done\\nhall,go,0\\nkitchen,stay,1\\nhall,go,0\\nkitchen,stay,1\\n")
     >>> data = read_log(path, next_state=None, done="done")
     >>> data.state_labels, data.state, data.next_state
     (('hall', 'kitchen', '(end)'), array([0, 1, 0, 1]), array([1, 2, 1, 2]))
