@@ -18,7 +18,7 @@ from tyro.conf import Positional
 import spectral_jepa as sj
 from spectral_jepa import generators
 from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
@@ -195,7 +195,7 @@ def spectrum(
     Args:
         world: Generator name or Gymnasium id.
         dim: How many singular values to print.
-        set: Options of the generator, such as n_states 100.
+        set: Options of the generator, such as n_states 100, or of the Gymnasium environment, such as is_slippery 0.
         out: Folder of the figure.
     """
     mdp = _build_world(world, set)
@@ -409,7 +409,19 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
         raise InputError(
             f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
         )
-    return TabularMDP.from_gymnasium(name)
+    given = dict(options)
+    sparse = bool(given.pop("sparse", False))
+    if not given:
+        return TabularMDP.from_gymnasium(name, sparse=sparse)
+    try:
+        env = gymnasium.make(name, **given)
+    except Exception as error:
+        raise InputError(
+            f"{name} cannot be made with {', '.join(f'{key} {value}' for key, value in given.items())} "
+            f"({first_line(error)}), expected options that Gymnasium's environment takes, or sparse: check --set"
+        ) from error
+    with env:
+        return TabularMDP.from_gymnasium(env, sparse=sparse)
 
 
 def _demo_figure(table: pd.DataFrame) -> Any:
