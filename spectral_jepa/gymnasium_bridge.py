@@ -62,8 +62,8 @@ def mdp_from_gymnasium(
     -------
     TabularMDP
         ``reward[s, a]`` is the expected reward; ``start`` is ``initial_state_distrib``, or ``isd`` as it was once called,
-        where the environment has one. An action that a state does not offer is the mean of those it offers, with a warning: no
-        plan gains from it.
+        where the environment has one. An action that a state does not offer is the mean of those it offers, with a warning:
+        no plan gains from it.
 
     Raises
     ------
