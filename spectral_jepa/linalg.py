@@ -283,8 +283,8 @@ def _largest_eigenpairs(
         if n > GRAM_STATES:
             raise InputError(
                 f"Lanczos found {len(error.eigenvalues)} of {dim} singular values of a matrix with {n} columns within "
-                f"its limit of {limit} restarts, expected a spectrum with gaps: its values lie too close together, so ask for "
-                "fewer dimensions, or use RandomizedSVD"
+                f"its limit of {limit} restarts, expected a spectrum with gaps: its values lie too close together, so ask "
+                "for fewer dimensions, or use RandomizedSVD"
             ) from None
         return _ritz_pairs(image, np.eye(n), dim)
     except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
