@@ -289,7 +289,7 @@ def _largest_eigenpairs(
         return _ritz_pairs(image, np.eye(n), dim)
     except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
         advice = "ask for fewer dimensions, or use RandomizedSVD, which is exact where values repeat"
-        require_memory((n, n), "the dense Gram matrix, needed because Lanczos broke down,", advice)
+        require_memory((n, n), "the dense Gram matrix, needed because Lanczos broke down,", advice, copies=4)
         return _ritz_pairs(image, np.eye(n), dim)
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]

@@ -176,6 +176,7 @@ class TabularMDP:
                 (self.n_actions, self.n_states, self.n_states),
                 "the transition",
                 "keep it sparse: CoOccurrence, singular values and spectral_embedding take scipy.sparse as it is",
+                copies=2,
             )
             return np.stack([rows.toarray() for rows in self.transition])
         return self.transition

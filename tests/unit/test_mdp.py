@@ -227,5 +227,5 @@ def test_a_dense_array_that_would_not_fit_says_how_large_it_is(refused):
     n = 200_000
     mdp = TabularMDP([sp.eye_array(n, format="csr")])
     assert 8 * n * n > psutil.virtual_memory().available
-    with refused("200000 x 200000", "298.0 GiB", "are free", "keep it sparse"):
+    with refused("200000 x 200000", "596.0 GiB", "are free", "keep it sparse"):
         mdp.dense()
