@@ -42,6 +42,8 @@ MISSED_TOLERANCE = 1e-4
 # Gram matrix (32 MiB) is there when they are reached.
 MAX_OPERATIONS, MIN_RESTARTS, MAX_ROUNDS = 4e10, 100, 50
 GRAM_STATES = 2048
+# The Gram matrix is made where it has at most this many entries for one of the matrix.
+GRAM_SHARE = 4
 
 
 def singular_value_decomposition(matrix: Array, top: Pair | None = None) -> tuple[Array, Array, Array]:
@@ -215,9 +217,12 @@ def largest_right_vectors(
     n = matrix.shape[1]
     tall = _with_small_indices(matrix)
     wide = tall.T
+    # Rows of few entries: the Gram matrix itself has hardly more of them, and its product stays in the cache.
+    per_row = np.diff(tall.indptr).astype(np.float64)
+    gram = _with_small_indices(sp.csr_array(wide @ tall)) if (per_row**2).sum() <= GRAM_SHARE * tall.nnz else None
 
     def gram_image(v: Array) -> Array:
-        image = wide @ (tall @ v)
+        image = wide @ (tall @ v) if gram is None else gram @ v
         return image if known is None else image - known @ (known.T @ v)
 
     energy = squared_norm(tall) - (0 if known is None else known.shape[1])

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spectral_jepa._validation import Array, InputError, check_count, require_memory
 from spectral_jepa.data import Ids
-from spectral_jepa.linalg import inverse_or_zero, largest_right_vectors, largest_singular_triplets, squared_norm
+from spectral_jepa.linalg import inverse_or_zero, largest_right_vectors, squared_norm
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.sampling_bounds import INDEPENDENT, KNOWN
 
@@ -18,6 +18,8 @@ FULL_STATES = 256
 LANCZOS_DIMS = 64
 # A dense matrix of more entries (128 MiB) is factorised a few rows at a time, pieces of this many entries (32 MiB).
 TALL_ENTRIES, PIECE = 2**24, 2**22
+# Of Lanczos: values are off by its square, and vectors turn within noise only.
+TOLERANCE = 1e-4
 DENSE_ADVICE = "ask for fewer dims (--dims), which uses Lanczos on a sparse matrix"
 
 
@@ -171,7 +173,7 @@ def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array]:
     n_known = known.shape[1]
     if n_known >= dim:
         return np.ones(dim), known[:, :dim].toarray()
-    values, right = largest_right_vectors(matrix, dim - n_known, seed=seed, tolerance=1e-6, known=known)
+    values, right = largest_right_vectors(matrix, dim - n_known, seed=seed, tolerance=TOLERANCE, known=known)
     return np.concatenate([np.ones(n_known), values]), np.hstack([known.toarray(), right])
 
 
@@ -316,7 +318,7 @@ def _norm(matrix: sp.csr_array) -> float:
     """Spectral norm, by LAPACK where that is cheap."""
     if not _is_small(matrix):
         # A noise level needs three digits, not sixteen: flat noise spectra make Lanczos slow.
-        return float(largest_singular_triplets(matrix, 1, tolerance=1e-3)[1][0])
+        return float(largest_right_vectors(matrix, 1, tolerance=1e-3)[0][0])
     if matrix.shape[0] * matrix.shape[1] <= TALL_ENTRIES:
         return float(np.linalg.norm(matrix.toarray(), 2))
     gram = matrix.T @ matrix if matrix.shape[1] <= matrix.shape[0] else matrix @ matrix.T
