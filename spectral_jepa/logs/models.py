@@ -22,8 +22,8 @@ def read_model(path: str | Path, *, rewards: str | Path | None = None, discount:
     Parameters
     ----------
     path : str or Path
-        ``.tra``: as PRISM exports it, of an MDP (state, choice, next state, probability, and a name that is not used) or of a
-        chain (state, next state, probability), after a line of counts. ``.mdp``: Cassandra's format, the POMDP one
+        ``.tra``: as PRISM exports it, of an MDP (state, choice, next state, probability, and a name that is not used) or of
+        a chain (state, next state, probability), after a line of counts. ``.mdp``: Cassandra's format, the POMDP one
         without observations.
     rewards : str or Path, optional
         PRISM's rewards of states (``.srew``: state, reward) or of transitions (``.trew``: state, choice, next state,
