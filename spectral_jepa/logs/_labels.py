@@ -80,10 +80,12 @@ def _encode(columns: list[Column], path: Path) -> tuple[Ids, list[Any]]:
         numbers = [_read_numbers(part) for part in words]
         if any(part is None for part in numbers):
             return _encode_words(words)
-        arrays = [part for part in numbers if part is not None]
+        try:
+            values = _join([part for part in numbers if part is not None], [], path)
+        except InputError:  # numbers that no one type holds
+            return _encode_words(words)
     else:
-        arrays = [np.asarray(column.values) for column in columns]
-    values = _join(arrays, [column.name for column in columns], path)
+        values = _join([np.asarray(column.values) for column in columns], [column.name for column in columns], path)
     names = " and ".join(repr(column.name) for column in columns)
     try:
         codes, distinct = pd.factorize(values, sort=True)

@@ -182,7 +182,7 @@ def _read_text(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
         null_values=MISSING,
         strings_can_be_null=True,
     )
-    parse = pyarrow.csv.ParseOptions(delimiter=separator)
+    parse = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     with pa.input_stream(str(path), compression="detect") as stream:
         table = pyarrow.csv.read_csv(stream, read, parse, convert)
     return {name: table.column(at) for name, at in position.items()}

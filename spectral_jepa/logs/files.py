@@ -227,7 +227,7 @@ def write_log(data: Transitions, path: str | Path) -> None:
             pd.DataFrame(columns).to_parquet(buffer, index=False)
         else:
             pd.DataFrame(columns).to_csv(buffer, index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"the labels cannot be written to {path} ({first_line(error)}), expected text or numbers of one kind: "
             "relabel them"
@@ -420,6 +420,8 @@ def _label_array(role: str, labels: Sequence[Any]) -> Any:
     if len({isinstance(label, str) for label in labels}) > 1:
         raise InputError(f"the {role} labels mix text with other types, expected one type: relabel them all as text")
     array = np.array(labels)
+    if array.dtype.kind == "f" and all(isinstance(label, int) for label in labels):
+        array = np.array(labels, dtype=object)  # beyond 64 bits of one sign; text can still hold them
     if array.ndim != 1 or array.tolist() != list(labels):
         raise InputError(
             f"the {role} labels are of types that no one column holds exactly, expected one type: relabel them all as text"

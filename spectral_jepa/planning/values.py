@@ -343,13 +343,20 @@ def _supports(mdp: TabularMDP) -> list[sp.csr_array]:
 def _can_earn(mdp: TabularMDP) -> NDArray[np.bool_]:
     """States from which some policy can meet a reward other than 0; all others are worth exactly 0."""
     seeds = (required_reward(mdp) != 0).any(axis=1)
-    return _can_reach(_supports(mdp), seeds) if seeds.any() else seeds
+    if not seeds.any():
+        return seeds
+    if isinstance(mdp.transition, tuple):
+        supports = _supports(mdp)
+        moves = sum(supports[1:], supports[0])
+    else:
+        moves = sp.csr_array((mdp.transition > 0).any(axis=0).astype(np.float64))
+    return _can_reach(moves, seeds)
 
 
-def _can_reach(supports: list[sp.csr_array], goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """States from which some actions lead into a set, that set included: one search backwards from a node before it."""
+def _can_reach(moves: sp.csr_array, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """States from which some moves lead into a set, that set included: one search backwards from a node before it."""
     n = goal.size
-    backward = sp.csr_array(sum(supports[1:], supports[0]).T)
+    backward = sp.csr_array(moves.T)
     into = sp.csr_array(goal.astype(np.float64)[None, :])
     graph = sp.block_array([[sp.csr_array((1, 1)), into], [sp.csr_array((n, 1)), backward]], format="csr")
     order = breadth_first_order(graph, 0, return_predecessors=False)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectral_jepa import InputError
-from spectral_jepa.logs import read_log
+from spectral_jepa import InputError, Transitions
+from spectral_jepa.logs import read_log, write_log
 
 
 def read_csv(folder, rows, header="state,action,next_state", **options):
@@ -170,3 +170,20 @@ def test_distinct_words_of_a_column_are_distinct_labels(tmp_path_factory, rows):
     ):
         label = data.state_labels[i]
         assert label == word if isinstance(label, str) else Decimal(word) == Decimal(repr(label))
+
+
+def test_a_line_break_in_quotes_is_part_of_the_label(tmp_path):
+    data = read_csv(tmp_path, ['"a\nb",go,c', 'c,go,"a\nb"'])
+    assert data.state_labels == ("a\nb", "c") and data.next_state.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("labels", [(2**63, -1), (2**53 + 1, 0.5), ("a\0", "a"), (2**70, 1)])
+@pytest.mark.parametrize("extension", ["csv", "parquet", "npz"])
+def test_labels_are_written_exactly_or_not_at_all(tmp_path, labels, extension):
+    path = tmp_path / f"log.{extension}"
+    try:
+        write_log(Transitions([0, 1], [0, 0], [1, 0], state_labels=labels), path)
+    except InputError as error:
+        assert "relabel them" in str(error) and not path.exists()
+        return
+    assert set(map(str, read_log(path).state_labels)) == set(map(str, labels))
