@@ -20,20 +20,22 @@ class InputError(ValueError):
     """A mistake in what the caller passed in; its message is one sentence that says how to mend it."""
 
 
-def require_memory(shape: Sequence[int], what: str, instead: str) -> None:
-    """Refuse a dense float64 array that would not fit in the memory that is free now.
+def require_memory(shape: Sequence[int], what: str, instead: str, copies: float = 1) -> None:
+    """Refuse a dense float64 array that would not fit, with the copies held beside it, in the memory that is free now.
 
     Raises
     ------
     InputError
         Saying how many GiB it needs, how many are free, and what to do instead.
     """
-    needed = 8 * math.prod(int(n) for n in shape) / 2**30
+    needed = copies * 8 * math.prod(int(n) for n in shape) / 2**30
     free = psutil.virtual_memory().available / 2**30
     if needed > 0.8 * free:
         size = " x ".join(str(int(n)) for n in shape)
+        held = "" if copies == 1 else f" with {copies - 1:g} more of its size"
         raise InputError(
-            f"{what} of shape {size} needs {needed:.1f} GiB as a dense array but only {free:.1f} GiB are free: {instead}"
+            f"{what} of shape {size} needs {needed:.1f} GiB as a dense array{held} but only {free:.1f} GiB are free: "
+            f"{instead}"
         )
 
 

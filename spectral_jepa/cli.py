@@ -20,7 +20,7 @@ import spectral_jepa as sj
 from spectral_jepa import generators
 from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, stoppable
-from spectral_jepa._validation import InputError, system_problem
+from spectral_jepa._validation import InputError, first_line, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
@@ -206,7 +206,7 @@ def spectrum(
     Args:
         world: Generator name or Gymnasium id.
         dim: How many singular values to print.
-        set: Options of the generator, such as n_states 100.
+        set: Options of the generator, such as n_states 100, or of the Gymnasium environment, such as is_slippery 0.
         out: Folder of the figure.
     """
     mdp = _build_world(world, set)
@@ -233,22 +233,43 @@ def analyze(
     state: tuple[str, ...] = ("state",),
     action: tuple[str, ...] = ("action",),
     next_state: tuple[str, ...] = ("next_state",),
-    reward: str = "reward",
+    reward: str | None = "reward",
+    trajectory: bool = False,
+    terminated: str | None = None,
+    truncated: str | None = None,
+    done: str | None = None,
+    episode: str | None = None,
+    count: str | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    header: bool = True,
+    dims: tuple[int, ...] = (),
     seed: int = 0,
     out: Path | None = None,
 ) -> None:
     """Your own transitions: spectrum, suggested latent dimension, a figure and a verdict in words.
 
-    LOG is a CSV, Parquet or npz file with one transition a row; states may be any labels.
+    LOG is a CSV or TSV (also .gz), Parquet (also a folder) or npz file with one transition a row; states may be any labels.
     Examples: spectral-jepa analyze my_log.csv --next-state following |
-    spectral-jepa analyze grid.csv --state row column --next-state next_row next_column
+    spectral-jepa analyze grid.csv --state row column --next-state next_row next_column |
+    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128
 
     Args:
         log: The file.
         state: Column of the state, or several that make one label.
         action: Column or columns of the action.
         next_state: Column or columns of the next state.
-        reward: Column of the reward, if there is one.
+        reward: Column of the reward, if there is one; None reads none.
+        trajectory: There is no next state: it is the state of the next row, never across the end of an episode.
+        terminated: Column of true and false (or 1 and 0): the episode ended with that row.
+        truncated: Column of true and false: the episode was cut off there; such rows are left out.
+        done: Column of true and false: terminated or truncated, whichever.
+        episode: Column of the episode's number or name.
+        count: Column of how many transitions a row stands for.
+        separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
+        decimal: Decimal mark of rewards in a text file.
+        header: Whether a text file begins with the names of its columns; without, they are 0, 1, 2, ...
+        dims: Latent dimensions to try. Default: all up to 256 reached states, 1 to 64 beyond.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
     """
@@ -256,8 +277,27 @@ def analyze(
     from spectral_jepa.logs.analysis import analyze as analyze_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
-    data = read_log(log, state=list(state), action=list(action), next_state=list(next_state), reward=reward)
-    analysis = analyze_log(data, seed=seed)
+    if trajectory and next_state != ("next_state",):
+        raise InputError(
+            f"--trajectory takes the next state from the next row, got --next-state {' '.join(next_state)} as well, "
+            "expected one of the two: leave one out"
+        )
+    data = read_log(
+        log,
+        state=list(state),
+        action=list(action),
+        next_state=None if trajectory else list(next_state),
+        reward=reward,
+        terminated=terminated,
+        truncated=truncated,
+        done=done,
+        episode=episode,
+        count=count,
+        separator=separator,
+        decimal=decimal,
+        header=header,
+    )
+    analysis = analyze_log(data, dims=dims or None, seed=seed)
     print(analysis.verdict())
     print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
 
@@ -383,12 +423,19 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
         raise InputError(
             f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
         )
-    if options:
+    given = dict(options)
+    sparse = bool(given.pop("sparse", False))
+    if not given:
+        return TabularMDP.from_gymnasium(name, sparse=sparse)
+    try:
+        env = gymnasium.make(name, **given)
+    except Exception as error:
         raise InputError(
-            f"{name} is a Gymnasium world and has no option {next(iter(options))!r}, expected none: leave --set out, or "
-            "build it in Python with gymnasium.make and TabularMDP.from_gymnasium"
-        )
-    return TabularMDP.from_gymnasium(name)
+            f"{name} cannot be made with {', '.join(f'{key} {value}' for key, value in given.items())} "
+            f"({first_line(error)}), expected options that Gymnasium's environment takes, or sparse: check --set"
+        ) from error
+    with env:
+        return TabularMDP.from_gymnasium(env, sparse=sparse)
 
 
 def _demo_figure(table: pd.DataFrame) -> Any:

@@ -79,6 +79,7 @@ class CoOccurrence:
         if isinstance(mdp.transition, tuple):
             joint = tuple(sp.csr_array(sp.diags_array(weight) @ rows) for rows in mdp.transition)
         else:
+            require_memory(mdp.transition.shape, "the co-occurrence", SPARSE_ADVICE)
             joint = weight[None, :, None] * mdp.transition
         rows = np.broadcast_to(weight, (mdp.n_actions, mdp.n_states))
         return cls(joint, rows, read_only(mdp.next_weight), mdp.action_frequency)
@@ -142,7 +143,7 @@ class CoOccurrence:
         if sparse if sparse is not None else np.prod(shape, dtype=float) > DENSE_ENTRIES:
             joint = tuple(counts * s for counts, s in zip(data.sparse_counts(), scale, strict=True))
         else:
-            require_memory(shape, "the co-occurrence counts", SPARSE_ADVICE)
+            require_memory(shape, "the co-occurrence counts", SPARSE_ADVICE, copies=2)
             joint = data.counts() * scale[:, None, None]
         rows = np.stack([np.asarray(m.sum(axis=1)).ravel() for m in joint])
         columns = np.stack([np.asarray(m.sum(axis=0)).ravel() for m in joint])
@@ -205,6 +206,7 @@ class CoOccurrence:
                 sp.csr_array(sp.diags_array(r) @ m @ sp.diags_array(c))
                 for m, r, c in zip(self.joint, rows, columns, strict=True)
             )
+        require_memory(self.joint.shape, "the normalised co-occurrence", SPARSE_ADVICE, copies=2)
         return self.joint * rows[:, :, None] * columns[:, None, :]
 
     @cached_property
@@ -216,18 +218,22 @@ class CoOccurrence:
         if isinstance(self.joint, tuple):
             scaled = sp.diags_array(rows.ravel()) @ sp.vstack(self.joint) @ sp.diags_array(columns)
             return sp.csr_array(scaled)
+        require_memory(self.joint.shape, "the stacked co-occurrence", SPARSE_ADVICE, copies=2)
         return (self.joint * rows[:, :, None] * columns).reshape(-1, self.n_states)
 
     @cached_property
     def decomposition(self) -> tuple[Array, Array, Array]:
         """SVD of every Mbar(a): left (A, S, S), values (A, S), right (A, S, S). One serves every dimension. O(A S^3)."""
         matrices = self._dense(self.normalized)
+        require_memory(matrices.shape, "the singular vectors", SPARSE_ADVICE, copies=4)
         return singular_value_decomposition(matrices, _constant_pair(matrices, self.row_weight, self.column_weight))
 
     @cached_property
     def stacked_decomposition(self) -> tuple[Array, Array, Array]:
         """SVD of the stacked matrix: left (A * S, S), values (S,), right (S, S). O(A S^3)."""
-        return singular_value_decomposition(self._dense(self.stacked), self.constant_pair(None))
+        matrix = self._dense(self.stacked)
+        require_memory(matrix.shape, "the singular vectors of the stack", SPARSE_ADVICE, copies=4)
+        return singular_value_decomposition(matrix, self.constant_pair(None))
 
     def constant_pair(self, action: int | None) -> tuple[Array, Array]:
         """The trivial singular pair sqrt(w), sqrt(w+) of one action (None: of the stack), of value 1.
@@ -254,7 +260,10 @@ class CoOccurrence:
         if self.is_sparse:
             shape = (self.n_actions, self.n_states, self.n_states)
             require_memory(
-                shape, "the normalised co-occurrence", "ask for a few dimensions, which uses Lanczos on the sparse matrix"
+                shape,
+                "the normalised co-occurrence",
+                "ask for a few dimensions, which uses Lanczos on the sparse matrix",
+                copies=2,
             )
             return np.stack([m.toarray() for m in matrices]) if isinstance(matrices, tuple) else matrices.toarray()  # type: ignore[union-attr]
         return matrices  # type: ignore[return-value]

@@ -9,10 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, check_indices, read_only
+from spectral_jepa._validation import Array, InputError, as_float, check_count, check_indices, read_only, require_memory
 from spectral_jepa.mdp import TabularMDP
 
 Ids = NDArray[np.int64]
+# Pairs of state and action are numbered in 64 bits.
+LARGEST_KEY = 2**62
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +35,7 @@ class Transitions:
     Raises
     ------
     InputError
-        An empty log, arrays of different lengths, an id out of range.
+        An empty log, arrays of different lengths, an id out of range, ids too large to be numbers of states.
 
     Examples
     --------
@@ -74,6 +76,11 @@ class Transitions:
             else:
                 ids = [columns[name] for name in names if np.issubdtype(columns[name].dtype, np.integer)]
                 object.__setattr__(self, count, max([0, *(int(column.max()) for column in ids)]) + 1)
+        if self.n_states * self.n_actions >= LARGEST_KEY:
+            raise InputError(
+                f"the log has ids up to {self.n_states - 1} for states and {self.n_actions - 1} for actions, expected "
+                "numbers from 0 on: they look like hashes, so number them first (np.unique with return_inverse, or read_log)"
+            )
         for name, column in columns.items():
             size, what = (self.n_actions, "action") if name == "action" else (self.n_states, "state")
             object.__setattr__(self, name, read_only(check_indices(name, column, size, what)))
@@ -92,14 +99,21 @@ class Transitions:
         return np.bincount(self.action, minlength=self.n_actions)
 
     def counts(self) -> NDArray[np.int64]:
-        """Transition counts, shape (A, S, S): counts[a, x, y]. O(N + A S^2)."""
+        """Transition counts, shape (A, S, S): counts[a, x, y], or one sentence where they would not fit. O(N + A S^2)."""
         shape = (self.n_actions, self.n_states, self.n_states)
+        require_memory(shape, "the transition counts", "use sparse_counts, or number the states that occur")
         flat = np.ravel_multi_index((self.action, self.state, self.next_state), shape)
         return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
 
     def sparse_counts(self) -> tuple[sp.csr_array, ...]:
         """Transition counts, one CSR matrix (S, S) an action. O(N log N)."""
         shape = (self.n_actions * self.n_states, self.n_states)
+        require_memory(
+            (self.n_actions * self.n_states,),
+            "the row starts of the sparse counts",
+            "number the states that occur",
+            copies=3,
+        )
         rows = self.action * self.n_states + self.state
         stacked = sp.coo_array((np.ones(len(self)), (rows, self.next_state)), shape=shape).tocsr()
         stacked.sum_duplicates()

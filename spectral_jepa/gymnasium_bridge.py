@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from spectral_jepa._validation import Array, InputError, as_distribution, require_memory
 from spectral_jepa.mdp import TabularMDP
 
+# What environments call the law of their first state, now and before.
+STARTS = ("initial_state_distrib", "isd")
+
 
 class _Outcomes(NamedTuple):
     """The table P flattened: one entry an outcome of a (state, action) pair."""
@@ -34,7 +37,7 @@ def mdp_from_gymnasium(
     discount: float | None = 0.99,
     sparse: bool = False,
 ) -> TabularMDP:
-    """Read the transition table ``env.unwrapped.P`` of a Gymnasium environment.
+    """Read the transition table ``env.unwrapped.P``, or the matrices ``env.unwrapped.dynamics``, of a Gymnasium environment.
 
     Episodes end, chains do not: a state entered by a terminating transition keeps its id and becomes absorbing with
     reward 0, so that values equal the returns of the episodic task. Rows that the table gives such a state are dropped,
@@ -58,17 +61,20 @@ def mdp_from_gymnasium(
     Returns
     -------
     TabularMDP
-        ``reward[s, a]`` is the expected reward; ``start`` is ``initial_state_distrib`` where the environment has one.
+        ``reward[s, a]`` is the expected reward; ``start`` is ``initial_state_distrib``, or ``isd`` as it was once called,
+        where the environment has one. An action that a state does not offer is the mean of those it offers, with a warning:
+        no plan gains from it.
 
     Raises
     ------
     InputError
-        No such environment, no table ``P``, a malformed table, a state with two roles (see above), or a table that
-        does not describe ``step`` (Taxi with a fickle passenger).
+        No such environment, no table ``P``, a malformed table (a next state that is no whole number, say), a state with two
+        roles (see above), or a table that does not describe ``step`` (Taxi with a fickle passenger).
 
     Notes
     -----
-    One pass over the table, O(outcomes), then O(A S^2) for a dense result.
+    One pass over the table, O(outcomes), then O(A S^2) for a dense result. ``dynamics`` is a dict as in ICU-Sepsis:
+    ``tx_mat`` (S, A, S), ``r_mat`` of the same shape or (S, A), and ``d_0`` (S,); its ends are absorbing as it has them.
 
     Examples
     --------
@@ -113,6 +119,9 @@ def _read(env: Any, weight: ArrayLike | None, discount: float | None, sparse: bo
     spec = getattr(env, "spec", None)
     name = spec.id if spec is not None else type(unwrapped).__name__
     table = getattr(unwrapped, "P", None)
+    dynamics = getattr(unwrapped, "dynamics", None)
+    if table is None and isinstance(dynamics, Mapping) and "tx_mat" in dynamics:
+        return _read_matrices(dynamics, name, weight, discount, sparse)
     if not isinstance(table, (Mapping, Sequence)) or not len(table):
         raise InputError(
             f"{name} has no transition table P, expected a tabular environment such as FrozenLake-v1, Taxi-v4 or "
@@ -124,7 +133,7 @@ def _read(env: Any, weight: ArrayLike | None, discount: float | None, sparse: bo
             "dynamics: make it with fickle_passenger=False"
         )
     outcomes, n_states, n_actions = _flatten(table, name)
-    start = getattr(unwrapped, "initial_state_distrib", None)
+    start = next((getattr(unwrapped, key) for key in STARTS if getattr(unwrapped, key, None) is not None), None)
     start = None if start is None else as_distribution("initial_state_distrib", start, n_states)
     absorbing = np.zeros(n_states, dtype=bool)
     absorbing[outcomes.next_state[outcomes.terminated]] = True
@@ -141,13 +150,14 @@ def _read(env: Any, weight: ArrayLike | None, discount: float | None, sparse: bo
     columns = np.concatenate([next_state, np.tile(ends, n_actions)])
     values = np.concatenate([probability, np.ones(loops.size)])
     if not sparse:
-        require_memory((n_actions, n_states, n_states), "the transition", "pass sparse=True")
+        require_memory((n_actions, n_states, n_states), "the transition", "pass sparse=True (--set sparse 1)")
     # Building through COO adds up outcomes of one pair that share a next state.
     stacked = sp.csr_array(sp.coo_array((values, (rows, columns)), shape=(n_actions * n_states, n_states)))
+    dense = None if sparse else stacked.toarray().reshape(n_actions, n_states, n_states)
+    if dense is not None:  # nobody else holds it, so that TabularMDP need not copy it
+        dense.base.flags.writeable = dense.flags.writeable = False
     return TabularMDP(
-        tuple(stacked[a * n_states : (a + 1) * n_states] for a in range(n_actions))
-        if sparse
-        else stacked.toarray().reshape(n_actions, n_states, n_states),
+        tuple(stacked[a * n_states : (a + 1) * n_states] for a in range(n_actions)) if dense is None else dense,
         weight=weight,  # type: ignore[arg-type]
         reward=np.asarray(expected, dtype=np.float64),
         discount=discount,
@@ -156,30 +166,64 @@ def _read(env: Any, weight: ArrayLike | None, discount: float | None, sparse: bo
     )
 
 
+def _read_matrices(
+    dynamics: Mapping[str, Any], name: str, weight: ArrayLike | None, discount: float | None, sparse: bool
+) -> TabularMDP:
+    """The world of matrices (S, A, S), as ICU-Sepsis has them."""
+    transition = np.asarray(dynamics["tx_mat"])
+    if transition.ndim != 3 or transition.shape[0] != transition.shape[2]:
+        raise InputError(f"tx_mat of {name} has shape {transition.shape}, expected (states, actions, states): transpose it")
+    n_states, n_actions, _ = transition.shape
+    if not sparse:
+        # Its transposed copy, and the one that TabularMDP keeps.
+        require_memory(
+            (2, n_actions, n_states, n_states), "the transition with its copy", "pass sparse=True (--set sparse 1)"
+        )
+    return TabularMDP(
+        [sp.csr_array(transition[:, a]) for a in range(n_actions)] if sparse else transition.swapaxes(0, 1),  # type: ignore[arg-type]
+        weight=weight,  # type: ignore[arg-type]
+        reward=dynamics.get("r_mat"),
+        discount=discount,
+        start=dynamics.get("d_0"),  # type: ignore[arg-type]
+        name=name,
+    )
+
+
 def _flatten(table: Any, name: str) -> tuple[_Outcomes, int, int]:
     """Turn P[state][action] = [(probability, next state, reward, terminated), ...] into columns."""
     n_states = len(table)
     try:
-        n_actions = len(table[0])
-        if any(len(table[s]) != n_actions for s in range(n_states)):
-            raise InputError(
-                f"P of {name} offers different actions in different states, expected the same in all: add no-ops"
-            )
-        lengths = np.array([len(table[s][a]) for s in range(n_states) for a in range(n_actions)])
-        flat = [outcome for s in range(n_states) for a in range(n_actions) for outcome in table[s][a]]
+        table, n_actions = _offer_all([table[s] for s in range(n_states)], name)
+        lengths = np.array([len(outcomes) for row in table for outcomes in row])
+        flat = [outcome for row in table for outcomes in row for outcome in outcomes]
         probability, next_state, reward, terminated = (np.array(column) for column in zip(*flat, strict=True))
     except (KeyError, IndexError, TypeError) as error:
         raise InputError(
             f"P of {name} is not a table of states 0 to {n_states - 1} by actions from 0 on ({type(error).__name__}), "
             "expected P[state][action] = [(probability, next_state, reward, terminated), ...]: renumber the ids"
         ) from error
+    except InputError:
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"P of {name} holds an outcome that is not (probability, next_state, reward, terminated), expected four entries "
             "in each: complete them"
         ) from error
+    for what, column in (("probability", probability), ("next state", next_state), ("reward", reward)):
+        if column.dtype.kind not in "biuf" or column.ndim != 1:
+            raise InputError(
+                f"P of {name} holds a {what} that is no number, expected one in each outcome: number the states"
+            )
+    broken = np.flatnonzero(next_state != np.floor(next_state))
+    if broken.size:
+        raise InputError(
+            f"P of {name} leads to state {next_state[broken[0]]}, expected a whole number from 0 to {n_states - 1}: "
+            "correct it"
+        )
+    if not np.isin(terminated, (False, True)).all():
+        raise InputError(
+            f"P of {name} says {terminated[0]!r} of whether an episode ends, expected True or False: correct it"
+        )
     outside = np.flatnonzero((next_state < 0) | (next_state >= n_states))
     if outside.size:
         raise InputError(
@@ -197,6 +241,32 @@ def _flatten(table: Any, name: str) -> tuple[_Outcomes, int, int]:
         terminated.astype(bool),
     )
     return _Outcomes(*(column[happens] for column in columns)), n_states, n_actions
+
+
+def _offer_all(rows: list[Any], name: str) -> tuple[list[list[Any]], int]:
+    """Outcomes of every action in every state: what a state does not offer is the mean of what it offers."""
+    offered = [sorted(row) if isinstance(row, Mapping) else list(range(len(row))) for row in rows]
+    n_actions = 1 + max(actions[-1] for actions in offered)
+    if any(actions[0] < 0 for actions in offered) or n_actions > sum(map(len, offered)):
+        raise KeyError(n_actions)
+    complete = []
+    for row, actions in zip(rows, offered, strict=True):
+        outcomes: list[Any] = [None] * n_actions
+        for action in actions:
+            outcomes[action] = row[action]
+        if len(actions) < n_actions:
+            mean = [(p / len(actions), *rest) for action in actions for p, *rest in row[action]]
+            outcomes = [mean if found is None else found for found in outcomes]
+        complete.append(outcomes)
+    missing = sum(n_actions - len(actions) for actions in offered)
+    if missing:
+        warnings.warn(
+            f"{name} does not offer every action in every state: {missing} of {n_actions * len(rows)} pairs are the mean "
+            "over the actions that their state offers, so that no plan gains from them",
+            UserWarning,
+            stacklevel=5,
+        )
+    return complete, n_actions
 
 
 def _check_roles(outcomes: _Outcomes, absorbing: NDArray[np.bool_], start: Array | None, name: str) -> None:

@@ -38,6 +38,12 @@ def inverse_or_zero(values: Array) -> Array:
 Pair = tuple[Array, Array]
 # Accuracy of the search for missed copies of a repeated value. The error of an eigenvalue is quadratic in it.
 MISSED_TOLERANCE = 1e-4
+# Limits of the iterations: about a minute of one core, and rounds that find more copies. Up to this many columns the dense
+# Gram matrix (32 MiB) is there when they are reached.
+MAX_OPERATIONS, MIN_RESTARTS, MAX_ROUNDS = 4e10, 100, 50
+GRAM_STATES = 2048
+# The Gram matrix is made where it has at most this many entries for one of the matrix.
+GRAM_SHARE = 4
 
 
 def singular_value_decomposition(matrix: Array, top: Pair | None = None) -> tuple[Array, Array, Array]:
@@ -126,7 +132,7 @@ def largest_singular_triplets(
     Raises
     ------
     InputError
-        If ``dim`` is out of range.
+        If ``dim`` is out of range, or if the iteration does not end within its limit.
 
     Notes
     -----
@@ -160,22 +166,10 @@ def largest_singular_triplets(
         u = image(v)
         return wide @ u + np.multiply.outer(first_right, first_left @ u) if lift else wide @ u
 
-    squares, right = _largest_eigenpairs(gram_image, n, dim, tolerance, np.random.default_rng(seed))
+    cost = 4 * (tall.nnz if isinstance(tall, sp.csr_array) else tall.size)
+    squares, right = _largest_eigenpairs(gram_image, n, dim, tolerance, np.random.default_rng(seed), cost)
     energy = squared_norm(tall) + (squares[0] - (np.sqrt(squares[0]) - lift) ** 2)
-    # A start vector sees one copy of a repeated value; rounding brings most of the others, not all. Any value that was
-    # missed is the largest of what is left after deflation, unless too little energy is left for one.
-    while energy - squares.sum() > squares[-1]:
-
-        def rest_image(v: Array, found: Array = right, scaled: Array = right * squares) -> Array:
-            return gram_image(v) - scaled @ (found.T @ v)
-
-        largest, _ = _largest_eigenpairs(
-            rest_image, n, 1, max(tolerance, MISSED_TOLERANCE), np.random.default_rng([seed, 1])
-        )
-        if largest[0] <= squares[-1] * (1 + 1e-10):
-            break
-        more = _largest_eigenpairs(rest_image, n, min(dim, n - 1), tolerance, np.random.default_rng([seed, 2]))[1]
-        squares, right = _ritz_pairs(gram_image, np.linalg.qr(np.hstack([right, more]))[0], dim)
+    squares, right = _with_missed_copies(gram_image, squares, right, energy, tolerance, seed, cost)
     # The Gram matrix squares the condition number; a small SVD of its image restores full relative accuracy.
     left, values, rotation_t = np.linalg.svd(image(right), full_matrices=False)
     values[0] -= lift
@@ -183,19 +177,124 @@ def largest_singular_triplets(
     return (right, values, left) if transposed else (left, values, right)
 
 
+def largest_right_vectors(
+    matrix: sp.csr_array, dim: int, *, seed: int = 0, tolerance: float = 0.0, known: sp.csc_array | None = None
+) -> tuple[Array, Array]:
+    """The ``dim`` largest singular values and right vectors of a tall matrix, without any array of its height times ``dim``.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse (m, n)
+    dim : int >= 1
+        Beyond the rank of what is left, values and vectors are 0.
+    seed : int
+        Seeds the start vector.
+    tolerance : float
+        As in :func:`largest_singular_triplets`.
+    known : sparse matrix (n, c), optional
+        Orthonormal right vectors of values that are exactly 1, taken out before the search.
+
+    Returns
+    -------
+    values (dim,) descending, right (n, dim)
+
+    Raises
+    ------
+    InputError
+        If the search does not end within its limit.
+
+    Notes
+    -----
+    O(non-zeros + n dim) an iteration, O(n dim) memory. Values come from the Gram matrix: half the digits of the smallest are
+    lost, which is harmless where they are compared with noise.
+
+    Examples
+    --------
+    >>> values, right = largest_right_vectors(sp.csr_array(np.diag([1.0, 3.0, 2.0])), 2)
+    >>> values.round(12), right.shape
+    (array([3., 2.]), (3, 2))
+    """
+    n = matrix.shape[1]
+    tall = _with_small_indices(matrix)
+    wide = tall.T
+    # Rows of few entries: the Gram matrix itself has hardly more of them, and its product stays in the cache.
+    per_row = np.diff(tall.indptr).astype(np.float64)
+    gram = _with_small_indices(sp.csr_array(wide @ tall)) if (per_row**2).sum() <= GRAM_SHARE * tall.nnz else None
+
+    def gram_image(v: Array) -> Array:
+        image = wide @ (tall @ v) if gram is None else gram @ v
+        return image if known is None else image - known @ (known.T @ v)
+
+    energy = squared_norm(tall) - (0 if known is None else known.shape[1])
+    values, right = np.zeros(dim), np.zeros((n, dim))
+    if energy <= 1e-10 * max(squared_norm(tall), 1e-300):
+        return values, right
+    found = min(dim, n - 1)
+    cost = 4 * tall.nnz
+    squares, vectors = _largest_eigenpairs(gram_image, n, found, tolerance, np.random.default_rng(seed), cost)
+    squares, vectors = _with_missed_copies(gram_image, squares, vectors, energy, tolerance, seed, cost)
+    values[:found], right[:, :found] = np.sqrt(np.maximum(squares, 0.0)), vectors
+    return values, right
+
+
+def _with_missed_copies(
+    gram_image: Callable[[Array], Array],
+    squares: Array,
+    right: Array,
+    energy: float,
+    tolerance: float,
+    seed: int,
+    cost: float,
+) -> tuple[Array, Array]:
+    """The same eigenpairs with the copies of repeated values that the search left out."""
+    n, dim = right.shape
+    # A start vector sees one copy of a repeated value; rounding brings most of the others, not all. Any value that was
+    # missed is the largest of what is left after deflation, unless too little energy is left for one.
+    for _ in range(MAX_ROUNDS):
+        if energy - squares.sum() <= squares[-1]:
+            return squares, right
+
+        def rest_image(v: Array, found: Array = right, scaled: Array = right * squares) -> Array:
+            return gram_image(v) - scaled @ (found.T @ v)
+
+        largest, _ = _largest_eigenpairs(
+            rest_image, n, 1, max(tolerance, MISSED_TOLERANCE), np.random.default_rng([seed, 1]), cost
+        )
+        if largest[0] <= squares[-1] * (1 + 1e-10):
+            return squares, right
+        more = _largest_eigenpairs(rest_image, n, min(dim, n - 1), tolerance, np.random.default_rng([seed, 2]), cost)[1]
+        squares, right = _ritz_pairs(gram_image, np.linalg.qr(np.hstack([right, more]))[0], dim)
+    raise InputError(
+        f"the search for copies of repeated singular values of a matrix with {n} columns did not end after {MAX_ROUNDS} "
+        f"rounds, expected fewer copies among the {dim} largest: ask for fewer dimensions"
+    )
+
+
 def _largest_eigenpairs(
-    image: Callable[[Array], Array], n: int, dim: int, tolerance: float, rng: np.random.Generator
+    image: Callable[[Array], Array], n: int, dim: int, tolerance: float, rng: np.random.Generator, cost: float
 ) -> tuple[Array, Array]:
     """Largest eigenvalues (dim,), descending, and eigenvectors (n, dim) of a symmetric operator on R^n."""
     n_vectors = max(2 * dim + 1, 20)
     if n_vectors >= n:  # the Krylov basis would fill the space, and ARPACK fail on repeated values
         return _ritz_pairs(image, np.eye(n), dim)
     operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda v: image(np.ravel(v)), dtype=np.float64)
+    # Operations of one restart: its products, and as many steps of orthogonalisation.
+    restart = (n_vectors - dim) * (cost + 4 * n * n_vectors)
+    limit = int(max(MIN_RESTARTS, MAX_OPERATIONS / restart))
+    start = rng.standard_normal(n)
     try:
-        values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=rng.standard_normal(n), tol=tolerance, ncv=n_vectors)
+        values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=limit)
+    except scipy.sparse.linalg.ArpackNoConvergence as error:
+        if n > GRAM_STATES:
+            raise InputError(
+                f"Lanczos found {len(error.eigenvalues)} of {dim} singular values of a matrix with {n} columns within "
+                f"its limit of {limit} restarts, expected a spectrum with gaps: its values lie too close together, so ask "
+                "for fewer dimensions, or use RandomizedSVD"
+            ) from None
+        return _ritz_pairs(image, np.eye(n), dim)
     except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
         advice = "ask for fewer dimensions, or use RandomizedSVD, which is exact where values repeat"
-        require_memory((n, n), "the dense Gram matrix, needed because Lanczos broke down,", advice)
+        require_memory((n, n), "the dense Gram matrix, needed because Lanczos broke down,", advice, copies=4)
         return _ritz_pairs(image, np.eye(n), dim)
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]

@@ -6,7 +6,8 @@ p(a) -> ``action_frequency``, w+(y|a) = sum_x w(x) P(y|x,a) -> ``next_weight[a, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -17,6 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from spectral_jepa._validation import (
+    ROW_SUM_TOLERANCE,
     Array,
     InputError,
     as_distribution,
@@ -28,6 +30,8 @@ from spectral_jepa._validation import (
 )
 
 Transition = Array | tuple[sp.csr_array, ...]
+# Tables printed with a few digits have rows that sum to 1 as nearly as this.
+NEAR_ONE = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,11 +41,13 @@ class TabularMDP:
     Parameters
     ----------
     transition : array (A, S, S), or a sequence of A scipy sparse matrices (S, S)
-        ``transition[a][x, y]`` is P(y | x, a). Sparse input stays sparse (CSR).
+        ``transition[a][x, y]`` is P(y | x, a). Sparse input stays sparse (CSR). One matrix (S, S) is a chain: one action.
+        Rows that sum to 1 within 1e-6 but not 1e-8 are divided by their sums, with a warning.
     weight : array (S,), optional
         Data law w(x) of the anchor state, the same for every action. Default: uniform.
-    reward : array (S, A) or (S,), optional
-        Reward of taking action a in state x; a vector means a reward of the state alone.
+    reward : array (S, A), (S,) or (S, A, S), optional
+        Reward of taking action a in state x; a vector means a reward of the state alone, and a reward of the next state as
+        well is averaged over it. May be sparse (S, A), or a sequence of A sparse matrices (S, S).
     discount : float in [0, 1], optional
         Discount factor of the reward task.
     start : array (S,), optional
@@ -84,6 +90,7 @@ class TabularMDP:
     def __post_init__(self) -> None:
         transition = _read_transition(self.transition)
         n_actions, n_states = len(transition), transition[0].shape[0]
+        transition = _normalize(transition, self.name)
         for action, rows in enumerate(transition):
             check_transition_rows(rows, action)
         uniform = np.full(n_states, 1 / n_states)
@@ -96,9 +103,7 @@ class TabularMDP:
         )
         reward = self.reward
         if reward is not None:
-            reward = np.asarray(reward, dtype=np.float64)
-            if reward.ndim == 1:
-                reward = np.repeat(reward[:, None], n_actions, axis=1)
+            reward = _read_reward(reward, transition)
             reward = read_only(as_float("reward", reward, (n_states, n_actions)))
         discount = None if self.discount is None else check_fraction("discount", self.discount)
         for name, labels, size in (
@@ -107,6 +112,9 @@ class TabularMDP:
         ):
             if labels is not None and len(labels) != size:
                 raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
+            if labels is not None and not all(isinstance(label, Hashable) for label in labels):
+                kind = next(type(label).__name__ for label in labels if not isinstance(label, Hashable))
+                raise InputError(f"{name} holds a label of type {kind}, expected text, numbers or tuples: make it a tuple")
             if labels is not None and len(set(labels)) < size:
                 raise InputError(f"{name} repeats a label, expected {size} different ones: make each one unique")
         values = dict(
@@ -168,6 +176,7 @@ class TabularMDP:
                 (self.n_actions, self.n_states, self.n_states),
                 "the transition",
                 "keep it sparse: CoOccurrence, singular values and spectral_embedding take scipy.sparse as it is",
+                copies=2,
             )
             return np.stack([rows.toarray() for rows in self.transition])
         return self.transition
@@ -199,14 +208,34 @@ class TabularMDP:
         return replace(self, reward=scaled)
 
     @classmethod
-    def from_gymnasium(cls, env: Any, *, weight: ArrayLike | None = None, discount: float | None = 0.99) -> TabularMDP:
+    def from_gymnasium(
+        cls, env: Any, *, weight: ArrayLike | None = None, discount: float | None = 0.99, sparse: bool = False
+    ) -> TabularMDP:
         """Read a Gymnasium toy-text environment (FrozenLake, Taxi, CliffWalking, ...) as an exact MDP.
 
         See :func:`spectral_jepa.gymnasium_bridge.mdp_from_gymnasium`, which this calls.
+
+        Parameters
+        ----------
+        env : gymnasium.Env or str
+        weight : array (S,), optional
+            Data law w(x). Default: uniform.
+        discount : float in [0, 1], optional
+        sparse : bool
+            Hold CSR matrices instead of one dense array.
+
+        Returns
+        -------
+        TabularMDP
+
+        Examples
+        --------
+        >>> TabularMDP.from_gymnasium("FrozenLake-v1", sparse=True)
+        TabularMDP('FrozenLake-v1', 16 states, 4 actions, sparse)
         """
         # By name, when it is asked for: a world stands below what reads one from a simulator.
         bridge = import_module("spectral_jepa.gymnasium_bridge")
-        return bridge.mdp_from_gymnasium(env, weight=weight, discount=discount)
+        return bridge.mdp_from_gymnasium(env, weight=weight, discount=discount, sparse=sparse)
 
 
 def _read_transition(value: Any) -> Transition:
@@ -220,9 +249,7 @@ def _read_transition(value: Any) -> Transition:
             )
         return matrices
     if sp.issparse(value):
-        raise InputError(
-            "transition is a single sparse matrix, expected one for each action: pass [matrix_of_action_0, ...]"
-        )
+        return _read_transition([value])
     try:
         array = np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError):
@@ -230,8 +257,64 @@ def _read_transition(value: Any) -> Transition:
             "transition is ragged, mixes dense with sparse, or is not numeric, expected one square matrix (S, S) for each "
             "action: give all of them the same states and the same storage"
         ) from None
+    if array.ndim == 2 and array.shape[0] == array.shape[1]:
+        array = array[None]
     if array.ndim != 3 or array.shape[1] != array.shape[2] or 0 in array.shape:
         raise InputError(
             f"transition has shape {array.shape}, expected (actions, states, states): put the action axis first"
         )
     return read_only(array)
+
+
+def _normalize(transition: Transition, name: str) -> Transition:
+    """Rows whose sums are off by more than rounding but at most 1e-6, as tables of a few digits have, divided by them."""
+    sums = [np.asarray(rows.sum(axis=1)).ravel() for rows in transition]
+    off = [(np.abs(total - 1) > ROW_SUM_TOLERANCE) & (np.abs(total - 1) <= NEAR_ONE) for total in sums]
+    n_off = sum(int(part.sum()) for part in off)
+    if not n_off:
+        return transition
+    scales = [np.where(part, 1 / np.where(part, total, 1.0), 1.0) for part, total in zip(off, sums, strict=True)]
+    worst = max(float(np.abs(total - 1)[part].max()) for part, total in zip(off, sums, strict=True) if part.any())
+    warnings.warn(
+        f"{n_off} rows of the transition of {name} sum to 1 only within {worst:.1e}: each is divided by its sum",
+        UserWarning,
+        stacklevel=4,
+    )
+    if isinstance(transition, tuple):
+        return tuple(sp.csr_array(sp.diags_array(scale) @ rows) for scale, rows in zip(scales, transition, strict=True))
+    return read_only(np.stack(scales)[:, :, None] * transition)
+
+
+def _read_reward(value: Any, transition: Transition) -> Array:
+    """Bring every accepted form of a reward to two axes: expected over the next state, the same for all actions."""
+    n_actions, n_states = len(transition), transition[0].shape[0]
+    if sp.issparse(value):
+        value = value.toarray()
+    if isinstance(value, Sequence) and len(value) and sp.issparse(value[0]):
+        shapes = {getattr(part, "shape", None) for part in value}
+        if len(value) != n_actions or shapes != {(n_states, n_states)}:
+            raise InputError(
+                f"reward is a list of {len(value)} matrices of shapes {sorted(map(str, shapes))}, expected {n_actions} "
+                f"sparse ones of shape ({n_states}, {n_states}), one for each action: check its order"
+            )
+        expected = [sp.csr_array(part).multiply(rows).sum(axis=1) for part, rows in zip(value, transition, strict=True)]
+        return np.stack([np.asarray(part).ravel() for part in expected], axis=1)
+    try:
+        reward = np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise InputError(
+            "reward is ragged or not numeric, expected numbers of shape (states, actions): give one for each state and "
+            "action"
+        ) from None
+    if reward.ndim == 1:
+        return np.repeat(reward[:, None], n_actions, axis=1)
+    if reward.ndim == 3 and reward.shape == (n_states, n_actions, n_states):
+        # An infinite reward of a step that cannot happen would make 0 * inf: as_float names it.
+        if not np.isfinite(reward).all():
+            return as_float("reward", reward, reward.shape)
+        parts = [
+            np.asarray((rows.multiply(reward[:, a]) if sp.issparse(rows) else rows * reward[:, a]).sum(axis=1)).ravel()
+            for a, rows in enumerate(transition)
+        ]
+        return np.stack(parts, axis=1)
+    return reward

@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+import types
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import pytest
 
 from spectral_jepa._validation import InputError
@@ -159,3 +161,13 @@ def refused():
             assert fragment in message, message
 
     return check
+
+
+@pytest.fixture
+def free_memory(monkeypatch):
+    """Set how many bytes are free, so that a refusal does not depend on the machine."""
+
+    def free(n_bytes):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=n_bytes, total=n_bytes))
+
+    return free

@@ -2,5 +2,6 @@
 
 from spectral_jepa.logs.analysis import Analysis, analyze
 from spectral_jepa.logs.files import log_to_mdp, read_log, write_log
+from spectral_jepa.logs.models import read_model
 
-__all__ = ["Analysis", "analyze", "log_to_mdp", "read_log", "write_log"]
+__all__ = ["Analysis", "analyze", "log_to_mdp", "read_log", "read_model", "write_log"]

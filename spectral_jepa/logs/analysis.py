@@ -20,6 +20,7 @@ from spectral_jepa._validation import (
     InputError,
     check_count,
     read_only,
+    require_memory,
 )
 from spectral_jepa.data import Transitions
 from spectral_jepa.linalg import squared_norm
@@ -29,6 +30,8 @@ from spectral_jepa.theory.bound import Bound
 N_SPLITS = 8
 # A singular value above this marks a feature that hardly changes in one step: 1 - s^2 < 2 %.
 SLOW = 0.99
+# Numbers held for each transition: ids, keys, orders, random numbers, the counts of the log and of its folds.
+ROW_ARRAYS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +220,9 @@ class Analysis:
                 f"features, disconnected classes or deterministic moves{doubt}"
             )
         if self._capped:
-            warnings.append(f"the least held-out risk is at the largest dimension tried, {self.dims[-1]}: pass larger dims")
+            warnings.append(
+                f"the least held-out risk is at the largest dimension tried, {self.dims[-1]}: pass larger dims (--dims)"
+            )
         if not np.isfinite(self.energy):
             warnings.append("no pair was visited twice, so signal and noise cannot be told apart: collect repeated visits")
         return warnings
@@ -252,7 +257,8 @@ def analyze(
     Raises
     ------
     InputError
-        A dimension, ``n_folds`` or ``failure_probability`` out of range; a dense matrix that would not fit.
+        A dimension, ``n_folds`` or ``failure_probability`` out of range; arrays that would not fit in memory; an iteration
+        that does not end within its limit.
 
     Notes
     -----
@@ -301,9 +307,10 @@ def analyze(
     reached, column = np.unique(data.next_state, return_inverse=True)
     shape = (pairs.size, reached.size)
     tried = estimates.choose_dims(dims, shape)
+    _require_room(len(data), shape, int(tried[-1]))
     counts = estimates.count(row, column, shape)
     visits, arrivals = estimates.marginals(counts)
-    values = estimates.decompose(counts, tried[-1], seed)[1]
+    values = estimates.decompose(counts, tried[-1], seed)[0]
     levels = [estimates.half_sample_norm(row, column, visits, arrivals, rng) for _ in range(N_SPLITS)]
     fold = rng.permutation(len(data)) % n_folds
     parts = [estimates.count(row[fold == i], column[fold == i], shape) for i in range(n_folds)]
@@ -338,4 +345,15 @@ def analyze(
         # A fold's fit saw (n_folds - 1) / n_folds of the log, and the error of a fit goes as one over its sample.
         sample_error=read_only((pair - captured).mean(axis=0) * (n_folds - 1) / n_folds),
         failure_probability=failure_probability,
+    )
+
+
+def _require_room(n_rows: int, shape: tuple[int, int], dim: int) -> None:
+    """Refuse beforehand what would not fit: columns of the log, sparse counts, the Lanczos basis, pieces of pairs x dim."""
+    n_pairs, n_reached = shape
+    by_row, basis, vectors, piece = ROW_ARRAYS * n_rows, (2 * dim + 20) * n_reached, 6 * dim * n_reached, 4 * dim * n_pairs
+    require_memory(
+        (by_row + basis + vectors + min(piece, 4 * estimates.PIECE),),
+        "the arrays of the analysis, all of them together,",
+        "analyze fewer rows (Transitions.select), or smaller dims (--dims)",
     )

@@ -5,16 +5,22 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
 
 from spectral_jepa._validation import Array, InputError, check_count, require_memory
 from spectral_jepa.data import Ids
-from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm
+from spectral_jepa.linalg import inverse_or_zero, largest_right_vectors, squared_norm
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.sampling_bounds import INDEPENDENT, KNOWN
 
 # Up to this many reached states one full SVD is cheap and every dimension is tried; beyond it, LANCZOS_DIMS of them.
 FULL_STATES = 256
 LANCZOS_DIMS = 64
+# A dense matrix of more entries (128 MiB) is factorised a few rows at a time, pieces of this many entries (32 MiB).
+TALL_ENTRIES, PIECE = 2**24, 2**22
+# Of Lanczos: values are off by its square, and vectors turn within noise only.
+TOLERANCE = 1e-4
+DENSE_ADVICE = "ask for fewer dims (--dims), which uses Lanczos on a sparse matrix"
 
 
 def choose_dims(dims: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -44,7 +50,7 @@ def choose_dims(dims: ArrayLike | None, shape: tuple[int, int]) -> NDArray[np.in
     """
     largest = min(shape)
     if dims is None:
-        return np.arange(1, (largest if shape[1] <= FULL_STATES else min(LANCZOS_DIMS, largest - 1)) + 1)
+        return np.arange(1, (largest if shape[1] <= FULL_STATES else min(LANCZOS_DIMS, max(largest - 1, 1))) + 1)
     asked = np.unique(np.atleast_1d(np.asarray(dims)))
     if not asked.size:
         raise InputError("dims is empty, expected at least one latent dimension: pass for example range(1, 33)")
@@ -119,8 +125,8 @@ def normalize(counts: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(rows @ counts @ columns)
 
 
-def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array, Array]:
-    """The first ``dim`` singular triplets of the normalised counts.
+def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array]:
+    """The first ``dim`` singular values of the normalised counts and their right vectors.
 
     Parameters
     ----------
@@ -132,7 +138,8 @@ def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array, 
 
     Returns
     -------
-    left (m, dim), values (dim,) descending, right (n, dim)
+    values (dim,) descending, right (n, dim)
+        The left vectors are not made: they are normalised counts times right over values. Vectors of a value of 0 may be 0.
 
     Raises
     ------
@@ -141,23 +148,59 @@ def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array, 
 
     Notes
     -----
-    LAPACK up to 256 columns, or where more than a quarter of all triplets is asked for: O(m n min(m, n)). Lanczos else:
-    O(non-zeros + n dim) an iteration.
+    LAPACK up to 256 columns, or where more than a quarter of all triplets is asked for: O(m n min(m, n)), in pieces where
+    it is tall. Else groups first: each group of pairs and next states that no transition joins to the rest has a value of
+    exactly 1 with known vectors, the larger group first; Lanczos finds what is left: O(non-zeros + n dim) an iteration.
 
     Examples
     --------
     >>> counts = sp.csr_array([[9.0, 1.0], [1.0, 9.0]])
-    >>> decompose(counts, 2, seed=0)[1].round(12)
+    >>> decompose(counts, 2, seed=0)[0].round(12)
     array([1. , 0.8])
     """
     matrix = normalize(counts)
-    if matrix.shape[1] <= FULL_STATES or dim > min(matrix.shape) // 4:
-        require_memory(
-            matrix.shape, "the co-occurrence of the log", "ask for fewer dims, which uses Lanczos on a sparse matrix"
-        )
-        left, values, right_t = np.linalg.svd(matrix.toarray(), full_matrices=False)
-        return left[:, :dim], values[:dim], right_t[:dim].T
-    return largest_singular_triplets(matrix, dim, seed=seed, tolerance=1e-6)
+    m, n = matrix.shape
+    if n <= FULL_STATES or dim > min(m, n) // 4:
+        if m * n > TALL_ENTRIES and m > 2 * n:
+            require_memory((3, n, n), "the co-occurrence of the log", DENSE_ADVICE)
+            dense = _triangle(matrix)
+        else:
+            require_memory((3, m, n), "the co-occurrence of the log with its factors", DENSE_ADVICE)
+            dense = matrix.toarray()
+        _, values, right_t = np.linalg.svd(dense, full_matrices=False)
+        return values[:dim], right_t[:dim].T
+    known = _group_vectors(counts)
+    n_known = known.shape[1]
+    if n_known >= dim:
+        return np.ones(dim), known[:, :dim].toarray()
+    values, right = largest_right_vectors(matrix, dim - n_known, seed=seed, tolerance=TOLERANCE, known=known)
+    return np.concatenate([np.ones(n_known), values]), np.hstack([known.toarray(), right])
+
+
+def _group_vectors(counts: sp.csr_array) -> sp.csc_array:
+    """Right vectors of the values that are exactly 1, one a connected group, the largest group first."""
+    n_groups, labels = connected_components(sp.block_array([[None, counts], [counts.T, None]]), directed=False)
+    column = labels[counts.shape[0] :]
+    arrivals = marginals(counts)[1]
+    total = np.bincount(column, arrivals, minlength=n_groups)
+    order = np.argsort(-total, kind="stable")
+    place = np.empty(n_groups, dtype=np.int64)
+    place[order] = np.arange(n_groups)
+    reached = np.flatnonzero(arrivals)
+    entries = np.sqrt(arrivals[reached] / total[column[reached]])
+    shape = (counts.shape[1], int(np.count_nonzero(total)))
+    return sp.csc_array(sp.coo_array((entries, (reached, place[column[reached]])), shape=shape))
+
+
+def _triangle(matrix: sp.csr_array) -> Array:
+    """R of a QR of a tall matrix, a few rows at a time."""
+    n = matrix.shape[1]
+    triangle = np.zeros((0, n))
+    step = max(n, PIECE // n)
+    for begin in range(0, matrix.shape[0], step):
+        stacked = np.vstack([triangle, matrix[begin : begin + step].toarray()])
+        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
+    return triangle
 
 
 def held_out(train: sp.csr_array, test: sp.csr_array, dims: NDArray[np.int64], seed: int) -> tuple[Array, Array]:
@@ -191,23 +234,30 @@ def held_out(train: sp.csr_array, test: sp.csr_array, dims: NDArray[np.int64], s
     >>> aligned.round(12), independent.round(4)
     (array([1.  , 1.64]), array([1.    , 1.5726]))
     """
-    left, values, right = decompose(train, int(dims[-1]), seed)
+    _, right = decompose(train, int(dims[-1]), seed)
     visits, arrivals = marginals(train)
     total = visits.sum()
-    predicted = inverse_or_zero(np.sqrt(visits / total))[:, None] * left * values
+    scale = inverse_or_zero(np.sqrt(visits / total))
     target = inverse_or_zero(np.sqrt(arrivals / total))[:, None] * right
-    entries, size = test.tocoo(), test.sum()
-    (row, column), weight = entries.coords, entries.data
-    own, own_squared = np.zeros(dims[-1]), np.zeros(dims[-1])
-    step = max(1, 2**22 // int(dims[-1]))
-    for start in range(0, weight.size, step):
-        part = slice(start, start + step)
-        score = np.cumsum(predicted[row[part]] * target[column[part]], axis=1)
-        own += weight[part] @ score
-        own_squared += weight[part] @ score**2
+    matrix, size = normalize(train), test.sum()
     visits, arrivals = marginals(test)
+    n_dims = int(dims[-1])
+    own, own_squared, moment = np.zeros(n_dims), np.zeros(n_dims), np.zeros((n_dims, n_dims))
+    step = max(1, PIECE // n_dims)
+    for begin in range(0, matrix.shape[0], step):
+        rows = slice(begin, begin + step)
+        # g = D^-1/2 U s = D^-1/2 A V, so that U is not needed.
+        predicted = scale[rows, None] * (matrix[rows] @ right)
+        moment += predicted.T @ (visits[rows, None] * predicted)
+        entries = test[rows].tocoo()
+        (row, column), weight = entries.coords, entries.data
+        for start in range(0, weight.size, step):
+            part = slice(start, start + step)
+            score = np.cumsum(predicted[row[part]] * target[column[part]], axis=1)
+            own += weight[part] @ score
+            own_squared += weight[part] @ score**2
     # sum_ij (g_i^T f_j)^2 = trace(C_g C_f): nested dimensions are leading blocks, so one double sum serves them all.
-    product = (predicted.T @ (visits[:, None] * predicted)) * (target.T @ (arrivals[:, None] * target))
+    product = moment * (target.T @ (arrivals[:, None] * target))
     every = np.cumsum(np.cumsum(product, axis=0), axis=1).diagonal()
     pair = (every - own_squared) / (size * (size - 1))
     return own[dims - 1] / size, pair[dims - 1]
@@ -255,10 +305,51 @@ def half_sample_norm(row: Ids, column: Ids, visits: Array, arrivals: Array, rng:
     difference = sp.csr_array(difference @ sp.diags_array(1 / np.sqrt(arrivals)))
     if squared_norm(difference) < 1e-24:
         return 0.0
-    if min(difference.shape) <= 2 or difference.shape[1] <= FULL_STATES:
-        return float(np.linalg.norm(difference.toarray(), 2))
-    # A noise level needs three digits, not sixteen: flat noise spectra make Lanczos slow.
-    return float(largest_singular_triplets(difference, 1, tolerance=1e-3)[1][0])
+    if _is_small(difference):
+        return _norm(difference)
+    return _norm_by_groups(difference)
+
+
+def _is_small(matrix: sp.csr_array) -> bool:
+    return min(matrix.shape) <= 2 or matrix.shape[1] <= FULL_STATES
+
+
+def _norm(matrix: sp.csr_array) -> float:
+    """Spectral norm, by LAPACK where that is cheap."""
+    if not _is_small(matrix):
+        # A noise level needs three digits, not sixteen: flat noise spectra make Lanczos slow.
+        return float(largest_right_vectors(matrix, 1, tolerance=1e-3)[0][0])
+    if matrix.shape[0] * matrix.shape[1] <= TALL_ENTRIES:
+        return float(np.linalg.norm(matrix.toarray(), 2))
+    gram = matrix.T @ matrix if matrix.shape[1] <= matrix.shape[0] else matrix @ matrix.T
+    return float(np.sqrt(np.linalg.eigvalsh(gram.toarray())[-1]))
+
+
+def _norm_by_groups(matrix: sp.csr_array) -> float:
+    """Spectral norm of a matrix of blocks: that of the largest, searched in order of a bound until no bound is above it."""
+    n_groups, labels = connected_components(sp.block_array([[None, matrix], [matrix.T, None]]), directed=False)
+    if n_groups == 1:
+        return _norm(matrix)
+    m = matrix.shape[0]
+    row_label, column_label = labels[:m], labels[m:]
+    rows, columns = np.argsort(row_label, kind="stable"), np.argsort(column_label, kind="stable")
+    sorted_matrix = sp.csr_array(matrix[rows][:, columns])
+    first_row = np.searchsorted(row_label[rows], np.arange(n_groups + 1))
+    first_column = np.searchsorted(column_label[columns], np.arange(n_groups + 1))
+    size = abs(matrix)
+    # ||B||_2 <= sqrt(||B||_1 ||B||_inf), and at most its Frobenius norm.
+    tallest, widest = np.zeros(n_groups), np.zeros(n_groups)
+    np.maximum.at(tallest, row_label, np.asarray(size.sum(axis=1)).ravel())
+    np.maximum.at(widest, column_label, np.asarray(size.sum(axis=0)).ravel())
+    energy = np.bincount(row_label, np.asarray(matrix.power(2).sum(axis=1)).ravel(), minlength=n_groups)
+    bound = np.minimum(np.sqrt(tallest * widest), np.sqrt(energy))
+    best = 0.0
+    for group in np.argsort(-bound, kind="stable"):
+        if bound[group] <= best * (1 + 1e-12):
+            break
+        block = sorted_matrix[first_row[group] : first_row[group + 1], first_column[group] : first_column[group + 1]]
+        best = max(best, _norm(sp.csr_array(block)))
+    return best
 
 
 def energy(counts: sp.csr_array) -> float:

@@ -7,7 +7,7 @@ read; labels may be strings, numbers, booleans, or tuples spread over several co
 from __future__ import annotations
 
 import io
-import zipfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import InputError, check_choice, first_line
+from spectral_jepa._validation import Array, InputError, check_choice, first_line
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero
+from spectral_jepa.logs._labels import end_label, number_labels
+from spectral_jepa.logs._tables import Table, TextFormat, read_table, take_columns, take_flags, take_numbers
 from spectral_jepa.mdp import TabularMDP
 
-FORMATS = (".csv", ".parquet", ".npz")
-# Only these words are missing values: the usual lists would also swallow labels such as "None", "NA" or "null".
-MISSING = ["", "nan", "NaN"]
+WRITTEN = (".csv", ".parquet", ".npz")
+# Columns of these names say where an episode ends, or how often a row counts: whoever leaves them unused is told.
+TELLING = {
+    "terminated": ("terminated", "terminal", "terminals"),
+    "truncated": ("truncated", "timeout", "timeouts"),
+    "done": ("done", "dones", "is_last"),
+    "episode": ("episode", "episode_id", "episode_idx"),
+    "count": ("count", "counts"),
+}
+MAX_ROWS = 10**9
 Columns = str | Sequence[str]
-Table = dict[str, Any]
-Column = tuple[str, Any]
 
 
 def read_log(
@@ -39,20 +44,49 @@ def read_log(
     *,
     state: Columns = "state",
     action: Columns = "action",
-    next_state: Columns = "next_state",
+    next_state: Columns | None = "next_state",
     reward: str | None = "reward",
+    terminated: str | None = None,
+    truncated: str | None = None,
+    done: str | None = None,
+    episode: str | None = None,
+    count: str | None = None,
+    separator: str | None = None,
+    decimal: str = ".",
+    header: bool = True,
 ) -> Transitions:
     """Read a log of transitions from a CSV, Parquet or npz file.
 
     Parameters
     ----------
     path : str or Path
-        A ``.csv`` file with a header line, a ``.parquet`` file, or an ``.npz`` archive with one array a column.
+        A ``.csv`` or ``.tsv`` file, also compressed (``.csv.gz``), a ``.parquet`` file or a folder of them, or an ``.npz``
+        archive with one array a column, or one structured array.
     state, action, next_state : str or sequence of str
         Column names. With a sequence, a label is the tuple of those columns. In an npz archive a single name may also hold
-        a two-dimensional array, whose rows are then the tuples.
+        a two-dimensional array, whose rows are then the tuples. ``next_state=None``: trajectories, the next state is that
+        of the next row, never across the end of an episode.
     reward : str or None
-        Column of rewards. The default name is used if it is there; any other name must be; None reads no reward.
+        Column of rewards. The default name is used if it is there and not empty; any other name must be; None reads no
+        reward.
+    terminated, done : str, optional
+        Column of true and false (or 1 and 0): the episode ended with that row. Its next state is kept if no row starts
+        there and no other row leads there; else it is a state of its own, ``"(end)"``, because many logs hold there the
+        first state of the next episode. Nothing is earned beyond an end.
+    truncated : str, optional
+        Column of true and false: the episode was cut off in that row. Such a row is left out, unless it terminated as well:
+        many logs hold there the first state of the next episode. It overrules ``done``.
+    episode : str, optional
+        Column of the episode's number or name, the rows of an episode together and in order. The last row of one that did
+        not terminate is left out.
+    count : str, optional
+        Column of whole numbers: how many transitions the row stands for.
+    separator : str, optional
+        Of a text file. Default: the first of comma, tab, semicolon and bar with which the wanted columns are found.
+    decimal : {".", ","}
+        Decimal mark of the reward and the count in a text file.
+    header : bool
+        False: the text file has no header line, and its columns are named "0", "1", ...
 
     Returns
     -------
@@ -64,12 +98,20 @@ def read_log(
     ------
     InputError
         A missing, unreadable, truncated or empty file, an unknown extension, a missing column, a missing label or reward,
-        labels that mix numbers with text.
+        labels of two types that cannot be joined exactly, an episode whose rows are apart, no row left.
+
+    Warns
+    -----
+    UserWarning
+        Columns of the usual names that say where episodes end, or how often a row counts, are there and not used.
 
     Notes
     -----
-    O(N) but for sorting the distinct labels; a million rows take about a second. In CSV, an empty field or ``nan`` is a
-    missing value and every other word is a label; types are inferred, so the text ``"1"`` comes back as the number 1.
+    O(N) but for sorting the distinct labels; a million rows take about a second. A label is never changed: distinct labels
+    stay distinct. In CSV, an empty field or ``nan`` is a missing value and every other word is a label. A column holds
+    numbers where each word is the one way to write its number (7, -2.5, 1e+16), no whole number has more than 18 digits,
+    and the column beside it holds numbers too; else it is text: 0117, 345.10, 1.50, +1, twenty digits, true. Lines that
+    begin with ``#`` before the header are skipped, and UTF-16 is read as well as UTF-8.
 
     Examples
     --------
@@ -79,40 +121,63 @@ def read_log(
     >>> data = read_log(path)
     >>> data.state_labels, data.action_labels, data.next_state
     (('hall', 'kitchen'), ('go', 'stay'), array([1, 1]))
+
+    Where each row is followed by the next, and the last column says where an episode ended:
+
+    >>> _ = path.write_text("state,action,done\\nhall,go,0\\nkitchen,stay,1\\nhall,go,0\\nkitchen,stay,1\\n")
+    >>> data = read_log(path, next_state=None, done="done")
+    >>> data.state_labels, data.state, data.next_state
+    (('hall', 'kitchen', '(end)'), array([0, 1, 0, 1]), array([1, 2, 1, 2]))
     """
     path = Path(path)
-    names = {
-        role: _as_names(columns) for role, columns in (("state", state), ("action", action), ("next_state", next_state))
-    }
-    wanted = [name for columns in names.values() for name in columns]
-    table = _read_table(path, wanted, reward)
-    columns = {role: _take_columns(table, given) for role, given in names.items()}
-    widths = {role: len(parts) for role, parts in columns.items()}
-    if widths["state"] != widths["next_state"]:
+    text = TextFormat(separator, decimal, header)
+    names: dict[str, list[str]] = {"state": _as_names(state), "action": _as_names(action)}
+    if next_state is not None:
+        names["next_state"] = _as_names(next_state)
+    for role, chosen in names.items():
+        if not chosen:
+            raise InputError(f"{role} names no column, expected at least one: pass its name")
+    marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "count": count}
+    given = [name for name in marks.values() if name is not None]
+    wanted = [*(name for chosen in names.values() for name in chosen), *given]
+    table = read_table(path, _chooser(path, wanted, reward, marks), text, wanted)
+    columns = {role: take_columns(table, chosen) for role, chosen in names.items()}
+    if "next_state" in columns and len(columns["state"]) != len(columns["next_state"]):
         raise InputError(
-            f"state has {widths['state']} columns and next_state {widths['next_state']} in {path}, expected as many: "
-            "both are labels of one space"
+            f"state has {len(columns['state'])} columns and next_state {len(columns['next_state'])} in {path}, expected as "
+            "many: both are labels of one space"
         )
     for role, parts in columns.items():
-        missing = np.any([pd.isna(part) for _, part in parts], axis=0)
-        _refuse_missing(missing, f"no {role} label", path)
-    shared = []
-    for (name, first), (next_name, second) in zip(columns["state"], columns["next_state"], strict=True):
-        if _is_number(first) != _is_number(second):
-            raise InputError(
-                f"one of {name} and {next_name} holds numbers and the other text in {path}, expected one kind: "
-                "a state must be written the same way in both columns"
-            )
-        shared.append((name, np.concatenate([first, second])))
-    ids, state_labels = _number_labels(shared, path)
-    action_ids, action_labels = _number_labels(columns["action"], path)
-    rewards = None
-    if reward is not None and reward in table:
-        rewards = pd.to_numeric(pd.Series(table[reward]), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-        _refuse_missing(~np.isfinite(rewards), f"no finite number as {reward!r}", path)
+        _refuse_missing(np.any([part.missing for part in parts], axis=0), f"no {role} label", path)
+    spaces = [columns["state"], *([columns["next_state"]] if "next_state" in columns else [])]
+    ids, labels = number_labels([list(parts) for parts in zip(*spaces, strict=True)], path)
+    action_ids, action_labels = number_labels([[part] for part in columns["action"]], path)
     n = len(action_ids)
-    sizes = len(state_labels), len(action_labels)
-    return Transitions(ids[:n], action_ids, ids[n:], *sizes, rewards, state_labels, action_labels)
+    flags = {
+        role: take_flags(table, name, path) for role, name in marks.items() if name and role not in ("episode", "count")
+    }
+    last = np.zeros(n, dtype=bool) if episode is None else _last_rows(table, episode, path)
+    state_ids, next_ids = ids[:n], ids[n:] if "next_state" in columns else np.append(ids[1:n], -1)
+    if flags or episode is not None or "next_state" not in columns:
+        next_ids, keep, ended = _close_episodes(state_ids, next_ids, flags, last, "next_state" in columns)
+        if not keep.any():
+            raise InputError(
+                f"{path} has no row left, expected at least one whose next state is known: all {n} are cut off, so check "
+                "the columns named with truncated= and episode="
+            )
+        if ended:
+            labels = (*labels, end_label(labels))
+    else:
+        keep = np.ones(n, dtype=bool)
+    rewards = _read_reward(table, reward, text, path)
+    rows = np.flatnonzero(keep)
+    if count is not None:
+        rows = np.repeat(rows, _read_counts(table, count, text, path)[rows])
+        if not rows.size:
+            raise InputError(f"column {count!r} of {path} is 0 in every row, expected a transition: check the column")
+    rewards = None if rewards is None else rewards[rows]
+    sizes = len(labels), len(action_labels)
+    return Transitions(state_ids[rows], action_ids[rows], next_ids[rows], *sizes, rewards, labels, action_labels)
 
 
 def write_log(data: Transitions, path: str | Path) -> None:
@@ -143,7 +208,7 @@ def write_log(data: Transitions, path: str | Path) -> None:
     ('hall', 'kitchen')
     """
     path = Path(path)
-    check_choice("the extension of the log", path.suffix.lower(), FORMATS)
+    check_choice("the extension of the log", path.suffix.lower(), WRITTEN)
     roles = (
         ("state", data.state, data.state_labels),
         ("action", data.action, data.action_labels),
@@ -162,7 +227,7 @@ def write_log(data: Transitions, path: str | Path) -> None:
             pd.DataFrame(columns).to_parquet(buffer, index=False)
         else:
             pd.DataFrame(columns).to_csv(buffer, index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"the labels cannot be written to {path} ({first_line(error)}), expected text or numbers of one kind: "
             "relabel them"
@@ -227,123 +292,115 @@ def _as_names(columns: Columns) -> list[str]:
     return [columns] if isinstance(columns, str) else list(columns)
 
 
-def _read_table(path: Path, wanted: list[str], reward: str | None) -> Table:
-    """The wanted columns of the file, each an array; the reward only if it is there or was asked for by another name."""
-    check_choice(f"the extension of {path}", path.suffix.lower(), FORMATS)
-    if not path.is_file():
-        raise InputError(f"{path} is not a file, expected a log of transitions ({', '.join(FORMATS)}): check the path")
-    if not path.stat().st_size:
-        raise InputError(f"{path} is empty (0 bytes), expected a log of transitions: write it again")
-    reader = {".csv": _read_csv, ".parquet": _read_parquet, ".npz": _read_npz}[path.suffix.lower()]
+def _chooser(path: Path, wanted: list[str], reward: str | None, marks: dict[str, str | None]) -> Any:
+    """Which of the columns present to read; tells of a missing one, and of those that say more and are not used."""
 
     def choose(present: list[str]) -> list[str]:
         needed = [*wanted, *([] if reward in (None, "reward") else [str(reward)])]
         absent = [name for name in needed if name not in present]
         if absent:
+            trajectory = (
+                ", or next_state=None (--trajectory) if it is that of the next row" if absent == ["next_state"] else ""
+            )
             raise InputError(
                 f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}: "
-                "name them with state=, action=, next_state= and reward=, several that make one label as a list"
+                "name them with state=, action=, next_state= and reward= (--state, --action, ...), several that make one "
+                f"label as a list{trajectory}; another separator with separator=, no header line with header=False "
+                "(--separator, --no-header)"
             )
         twice = [name for name in needed if present.count(name) > 1]
         if twice:
             raise InputError(
                 f"{path} has {present.count(twice[0])} columns named {twice[0]!r}, expected one: rename or drop one"
             )
+        unused = [
+            (role, name)
+            for name in present
+            for role, usual in TELLING.items()
+            if name.lower() in usual and marks[role] is None and name not in needed
+        ]
+        # With done, terminated is known; whether an episode column matters is known as well once something marks the end.
+        closed = any(marks[role] for role in ("terminated", "done", "truncated"))
+        unused = [(role, name) for role, name in unused if not (closed and role in ("episode", "done"))]
+        if unused:
+            named = " and ".join(repr(name) for _, name in unused)
+            options = ", ".join(f"{role}={name!r} (--{role} {name})" for role, name in unused)
+            warnings.warn(
+                f"{path} has {named}, which {'is' if len(unused) == 1 else 'are'} not used, so rows may lead across the end "
+                f"of an episode or count once too often or too rarely: pass {options}",
+                UserWarning,
+                stacklevel=6,
+            )
         return list(dict.fromkeys([*needed, *([reward] if reward is not None and reward in present else [])]))
 
-    try:
-        table = reader(path, choose)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, pa.ArrowException) as error:
+    return choose
+
+
+def _last_rows(table: Table, episode: str, path: Path) -> NDArray[np.bool_]:
+    """Where an episode's last row is; its rows must be together."""
+    column = take_columns(table, [episode])[0]
+    _refuse_missing(column.missing, f"no {episode!r}", path)
+    ids, labels = number_labels([[column]], path)
+    last = np.append(ids[1:] != ids[:-1], True)
+    ends = ids[last]
+    if ends.size > len(labels):
+        again = ends[np.flatnonzero(np.bincount(ends)[ends] > 1)[0]]
         raise InputError(
-            f"{path} cannot be read as {path.suffix[1:]} ({first_line(error)}), expected a whole file: "
-            "it may be truncated or of another format, so write it again"
-        ) from error
-    lengths = {name: len(column) for name, column in table.items()}
-    if len(set(lengths.values())) != 1:
-        raise InputError(f"the columns of {path} have lengths {lengths}, expected one length: a row is one transition")
-    if not next(iter(lengths.values())):
-        raise InputError(f"{path} has columns but no row, expected at least one transition: write it again")
-    return table
+            f"the rows of {episode} {labels[again]!r} in {path} are apart, with rows of others between them, expected them "
+            "together: sort the file by episode and time"
+        )
+    return last
 
 
-def _read_csv(path: Path, choose: Any) -> Table:
-    with pyarrow.csv.open_csv(path) as first_block:
-        names = choose(first_block.schema.names)
-    options = pyarrow.csv.ConvertOptions(include_columns=names, null_values=MISSING, strings_can_be_null=True)
-    frame = pyarrow.csv.read_csv(path, convert_options=options).to_pandas()
-    return {name: frame[name] for name in names}
+def _close_episodes(
+    state: Ids, next_state: Ids, flags: dict[str, NDArray[np.bool_]], last: NDArray[np.bool_], recorded: bool
+) -> tuple[Ids, NDArray[np.bool_], bool]:
+    """Next states that never lead across an end, the rows that have one, and whether some lead to the state of its own."""
+    none = np.zeros(len(state), dtype=bool)
+    cut = flags.get("truncated", none)
+    over = flags.get("terminated", none) | (flags.get("done", none) & ~cut)
+    cut = (cut | last) & ~over
+    if not recorded:
+        cut[-1] = not over[-1]
+    end = int(max(state.max(), next_state.max())) + 1
+    starts = np.zeros(end + 1, dtype=bool)
+    starts[state] = True
+    starts[next_state[~over & ~cut]] = True
+    moved = over & (starts[next_state] if recorded else True)
+    return np.where(moved, end, next_state), ~cut, bool(moved.any())
 
 
-def _read_parquet(path: Path, choose: Any) -> Table:
-    names = choose(list(pyarrow.parquet.read_schema(path).names))
-    frame = pd.read_parquet(path, columns=names)
-    return {name: frame[name] for name in names}
+def _read_reward(table: Table, reward: str | None, text: TextFormat, path: Path) -> Array | None:
+    if reward is None or reward not in table:
+        return None
+    rewards = take_numbers(table, reward, text)
+    if reward == "reward" and take_columns(table, [reward])[0].missing.all():
+        return None
+    bad = ~np.isfinite(rewards)
+    if bad.any():
+        raise InputError(
+            f"{path} has no finite number as {reward!r} in {int(bad.sum())} of {bad.size} rows, the first in row "
+            f"{int(np.argmax(bad)) + 1} (counted from 1), expected one in each: fill them, pass decimal=',' (--decimal ,) "
+            "if that is how it is written, or reward=None (--reward None) to read none"
+        )
+    return rewards
 
 
-def _read_npz(path: Path, choose: Any) -> Table:
-    if not zipfile.is_zipfile(path):
-        raise zipfile.BadZipFile("it is no zip archive")
-    with np.load(path, allow_pickle=False) as archive:
-        table = {}
-        for name in choose(list(archive.files)):
-            try:
-                table[name] = archive[name]
-            except ValueError as error:
-                if "pickle" not in str(error):
-                    raise
-                raise InputError(
-                    f"array {name!r} of {path} holds Python objects, which could run code when loaded: "
-                    "save it as numbers or as text, for example with array.astype(str)"
-                ) from error
-            if table[name].ndim not in (1, 2):
-                raise InputError(
-                    f"array {name!r} of {path} has shape {table[name].shape}, expected (rows,) or (rows, columns): "
-                    "reshape it"
-                )
-    return table
-
-
-def _take_columns(table: Table, names: list[str]) -> list[Column]:
-    """The named columns as plain arrays; a two-dimensional array counts as several."""
-    columns: list[Column] = []
-    for name in names:
-        values = np.asarray(table[name])
-        if not _is_number(values):
-            # Text and times go on as objects, so that two columns of other widths or units still share one space.
-            values = values.astype(object) if values.dtype.kind in "OUS" else np.asarray(pd.Series(values).astype(object))
-        columns += [(name, values)] if values.ndim == 1 else [(f"{name}[:, {i}]", part) for i, part in enumerate(values.T)]
-    return columns
-
-
-def _number_labels(columns: list[Column], path: Path) -> tuple[Ids, tuple[Any, ...]]:
-    """Ids of the labels in sorted order, and the labels. Columns are merged one at a time, so no product overflows."""
-    codes, labels = None, None
-    for name, values in columns:
-        try:
-            part, distinct = pd.factorize(values, sort=True)
-        except TypeError as error:
-            raise InputError(
-                f"column {name!r} of {path} holds labels that cannot be sorted ({first_line(error)}), "
-                "expected one kind: write them all as text or all as numbers"
-            ) from error
-        kinds = sorted({type(label).__name__ for label in distinct}) if not _is_number(values) else []
-        if len(kinds) > 1:
-            raise InputError(
-                f"column {name!r} of {path} holds labels of types {' and '.join(kinds)}, expected one type: "
-                "write them all as text (UTF-8) or all as numbers"
-            )
-        part = part.astype(np.int64)
-        if codes is None or labels is None:
-            codes, labels = part, [(label,) for label in distinct.tolist()]
-            continue
-        codes, pairs = pd.factorize(codes * len(distinct) + part, sort=True)
-        first, second = np.divmod(pairs, len(distinct))
-        values_list = distinct.tolist()
-        labels = [(*labels[i], values_list[j]) for i, j in zip(first.tolist(), second.tolist(), strict=True)]
-    assert codes is not None and labels is not None
-    return codes.astype(np.int64), tuple(label[0] for label in labels) if len(columns) == 1 else tuple(labels)
+def _read_counts(table: Table, count: str, text: TextFormat, path: Path) -> NDArray[np.int64]:
+    counts = take_numbers(table, count, text)
+    bad = ~(np.isfinite(counts) & (counts >= 0) & (counts == np.round(counts)))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"column {count!r} of {path} is no whole number >= 0 in row {row + 1} (counted from 1), expected how often the "
+            "row was seen: correct it"
+        )
+    if counts.sum() > MAX_ROWS:
+        raise InputError(
+            f"column {count!r} of {path} sums to {counts.sum():.3g} transitions, expected at most {MAX_ROWS:.0e}: "
+            "scale it down"
+        )
+    return counts.astype(np.int64)
 
 
 def _label_columns(role: str, ids: Ids, labels: tuple[Any, ...] | None) -> dict[str, Any]:
@@ -362,11 +419,14 @@ def _label_columns(role: str, ids: Ids, labels: tuple[Any, ...] | None) -> dict[
 def _label_array(role: str, labels: Sequence[Any]) -> Any:
     if len({isinstance(label, str) for label in labels}) > 1:
         raise InputError(f"the {role} labels mix text with other types, expected one type: relabel them all as text")
-    return np.array(labels)
-
-
-def _is_number(values: Any) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values))
+    array = np.array(labels)
+    if array.dtype.kind == "f" and all(isinstance(label, int) for label in labels):
+        array = np.array(labels, dtype=object)  # beyond 64 bits of one sign; text can still hold them
+    if array.ndim != 1 or array.tolist() != list(labels):
+        raise InputError(
+            f"the {role} labels are of types that no one column holds exactly, expected one type: relabel them all as text"
+        )
+    return array
 
 
 def _refuse_missing(missing: NDArray[Any], what: str, path: Path) -> None:

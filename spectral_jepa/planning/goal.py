@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count
+from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP
@@ -110,7 +110,7 @@ def plan_goals(
     Raises
     ------
     InputError
-        Unknown names, a state out of range, too many sequences.
+        Unknown names, a state out of range, too many sequences, tables that would not fit in memory.
 
     Notes
     -----
@@ -147,12 +147,14 @@ def plan_goals(
     steps = _step_matrices(mdp, embedding, rollout) if horizon > 1 else None
     per_start = n_sequences * max(mdp.n_states, embedding.dim)
     block = max(1, BLOCK_ENTRIES // per_start)
-    parts = [
-        _plan_block(mdp, embedding, start_ids[i : i + block], goal_ids, horizon, score, steps)
-        for i in range(0, len(start_ids), block)
-    ]
-    tables = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-    best, planned, best_sequence, planned_sequence = tables
+    shape = len(start_ids), len(goal_ids)
+    require_memory((4, *shape), "the four tables of starts x goals", "pass fewer starts= or goals=")
+    best, planned = np.empty(shape), np.empty(shape)
+    best_sequence, planned_sequence = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
+    for i in range(0, len(start_ids), block):
+        rows = slice(i, i + block)
+        part = _plan_block(mdp, embedding, start_ids[rows], goal_ids, horizon, score, steps)
+        best[rows], planned[rows], best_sequence[rows], planned_sequence[rows] = part
     return GoalPlan(
         start_ids,
         goal_ids,

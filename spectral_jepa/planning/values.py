@@ -7,11 +7,15 @@ dimension, say).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
+import scipy.sparse.linalg
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import breadth_first_order, reverse_cuthill_mckee
 
 from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
 from spectral_jepa.mdp import TabularMDP, Transition
@@ -19,6 +23,15 @@ from spectral_jepa.mdp import TabularMDP, Transition
 ActionTable = NDArray[np.int64]
 # Scores this close (times 1 + |largest|) are ties and the lowest action wins, so that rounding does not choose the plan.
 TIE_TOLERANCE = 1e-12
+# Up to this many states, or this many entries within the band (64 million: 0.5 GiB), a policy is solved by a factorisation.
+EXACT_STATES = 4096
+BAND_ENTRIES = 2**26
+# Above this share of non-zeros a dense factorisation is the faster one.
+SPARSE_SHARE = 0.05
+# Steps before the first exact one, and roundings below which an action is no better.
+WARM_UP, ROUNDINGS = 5, 64
+# Limits that no world should meet: policy iteration takes tens of policies.
+MAX_POLICIES, MAX_SWEEPS, MAX_STEPS = 200, 1024, 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +43,9 @@ class Solution:
     values : array (S,)
         In units of reward.
     policy : integer array (S,)
-        Greedy at the last step of the iteration; what it earns is within the tolerance of ``values``.
+        Greedy at the last step; what it earns is within the tolerance of ``values``. The first of equally good actions;
+        where actions differ by less than rounding (or, in worlds too large to be solved exactly, by less than the
+        tolerance), which one it takes is arbitrary.
     n_iterations : int
         Improvement steps taken.
     """
@@ -152,49 +167,120 @@ def action_values(transition: Transition, values: Array) -> Array:
 
 
 def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance: float = 1e-8) -> Solution:
-    """Optimal discounted values by modified policy iteration.
+    """Optimal values of an infinite horizon: modified policy iteration, then the greedy policy solved exactly.
 
     Parameters
     ----------
     mdp : TabularMDP
         With a reward (S, A).
-    discount : float in [0, 1), optional
-        Default: the MDP's own.
+    discount : float in [0, 1], optional
+        Default: the MDP's own. 1 is solved where every policy ends for certain, or where never ending costs without limit
+        (each action that a never-ending policy could take has a reward below 0) and an end can be reached from everywhere;
+        the end is the states from which no reward can be earned.
     tolerance : float > 0
-        Largest error of the values returned, in units of reward.
+        Largest error of the values returned, in units of reward, where the world is too large to be solved exactly.
 
     Returns
     -------
     Solution
-        ``|values - V*| <= tolerance``, or as near as rounding allows.
+        ``|values - V*| <= tolerance``, or as near as rounding allows. Exactly 0 where no reward can be earned any more.
 
     Raises
     ------
     InputError
-        Without a reward, with a discount of 1 (no fixed point), or with a tolerance that is not above 0.
+        Without a reward, with a tolerance that is not above 0, with a discount of 1 in a world that need not end, or with
+        one so near 1 that a large world is not solved within the limit of steps.
+
+    Warns
+    -----
+    UserWarning
+        In a world too large to be solved exactly, where values are below the tolerance: the policy is arbitrary there.
 
     Notes
     -----
-    O(A S^2) a step, and few steps: it stops on the span of the Bellman residual (MacQueen's bounds).
+    Exact, by a factorisation for each policy tried, up to 4096 states, and beyond where states can be ordered so that moves
+    are short (grids, tori); 5 to 30 policies are tried. Rounding then leaves an error of about 1e-16 / (1 - discount) times
+    the largest value. Else O(A S^2) a step, stopped on the span of the Bellman residual (MacQueen's bounds).
 
     Examples
     --------
     >>> mdp = TabularMDP([np.eye(2)], reward=[1.0, 0.0], discount=0.5)
     >>> optimal_values(mdp).values.round(6)
     array([2., 0.])
+
+    A walk of two steps that costs 1 each, undiscounted:
+
+    >>> walk = TabularMDP([[[0, 1, 0], [0, 0, 1], [0, 0, 1]]], reward=[-1.0, -1.0, 0.0])
+    >>> optimal_values(walk, 1.0).values
+    array([-2., -1.,  0.])
     """
     reward, gamma = required_reward(mdp).T, required_discount(mdp, discount)
-    if not 0 <= gamma < 1:
-        raise InputError(
-            f"discount is {gamma}, expected a number in [0, 1) for an infinite horizon: use backward_induction instead"
-        )
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance}, expected a number above 0: values come from an iteration")
-    values = np.full(mdp.n_states, reward.min() / (1 - gamma))
+    stacked = sp.csr_array(sp.vstack(mdp.transition)) if mdp.is_sparse else None
+    earning = _can_earn(mdp)
+    policy = _ending_policy(mdp, earning) if gamma == 1 else reward.argmax(axis=0)
+    exact = mdp.n_states <= EXACT_STATES or (stacked is not None and _is_banded(stacked, mdp.n_states))
+    if gamma == 1 or exact:
+        return _iterate_policies(mdp, stacked, reward, gamma, earning, policy)
+    return _iterate_values(mdp, stacked, reward, gamma, earning, tolerance)
+
+
+def _iterate_policies(
+    mdp: TabularMDP,
+    stacked: sp.csr_array | None,
+    reward: Array,
+    gamma: float,
+    earning: NDArray[np.bool_],
+    policy: ActionTable,
+) -> Solution:
+    """Howard's policy iteration; an action changes only for a gain above rounding, so that it ends."""
     states = np.arange(mdp.n_states)
     n_iterations = 0
-    while True:
+    if gamma < 1:  # A few cheap steps first: a policy that sees further needs fewer exact ones.
+        values = np.zeros(mdp.n_states)
+        for _ in range(WARM_UP):
+            n_iterations += 1
+            action_value = reward + gamma * action_values(mdp.transition, values)
+            policy = action_value.argmax(axis=0)
+            rows = _policy_rows(mdp.transition, stacked, policy)
+            values = _evaluate_partially(rows, reward[policy, states], action_value[policy, states], gamma, 20)
+    for attempt in range(MAX_POLICIES):
         n_iterations += 1
+        values = _evaluate(_policy_rows(mdp.transition, stacked, policy), reward[policy, states], gamma, earning)
+        action_value = reward + gamma * action_values(mdp.transition, values)
+        best, own = action_value.max(axis=0), action_value[policy, states]
+        rounding = ROUNDINGS * np.finfo(float).eps * np.abs(action_value).max(axis=0)
+        better = (best > own + rounding) & earning
+        if not better.any():
+            # Among equally good actions the first one, where no choice can delay the end for ever.
+            first = policy if gamma == 1 else (action_value >= best - rounding).argmax(axis=0)
+            return Solution(values, first, n_iterations)
+        policy = np.where(better, action_value.argmax(axis=0), policy)
+        # One exact step carries news one move far where nothing was known: more sweeps each time, so that few steps do.
+        for _ in range(min(2**attempt, MAX_SWEEPS) - 1):
+            action_value = reward + gamma * action_values(mdp.transition, action_value.max(axis=0))
+            best, own = action_value.max(axis=0), action_value[policy, states]
+            better = (best > own + ROUNDINGS * np.finfo(float).eps * np.abs(action_value).max(axis=0)) & earning
+            policy = np.where(better, action_value.argmax(axis=0), policy)
+    raise InputError(
+        f"{mdp.name} is not solved after {MAX_POLICIES} policies, expected a gain above rounding in each: "
+        "its rewards differ by more orders of magnitude than a float holds, so rescale them"
+    )
+
+
+def _iterate_values(
+    mdp: TabularMDP,
+    stacked: sp.csr_array | None,
+    reward: Array,
+    gamma: float,
+    earning: NDArray[np.bool_],
+    tolerance: float,
+) -> Solution:
+    """Modified policy iteration with MacQueen's bounds, where no factorisation fits."""
+    values = np.full(mdp.n_states, reward.min() / (1 - gamma))
+    states = np.arange(mdp.n_states)
+    for n_iterations in range(1, MAX_STEPS + 1):
         action_value = reward + gamma * action_values(mdp.transition, values)
         policy = action_value.argmax(axis=0)
         improved = action_value[policy, states]
@@ -202,22 +288,128 @@ def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance:
         # V* lies in improved + gamma / (1 - gamma) [low, high] (MacQueen's bounds). A span of a few roundings cannot shrink.
         rounding = 4 * np.finfo(float).eps * np.abs(improved).max()
         if gamma * (high - low) <= max(2 * tolerance * (1 - gamma), rounding):
-            return Solution(improved + gamma / (1 - gamma) * (low + high) / 2, policy, n_iterations)
-        values = _evaluate_partially(mdp.transition, reward[policy, states], policy, improved, gamma, 20)
+            values = np.where(earning, improved + gamma / (1 - gamma) * (low + high) / 2, 0.0)
+            small = int(np.count_nonzero(earning & (np.abs(values) < tolerance)))
+            if small:
+                warnings.warn(
+                    f"{small} of {mdp.n_states} values are below the tolerance {tolerance:g}, so the policy is arbitrary "
+                    "there: lower tolerance, or scale the reward up",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            return Solution(values, policy, n_iterations)
+        rows = _policy_rows(mdp.transition, stacked, policy)
+        values = _evaluate_partially(rows, reward[policy, states], improved, gamma, 20)
+    raise InputError(
+        f"{mdp.name} with {mdp.n_states} states is not solved to tolerance {tolerance:g} after {MAX_STEPS} steps at "
+        f"discount {gamma:.10g}, expected a discount further from 1: lower it, raise tolerance, or use backward_induction"
+    )
 
 
-def _evaluate_partially(
-    transition: Transition, reward: Array, policy: ActionTable, values: Array, gamma: float, n_sweeps: int
-) -> Array:
+def _policy_rows(transition: Transition, stacked: sp.csr_array | None, policy: ActionTable) -> Array | sp.csr_array:
+    """P_pi (S, S)."""
+    states = np.arange(len(policy))
+    return transition[policy, states] if stacked is None else stacked[policy * len(policy) + states]  # type: ignore[call-overload]
+
+
+def _evaluate_partially(rows: Array | sp.csr_array, reward: Array, values: Array, gamma: float, n_sweeps: int) -> Array:
     """Repeat V <- r_pi + gamma P_pi V a fixed number of times."""
-    if isinstance(transition, tuple):
-        n = len(policy)
-        rows = sp.csr_array(sp.vstack(transition))[policy * n + np.arange(n)]
-    else:
-        rows = transition[policy, np.arange(len(policy))]
     for _ in range(n_sweeps):
         values = reward + gamma * (rows @ values)
     return values
+
+
+def _evaluate(rows: Array | sp.csr_array, reward: Array, gamma: float, earning: NDArray[np.bool_]) -> Array:
+    """Solve V = r_pi + gamma P_pi V, with V = 0 where nothing can be earned."""
+    chain = sp.csr_array(rows)
+    n = chain.shape[0]
+    scaled = sp.csr_array(sp.diags_array(gamma * earning) @ chain)
+    target = np.where(earning, reward, 0.0)
+    if chain.nnz > SPARSE_SHARE * n * n:
+        values = scipy.linalg.solve(np.eye(n) - scaled.toarray(), target, assume_a="gen", check_finite=False)
+    else:
+        values = scipy.sparse.linalg.splu(sp.csc_array(sp.eye_array(n, format="csc") - scaled.tocsc())).solve(target)
+    return np.where(earning, values, 0.0)
+
+
+def _supports(mdp: TabularMDP) -> list[sp.csr_array]:
+    """Where each action may lead, one sparse matrix of ones an action."""
+    matrices = [sp.csr_array(rows) for rows in mdp.transition]
+    for matrix in matrices:
+        matrix.eliminate_zeros()
+    return [sp.csr_array((np.ones(m.nnz), m.indices, m.indptr), shape=m.shape) for m in matrices]
+
+
+def _can_earn(mdp: TabularMDP) -> NDArray[np.bool_]:
+    """States from which some policy can meet a reward other than 0; all others are worth exactly 0."""
+    seeds = (required_reward(mdp) != 0).any(axis=1)
+    if not seeds.any():
+        return seeds
+    if isinstance(mdp.transition, tuple):
+        supports = _supports(mdp)
+        moves = sum(supports[1:], supports[0])
+    else:
+        moves = sp.csr_array((mdp.transition > 0).any(axis=0).astype(np.float64))
+    return _can_reach(moves, seeds)
+
+
+def _can_reach(moves: sp.csr_array, goal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """States from which some moves lead into a set, that set included: one search backwards from a node before it."""
+    n = goal.size
+    backward = sp.csr_array(moves.T)
+    into = sp.csr_array(goal.astype(np.float64)[None, :])
+    graph = sp.block_array([[sp.csr_array((1, 1)), into], [sp.csr_array((n, 1)), backward]], format="csr")
+    order = breadth_first_order(graph, 0, return_predecessors=False)
+    found = np.zeros(n + 1, dtype=bool)
+    found[order] = True
+    return found[1:]
+
+
+def _ending_policy(mdp: TabularMDP, earning: NDArray[np.bool_]) -> ActionTable:
+    """A policy that ends for certain from every state, where undiscounted values exist; else one sentence."""
+    supports = _supports(mdp)
+    reward = required_reward(mdp)
+    inside: NDArray[np.bool_] = earning.copy()
+    while True:  # The largest set that some policy never leaves.
+        stays = np.stack([inside & ((support @ (~inside).astype(float)) == 0) for support in supports])
+        kept = np.asarray(stays.any(axis=0))
+        if (kept == inside).all():
+            break
+        inside = kept
+    advice = (
+        "expected a number in [0, 1) for an infinite horizon that need not end: lower it, or use backward_induction instead"
+    )
+    free = np.argwhere(stays & (reward.T >= 0))
+    if free.size:
+        action, state = free[0]
+        raise InputError(
+            f"discount is 1, but in {mdp.name} a policy that takes action {action} in state {state} (reward "
+            f"{reward[state, action]:.6g}) may never end, {advice}"
+        )
+    ending = ~earning
+    policy = np.zeros(mdp.n_states, dtype=np.int64)
+    while not ending.all():
+        nearer = np.stack([(support @ ending.astype(float)) > 0 for support in supports])
+        new = ~ending & nearer.any(axis=0)
+        if not new.any():
+            raise InputError(
+                f"discount is 1, but no end can be reached from state {int(np.argmin(ending))} of {mdp.name}, {advice}"
+            )
+        policy[new] = nearer.argmax(axis=0)[new]
+        ending |= new
+    return policy
+
+
+def _is_banded(stacked: sp.csr_array, n_states: int) -> bool:
+    """Whether states can be ordered so that a factorisation of S times the bandwidth entries is small."""
+    n_actions = stacked.shape[0] // n_states
+    union = sp.csr_array(sum((stacked[a * n_states : (a + 1) * n_states] for a in range(1, n_actions)), stacked[:n_states]))
+    order = reverse_cuthill_mckee(union, symmetric_mode=False)
+    place = np.empty(n_states, dtype=np.int64)
+    place[order] = np.arange(n_states)
+    entries = union.tocoo()
+    width = int(np.abs(place[entries.coords[0]] - place[entries.coords[1]]).max())
+    return n_states * width <= BAND_ENTRIES
 
 
 def value_ceiling(horizon: int, discount: float) -> Array:

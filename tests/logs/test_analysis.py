@@ -1,3 +1,6 @@
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -14,6 +17,7 @@ from spectral_jepa import (
     sample_transitions,
     spectral_embedding,
 )
+from spectral_jepa.logs import analysis as analysis_module
 from spectral_jepa.logs import estimates as module
 from spectral_jepa.logs.analysis import analyze
 from spectral_jepa.plotting.analysis import analysis_figure
@@ -271,3 +275,80 @@ def test_degenerate_logs_are_analysed_and_drawn(log):
     analysis = analyze(log)
     assert analysis.verdict()
     analysis_figure(analysis).canvas.draw()
+
+
+def islands(n_islands, n_states, seed=0):
+    """A log of worlds that never meet, small ones of one pair among them."""
+    rng = np.random.default_rng(seed)
+    states, after = [], []
+    for island in range(n_islands):
+        size = int(rng.integers(1, n_states + 1))
+        rows = int(rng.integers(2, 60))
+        states.append(island * n_states + rng.integers(0, size, rows))
+        after.append(island * n_states + rng.integers(0, size, rows))
+    state, following = np.concatenate(states), np.concatenate(after)
+    return Transitions(state, np.zeros(state.size, int), following, n_islands * n_states)
+
+
+@pytest.mark.parametrize("n_islands, dim, n_states", [(30, 20, 6), (12, 14, 16)])
+def test_groups_are_found_before_the_iteration_and_agree_with_lapack(monkeypatch, n_islands, dim, n_states):
+    data = islands(n_islands, n_states)
+    full = analyze(data, dims=[1, 4, dim], n_folds=2)
+    assert full.n_components >= n_islands
+    monkeypatch.setattr(module, "FULL_STATES", 5)
+    grouped = analyze(data, dims=[1, 4, dim], n_folds=2)
+    np.testing.assert_allclose(grouped.singular_values, full.singular_values[:dim], rtol=0, atol=1e-9)
+    assert (grouped.singular_values[: min(n_islands, dim)] == 1).all()
+    np.testing.assert_allclose(grouped.plug_in_tail, full.plug_in_tail, rtol=0, atol=1e-8)
+    assert grouped.noise_level == pytest.approx(full.noise_level, rel=1e-6)
+
+
+def test_a_log_of_thousands_of_groups_is_analysed_at_once():
+    """10,000 rows that fell into 4,842 groups took more than a minute in Lanczos, without an answer."""
+    rng = np.random.default_rng(0)
+    states = rng.integers(0, 10_000, 6000)
+    began = time.process_time()
+    analysis = analyze(Transitions(states, rng.integers(0, 3, 6000), states))
+    assert time.process_time() - began < 10
+    assert analysis.n_components > 3000 and (analysis.singular_values == 1).all() and analysis.singular_values.size == 64
+
+
+@pytest.mark.parametrize("n_ends", [255, 256, 257, 300, 2000])
+def test_one_pair_with_many_next_states_is_analysed(n_ends):
+    zeros = np.zeros(10 * n_ends, int)
+    analysis = analyze(Transitions(zeros, zeros, np.arange(10 * n_ends) % n_ends))
+    assert analysis.singular_values == pytest.approx([1.0], abs=1e-12) and analysis.held_out_dim == 1
+
+
+def test_tall_matrices_are_factorised_in_pieces(monkeypatch):
+    data = sample_transitions(make_block(40, 4, 5, seed=3), n_transitions=8000, seed=0)
+    whole = analyze(data, dims=range(1, 9))
+    monkeypatch.setattr(module, "TALL_ENTRIES", 100)
+    monkeypatch.setattr(module, "PIECE", 1000)
+    pieces = analyze(data, dims=range(1, 9))
+    np.testing.assert_allclose(pieces.singular_values, whole.singular_values, rtol=1e-12)
+    np.testing.assert_allclose(pieces.held_out_risk, whole.held_out_risk, rtol=0, atol=1e-12)
+    assert pieces.noise_level == pytest.approx(whole.noise_level, rel=1e-9)
+
+
+def test_what_would_not_fit_is_refused_before_it_is_made(free_memory):
+    rng = np.random.default_rng(0)
+    data = Transitions(rng.integers(0, 1000, 40_000), rng.integers(0, 40, 40_000), rng.integers(0, 1000, 40_000))
+    free_memory(5 * 2**20)
+    with pytest.raises(InputError, match=r"the arrays of the analysis.*smaller dims \(--dims\)"):
+        analyze(data, dims=[1, 64])
+
+
+def test_the_room_asked_for_is_the_room_taken():
+    rng = np.random.default_rng(0)
+    n = 20_000
+    data = Transitions(rng.integers(0, 1000, n), rng.integers(0, 20, n), rng.integers(0, 1000, n))
+    tracemalloc.start()
+    analyze(data, dims=[1, 8, 16], n_folds=2)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis_module, "require_memory", lambda shape, *_: asked.append(8 * shape[0]))
+        analysis_module._require_room(n, (len(np.unique(data.state * 20 + data.action)), 1000), 16)
+    assert peak < asked[0] < 3 * peak

@@ -144,7 +144,7 @@ GOOD = {"state": [1, 2], "action": [0, 0], "next_state": [2, 1]}
 WRONG = {
     "empty": ("log.csv", b"", "is empty"),
     "header only": ("log.csv", f"{HEADER}\n".encode(), "no row"),
-    "extension": ("log.xls", b"x", "'.xls', expected one of '.csv', '.parquet', '.npz'"),
+    "extension": ("log.xls", b"x", "'.xls', expected one of '.csv', '.parquet', '.npz', '.tsv', '.csv.gz'"),
     "column": ("log.csv", b"state,act,next_state\n1,2,3\n", "no column 'action', expected .*'state', 'act', 'next_state'"),
     "column twice": ("log.csv", f"{HEADER},state\n1,2,3,4\n".encode(), "2 columns named 'state'"),
     "missing label": ("log.csv", f"{HEADER}\na,b,c\n,b,c\nnan,b,c\n".encode(), "no state label in 2 of 3 rows.* row 2 "),
@@ -164,11 +164,11 @@ WRONG = {
         "no finite number as 'reward' in 1 of 2.* row 2 ",
     ),
     "ragged": ("log.csv", f"{HEADER}\na,b,c\na\n".encode(), "cannot be read as csv .*truncated"),
-    "encoding": ("log.csv", f"{HEADER}\né,b,c\n".encode("latin-1"), "types bytes and str"),
-    "number or text": (
-        "log.csv",
-        f"{HEADER}\n1,b,c\n".encode(),
-        "one of state and next_state holds numbers and the other text",
+    "encoding": ("log.csv", f"{HEADER}\né,b,c\n".encode("latin-1"), "expected UTF-8 text.*iconv"),
+    "bytes beside text": (
+        "log.npz",
+        npz_bytes(**{**GOOD, "state": np.array([b"a", b"b"]), "next_state": np.array(["a", "b"])}),
+        "types bytes and str",
     ),
     "not Parquet": ("log.parquet", b"hello", "cannot be read as parquet"),
     "torn Parquet": ("log.parquet", parquet_bytes(GOOD)[:-20], "cannot be read as parquet"),

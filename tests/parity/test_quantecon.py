@@ -9,6 +9,7 @@ from quantecon.markov import backward_induction as quantecon_backward_induction
 
 from spectral_jepa import TabularMDP, optimal_values
 from spectral_jepa.planning import backward_induction, policy_values
+from spectral_jepa.planning import values as module
 
 SEEDS = [0, 1, 2, 3]
 
@@ -24,10 +25,14 @@ def reference(transition, reward, gamma):
     return DiscreteDP(reward, np.swapaxes(transition, 0, 1), gamma)
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.95, 0.999])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_optimal_values(seed, gamma, sparse):
+def test_optimal_values(monkeypatch, seed, gamma, sparse, exact):
+    if not exact:  # as in a world too large for a factorisation
+        monkeypatch.setattr(module, "EXACT_STATES", 0)
+        monkeypatch.setattr(module, "BAND_ENTRIES", 0)
     transition, reward = draw(seed)
     mdp = TabularMDP(transition, reward=reward, discount=gamma)
     solution = optimal_values(mdp.as_sparse() if sparse else mdp, tolerance=1e-9)
@@ -39,7 +44,8 @@ def test_optimal_values(seed, gamma, sparse):
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-5])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_tolerance_is_a_promise(seed, tolerance):
+def test_the_tolerance_is_a_promise(monkeypatch, seed, tolerance):
+    monkeypatch.setattr(module, "EXACT_STATES", 0)
     transition, reward = draw(seed)
     expected = reference(transition, reward, 0.99).solve(method="policy_iteration").v
     solution = optimal_values(TabularMDP(transition, reward=reward), 0.99, tolerance=tolerance)
@@ -47,7 +53,8 @@ def test_the_tolerance_is_a_promise(seed, tolerance):
 
 
 @pytest.mark.parametrize("gamma", [0.5, 0.999])
-def test_a_tolerance_below_rounding_ends(gamma):
+def test_a_tolerance_below_rounding_ends(monkeypatch, gamma):
+    monkeypatch.setattr(module, "EXACT_STATES", 0)
     transition, reward = draw(0)
     expected = reference(transition, reward, gamma).solve(method="policy_iteration").v
     solution = optimal_values(TabularMDP(transition, reward=reward), gamma, tolerance=1e-18)

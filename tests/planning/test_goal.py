@@ -100,3 +100,10 @@ def test_an_embedding_of_another_world(refused, shape):
     other = Embedding(np.ones((shape[1], 1)), np.ones((*shape, 1)), np.full(shape[1], 1 / shape[1]))
     with refused(f"{shape[0]} actions x {shape[1]} states", "expected 2 x 4"):
         plan_goals(MDP, other)
+
+
+def test_tables_that_would_not_fit_are_refused(refused, free_memory):
+    free_memory(32 * 16)
+    with refused("the four tables of starts x goals of shape 4 x 4 x 4", "fewer starts= or goals="):
+        plan_goals(MDP, BLIND)
+    assert plan_goals(MDP, BLIND, goals=[1]).regret.shape == (4, 1)

@@ -1,10 +1,16 @@
 """Edges of the dynamic programming; its values: tests/parity/test_quantecon.py."""
 
+import time
+from fractions import Fraction
+
+import gymnasium
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from spectral_jepa import TabularMDP, optimal_values
+from spectral_jepa import TabularMDP, make_torus, optimal_values
 from spectral_jepa.planning import backward_induction, occupancy, policy_values
+from spectral_jepa.planning import values as module
 from spectral_jepa.planning.values import first_best, value_ceiling
 
 MDP = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[[0.0, 0.2], [1.0, 0.0]], discount=0.5, start=[1.0, 0.0])
@@ -18,11 +24,83 @@ def test_optimal_values_by_hand():
 
 
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-4])
-def test_the_tolerance_is_kept_where_nothing_mixes(tolerance):
+def test_the_tolerance_is_kept_where_nothing_mixes(monkeypatch, tolerance):
     """Two states that never meet: V* = (100, 0). The span shrinks slowly, so a test that stops early is far off."""
-    values = optimal_values(TabularMDP([np.eye(2)], reward=[1.0, 0.0]), 0.99, tolerance=tolerance).values
-    error = np.abs(values - [100.0, 0.0]).max()
+    mdp = TabularMDP([np.eye(2)], reward=[1.0, 0.0])
+    assert optimal_values(mdp, 0.99, tolerance=tolerance).values == pytest.approx([100.0, 0.0], abs=1e-12)
+    monkeypatch.setattr(module, "EXACT_STATES", 0)  # as in a large world
+    error = np.abs(optimal_values(mdp, 0.99, tolerance=tolerance).values - [100.0, 0.0]).max()
     assert tolerance / 100 < error <= tolerance
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("gamma, error", [(0.999, 1e-10), (0.99999, 1e-7)])
+def test_a_cycle_at_a_discount_near_one_against_rational_numbers(gamma, error, sparse):
+    """V = (g, 1) / (1 - g^2), in fractions: rounding of g^2 alone is worth 2e-8 at .99999."""
+    mdp = TabularMDP([[[0, 1], [1, 0]]] * 2, reward=[[0, 0], [1, 0.5]], discount=gamma)
+    solution = optimal_values(mdp.as_sparse() if sparse else mdp)
+    exact = Fraction(gamma)
+    expected = [float(exact / (1 - exact**2)), float(1 / (1 - exact**2))]
+    assert np.abs(solution.values - expected).max() < error
+    assert solution.n_iterations < 20 and solution.policy[1] == 0
+
+
+def test_states_that_earn_nothing_are_worth_exactly_nothing():
+    taxi = TabularMDP.from_gymnasium("Taxi-v4")
+    values = optimal_values(taxi, 0.999999).values
+    assert (values[[0, 85, 410, 475]] == 0).all() and np.count_nonzero(values) == 496
+
+
+def test_a_torus_at_a_discount_near_one_is_quick_and_solved():
+    torus = make_torus(30)
+    reward = np.zeros(900)
+    reward[0] = 1.0
+    mdp = TabularMDP(torus.transition, reward=reward, discount=0.9999)
+    began = time.process_time()
+    values = optimal_values(mdp).values
+    assert time.process_time() - began < 4  # 8.1 s before, 0.2 s now
+    best = reward + 0.9999 * (mdp.transition @ values).max(axis=0)
+    assert np.abs(best - values).max() < 1e-9 and values.max() > 100
+
+
+def test_a_large_grid_is_solved_exactly_because_its_moves_are_short():
+    """A corridor of 5000 cells with a reward at its end: gamma^distance."""
+    n = 5000
+    right = sp.csr_array(sp.diags_array(np.ones(n - 1), offsets=1) + sp.csr_array(([1.0], ([n - 1], [n - 1])), shape=(n, n)))
+    stay = sp.eye_array(n, format="csr")
+    reward = np.zeros((n, 2))
+    reward[n - 2, 1] = 1.0
+    solution = optimal_values(TabularMDP([stay, right], reward=reward, discount=0.99))
+    assert solution.values[:-1] == pytest.approx(0.99 ** np.arange(n - 2, -1, -1.0), rel=1e-9)
+    assert (solution.policy[:-1] == 1).all()  # though most values are far below the tolerance
+
+
+def test_a_large_world_that_mixes_says_where_its_policy_is_arbitrary(monkeypatch):
+    monkeypatch.setattr(module, "EXACT_STATES", 0)
+    tiny = TabularMDP(MDP.transition, reward=MDP.reward * 1e-12, discount=0.5)
+    with pytest.warns(UserWarning, match="2 of 2 values are below the tolerance 1e-08, so the policy is arbitrary there"):
+        optimal_values(tiny)
+    monkeypatch.setattr(module, "MAX_STEPS", 3)
+    with pytest.raises(ValueError, match=r"not solved to tolerance 1e-08 after 3 steps at discount 0\.9999999.*lower it"):
+        optimal_values(TabularMDP([np.eye(2)], reward=[1.0, 0.0]), 0.9999999)
+
+
+def test_undiscounted_worlds_that_end_are_solved():
+    cliff = TabularMDP.from_gymnasium("CliffWalking-v1")
+    values = optimal_values(cliff, 1.0).values
+    assert values[36] == pytest.approx(-13, abs=1e-12) and values[47] == 0
+    # Every policy ends: with probability 1/2 a step, whatever is done; the better action earns 3 a step, for two steps.
+    rows = np.array([[0.5, 0.5], [0.0, 1.0]])
+    world = TabularMDP([rows, rows], reward=[[1.0, 3.0], [0.0, 0.0]])
+    solution = optimal_values(world, 1.0)
+    assert solution.values == pytest.approx([6.0, 0.0]) and solution.policy[0] == 1
+
+
+def test_undiscounted_worlds_that_need_not_end_are_refused(refused):
+    with refused("discount is 1", "FrozenLake-v1", "may never end", "[0, 1)", "backward_induction"):
+        optimal_values(TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1")), 1.0)
+    with refused("no end can be reached from state 0"):
+        optimal_values(TabularMDP([np.eye(2)], reward=[-1.0, 0.0]), 1.0)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9, 1.0])

@@ -212,10 +212,10 @@ def test_arrays_that_would_not_fit_say_so(refused):
     n = 200_000
     assert 8 * n * n > psutil.virtual_memory().available
     data = Transitions([0, n - 1], [0, 0], [n - 1, 0])
-    with refused("200000 x 200000", "298.0 GiB", "sparse=True"):
+    with refused("200000 x 200000", "596.0 GiB", "sparse=True"):
         CoOccurrence.from_transitions(data, sparse=False)
     cooc = CoOccurrence.from_transitions(data)  # sparse by itself
     for call in (cooc.conditional, cooc.dense_joint, lambda: spectrum(cooc), lambda: cooc.stacked_decomposition):
-        with refused("298.0 GiB", "Lanczos"):
+        with refused("596.0 GiB", "Lanczos"):
             call()
     assert spectrum(cooc, 2).round(10).tolist() == [[1, 1]]

@@ -136,3 +136,15 @@ def test_split_must_leave_both_sides_something(refused, fraction):
 def test_bad_sample_sizes(refused, arguments, fragments):
     with refused(*fragments):
         sample_transitions(MDP, **arguments, seed=0)
+
+
+def test_hashes_are_no_ids(refused):
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**62, 50)
+    with refused("the log has ids up to", "look like hashes", "np.unique with return_inverse"):
+        Transitions(hashes, np.arange(50) % 3, hashes)
+    large = Transitions(hashes // 2**15, np.zeros(50, int), hashes // 2**15)
+    with refused("the transition counts", "sparse_counts"):
+        large.counts()
+    with refused("the row starts of the sparse counts", "number the states that occur"):
+        large.sparse_counts()

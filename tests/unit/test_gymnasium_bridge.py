@@ -1,5 +1,7 @@
 import time
+import tracemalloc
 from dataclasses import replace
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -270,7 +272,13 @@ def test_state_with_two_roles_out_of_reach_is_accepted():
     "table, words",
     [
         ({0: {0: [(1.0, 0, 0.0, False)]}, 2: {0: [(1.0, 0, 0.0, False)]}}, "not a table of states"),
-        ({0: {0: [(1.0, 0, 0.0, False)]}, 1: {0: [(1.0, 0, 0, False)], 1: [(1.0, 0, 0, False)]}}, "different actions"),
+        ({0: {0: [(1.0, 0, 0.0, False)]}, 1: {}}, "not a table of states"),
+        ({0: {7: [(1.0, 0, 0.0, False)]}}, "not a table of states"),
+        ({0: {0: [(1.0, 0.7, 0.0, False)]}}, "leads to state 0.7, expected a whole number"),
+        ({0: {0: [(1.0, np.nan, 0.0, False)]}}, "leads to state nan, expected a whole number"),
+        ({0: {0: [(1.0, "0", 0.0, False)]}}, "a next state that is no number"),
+        ({0: {0: [(1.0, (0, 1), 0.0, False)]}}, "a next state that is no number"),
+        ({0: {0: [(1.0, 0, 0.0, "False")]}}, "whether an episode ends"),
         ({0: {0: [(1.0, 0, 0.0)]}}, "four entries|complete them"),
         ({0: {0: [(1.0, 5, 0.0, False)]}}, "leads to state 5"),
         ({0: {0: [(0.6, 0, 0.0, False)]}}, "sums to 0.6"),
@@ -281,6 +289,66 @@ def test_malformed_tables(table, words):
     with pytest.raises(InputError, match=words) as caught:
         mdp_from_gymnasium(Table(table))
     assert "\n" not in str(caught.value) and ". " not in str(caught.value)
+
+
+def test_the_old_name_of_the_start_law_is_read():
+    table = Table(CHAIN)
+    table.isd = np.array([0.25, 0.75, 0.0])
+    np.testing.assert_array_equal(mdp_from_gymnasium(table).start, table.isd)
+    table.initial_state_distrib = np.array([1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(mdp_from_gymnasium(table).start, [1, 0, 0])
+
+
+def test_actions_that_a_state_does_not_offer_are_the_mean_of_those_it_offers():
+    table = {0: {1: [(1.0, 1, 4.0, False)], 2: [(1.0, 0, 0.0, False)]}, 1: {0: [(1.0, 0, 1.0, False)]}}
+    with pytest.warns(UserWarning, match="3 of 6 pairs are the mean"):
+        mdp = mdp_from_gymnasium(Table(table))
+    np.testing.assert_array_equal(mdp.transition[:, 0], [[0.5, 0.5], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(mdp.transition[:, 1], [[1, 0]] * 3)
+    np.testing.assert_array_equal(mdp.reward, [[2, 4, 0], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_matrices_of_states_by_actions_by_states(sparse):
+    """As ICU-Sepsis has them: what each step earns depends on where it leads."""
+    steps = np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    earned = np.array([[[1.0, 3.0], [9.0, 5.0]], [[9.0, 0.0], [9.0, 0.0]]])
+
+    class Matrices:
+        dynamics: ClassVar = {
+            "tx_mat": steps,
+            "r_mat": earned,
+            "d_0": np.array([1.0, 0.0]),
+            "admissible_actions": [[0, 1], [0, 1]],
+        }
+
+    mdp = TabularMDP.from_gymnasium(Matrices(), sparse=sparse)
+    assert mdp.is_sparse == sparse
+    np.testing.assert_array_equal(mdp.dense(), steps.swapaxes(0, 1))
+    np.testing.assert_array_equal(mdp.reward, [[2.0, 5.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(mdp.start, [1, 0])
+    Matrices.dynamics = {"tx_mat": steps[:, :, :1]}
+    with pytest.raises(InputError, match=r"shape \(2, 2, 1\), expected \(states, actions, states\)"):
+        mdp_from_gymnasium(Matrices())
+
+
+def test_the_advice_to_pass_sparse_can_be_followed(monkeypatch, free_memory):
+    n = 300
+    table = Table({s: {0: [(1.0, (s + 1) % n, 0.0, False)]} for s in range(n)})
+    free_memory(8 * n * n)  # as much as the array, which is not enough
+    with pytest.raises(InputError, match=r"pass sparse=True \(--set sparse 1\)"):
+        TabularMDP.from_gymnasium(table)
+    assert TabularMDP.from_gymnasium(table, sparse=True).is_sparse
+
+
+def test_a_dense_world_is_held_once():
+    n = 400
+    table = Table({s: {0: [(1.0, (s + 1) % n, 0.0, False)]} for s in range(n)})
+    tracemalloc.start()
+    mdp_from_gymnasium(table)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * 8 * n * n
 
 
 def test_environments_without_a_table():

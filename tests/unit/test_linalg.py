@@ -4,8 +4,10 @@ import scipy.linalg
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from spectral_jepa import linalg
 from spectral_jepa.linalg import (
     inverse_or_zero,
+    largest_right_vectors,
     largest_singular_triplets,
     singular_value_decomposition,
     squared_norm,
@@ -149,3 +151,37 @@ def test_subspace_angles():
 def test_subspace_angles_refuse_two_spaces(refused):
     with refused("3 and 4 rows", "expected equal"):
         subspace_angles(np.eye(3), np.eye(4))
+
+
+def test_an_iteration_that_does_not_end_says_so(refused, monkeypatch):
+    """A path's spectrum: the largest values differ by 1e-5. With one restart and no dense way out, one sentence."""
+    n = 600
+    path = sp.diags_array([np.full(n - 1, 0.5), np.full(n - 1, 0.5)], offsets=[-1, 1], shape=(n, n)).tocsr()
+    monkeypatch.setattr(linalg, "MIN_RESTARTS", 1)
+    monkeypatch.setattr(linalg, "MAX_OPERATIONS", 0)
+    values = largest_singular_triplets(path, 3)[1]
+    exact = np.sort(np.abs(np.cos(np.pi * np.arange(1, n + 1) / (n + 1))))[::-1]
+    assert values == pytest.approx(exact[:3], abs=1e-12)  # the dense Gram matrix
+    monkeypatch.setattr(linalg, "GRAM_STATES", 100)
+    with refused("of 3 singular values of a matrix with 600 columns within its limit of 1 restarts", "fewer dimensions"):
+        largest_singular_triplets(path, 3)
+
+
+def test_right_vectors_without_the_known_ones():
+    rng = np.random.default_rng(0)
+    blocks = [rng.random(shape) for shape in ((300, 40), (200, 30))]
+    blocks = [block / np.linalg.norm(block, 2) for block in blocks]
+    matrix = sp.csr_array(sp.block_diag(blocks))
+    known = np.zeros((70, 2))
+    known[:40, 0], known[40:, 1] = (np.linalg.svd(block)[2][0] for block in blocks)
+    values, right = largest_right_vectors(matrix, 5, known=sp.csc_array(known))
+    expected = np.linalg.svd(matrix.toarray(), compute_uv=False)
+    assert values == pytest.approx(expected[2:7], abs=1e-10)
+    assert np.abs(right.T @ right - np.eye(5)).max() < 1e-10 and np.abs(known.T @ right).max() < 1e-8
+    assert np.linalg.norm(matrix @ right, axis=0) == pytest.approx(values, abs=1e-9)
+
+
+def test_right_vectors_where_nothing_is_left():
+    matrix = sp.csr_array(np.eye(30)[:, :10])
+    values, right = largest_right_vectors(matrix, 4, known=sp.csc_array(np.eye(10)))
+    assert not values.any() and not right.any()

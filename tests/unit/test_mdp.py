@@ -75,6 +75,43 @@ def test_rows_may_be_off_by_rounding():
     assert TabularMDP(transition).transition[0, 0, 0] == 0.9 + 5e-9
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_rows_off_by_a_few_digits_are_divided_by_their_sums(sparse):
+    transition = changed((0, 0), [0.3333333, 0.6666666])
+    with pytest.warns(UserWarning, match=r"1 rows of the transition of mdp sum to 1 only within 1\.0e-07"):
+        mdp = TabularMDP([sp.csr_array(m) for m in transition] if sparse else transition)
+    assert mdp.dense()[0, 0] == pytest.approx([1 / 3, 2 / 3], abs=1e-7) and abs(mdp.dense()[0, 0].sum() - 1) < 1e-15
+    assert np.array_equal(mdp.dense()[1], GOOD[1])
+
+
+def test_a_chain_has_one_action():
+    for chain in (GOOD[0], sp.csr_array(GOOD[0]), GOOD[0].tolist()):
+        mdp = TabularMDP(chain)
+        assert mdp.n_actions == 1 and np.array_equal(mdp.dense()[0], GOOD[0])
+
+
+def test_rewards_of_every_form():
+    by_pair = np.array([[3.0, 4.0], [-1.0, 0.0]])
+    by_step = np.arange(8.0).reshape(2, 2, 2)  # (S, A, S)
+    expected = [[sum(GOOD[a, x, y] * by_step[x, a, y] for y in range(2)) for a in range(2)] for x in range(2)]
+    for transition in (GOOD, [sp.csr_array(m) for m in GOOD]):
+        assert np.array_equal(TabularMDP(transition, reward=sp.csr_array(by_pair)).reward, by_pair)
+        assert TabularMDP(transition, reward=by_step).reward == pytest.approx(np.array(expected))
+        by_action = [sp.csr_array(by_step[:, a]) for a in range(2)]
+        assert TabularMDP(transition, reward=by_action).reward == pytest.approx(np.array(expected))
+
+
+def test_rewards_and_labels_of_no_form(refused):
+    with refused("reward is ragged or not numeric"):
+        TabularMDP(GOOD, reward=["a", "b"])
+    with refused("reward is a list of 1 matrices", "expected 2 sparse ones"):
+        TabularMDP(GOOD, reward=[sp.csr_array(np.eye(2))])
+    with refused("reward[0, 1, 0] is inf"):
+        TabularMDP(GOOD, reward=np.array([[[0, 0], [np.inf, 0]], [[0, 0], [0, 0]]]))
+    with refused("state_labels holds a label of type list", "make it a tuple"):
+        TabularMDP(GOOD, state_labels=[[0, 1], [1, 1]])
+
+
 # --- frozen ---------------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +154,7 @@ def test_the_callers_arrays_stay_writable():
     "index, value, fragments",
     [
         ((1, 0), [0.5, 0.4], ["[action 1, state 0]", "sums to 0.9", "expected 1", "1 of 2 rows", "divide each row"]),
-        ((0, 1), [0.2, 0.8 + 2e-8], ["[action 0, state 1]", "1.00000002"]),
+        ((0, 1), [0.2, 0.8 + 2e-6], ["[action 0, state 1]", "1.000002"]),
         ((1, 1), [1.5, -0.5], ["action 1, state 1, next state 1", "-0.5", ">= 0"]),
         ((0, 0), [np.nan, 0.1], ["action 0, state 0, next state 0", "nan"]),
         ((0, 0), [0.9, np.inf], ["action 0, state 0, next state 1", "inf"]),
@@ -132,11 +169,10 @@ def test_bad_rows_are_named(refused, index, value, fragments, sparse):
 @pytest.mark.parametrize(
     "transition, fragments",
     [
-        (np.eye(2), ["(2, 2)", "(actions, states, states)"]),
+        (np.ones((2, 3)) / 3, ["(2, 3)", "(actions, states, states)"]),
         (np.ones((2, 2, 3)) / 3, ["(2, 2, 3)"]),
         (np.zeros((0, 2, 2)), ["(0, 2, 2)"]),
         ([], ["(0,)"]),
-        (sp.csr_array(np.eye(2)), ["single sparse matrix", "one for each action"]),
         ([sp.csr_array(np.eye(2)), sp.csr_array(np.eye(3))], ["(2, 2)", "(3, 3)", "one square shape"]),
         ([sp.csr_array(np.ones((2, 3)) / 3)], ["(2, 3)", "one square shape"]),
         ([np.eye(2), np.eye(3)], ["ragged", "one square matrix"]),
@@ -191,5 +227,5 @@ def test_a_dense_array_that_would_not_fit_says_how_large_it_is(refused):
     n = 200_000
     mdp = TabularMDP([sp.eye_array(n, format="csr")])
     assert 8 * n * n > psutil.virtual_memory().available
-    with refused("200000 x 200000", "298.0 GiB", "are free", "keep it sparse"):
+    with refused("200000 x 200000", "596.0 GiB", "are free", "keep it sparse"):
         mdp.dense()
