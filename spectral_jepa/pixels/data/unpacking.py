@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -19,8 +20,9 @@ from tqdm import tqdm
 
 from spectral_jepa._files import lock, temporary_path
 from spectral_jepa._validation import InputError
-from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_episodes
+from spectral_jepa.pixels.data.episodes import DIGESTS, EpisodeDataset, check_episodes, check_values, column_digest_start
 from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
+from spectral_jepa.pixels.data.places import derived_path
 
 
 def open_dataset(
@@ -47,7 +49,8 @@ def open_dataset(
     columns : iterable of str
         Further columns that must be there.
     cache : str or Path, optional
-        Where the unpacked folder goes. Default: beside the file.
+        Where the unpacked folder, the split and the like go. Default: beside the file, or, where that cannot be written to,
+        in the user's cache; see :func:`spectral_jepa.pixels.data.places.derived_path`.
     progress : bool
         Show a bar while unpacking.
 
@@ -60,7 +63,8 @@ def open_dataset(
     ------
     InputError
         No such file, no HDF5 or a truncated one, a compression that cannot be read, a missing column, another resolution or
-        action dimension, an episode that ends after the last row, a place without room or permission to write.
+        action dimension, an index of episodes that overlap or end after the last row, actions or states that are not finite
+        (:func:`spectral_jepa.pixels.data.episodes.check_values`), a place without room or permission to write.
 
     Notes
     -----
@@ -77,6 +81,7 @@ def open_dataset(
     (EpisodeDataset(2 episodes, 6 rows, columns ['action']), array([3, 4, 5]), 7)
     """
     path = Path(path)
+    cache = None if cache is None else Path(cache)
     with open_file(path) as file:
         arrays = {name: data for name, data in file.items() if hasattr(data, "shape")}
         _check_columns(path, arrays, image_size, action_dim, tuple(columns))
@@ -88,21 +93,27 @@ def open_dataset(
             for name, data in arrays.items()
             if name in INDEX_COLUMNS or (data.dtype.kind in "biuf" and data.shape[:1] == (rows,))
         }
+        origin = _read_origin(file.attrs)
         status = path.stat()
         key = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
-        folder = Path(cache or path.parent) / f"{path.name}.unpacked-{key}"
+        folder = derived_path(path, f"{path.name}.unpacked-{key}", cache, beside_first=False)
         if not folder.is_dir():
-            try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                with lock(folder.parent / f".{path.name}.lock"):
-                    if not folder.is_dir():  # another process may have unpacked it while this one waited
-                        _unpack(path, kept, folder, progress)
-            except PermissionError:
-                raise InputError(
-                    f"{folder.parent} cannot be written to, expected a place to unpack {path.name} into: "
-                    "pass cache= with a folder of yours, or copy the file"
-                ) from None
-    return EpisodeDataset.load(folder, path)
+            with lock(folder.parent / f".{path.name}.lock"):
+                if not folder.is_dir():  # another process may have unpacked it while this one waited
+                    _unpack(path, kept, folder, progress)
+    dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin)
+    check_values(dataset)
+    return dataset
+
+
+def _read_origin(attributes: Mapping[str, Any]) -> dict[str, str] | None:
+    """Which environment a file says it comes from: what collect writes; files of its earlier versions have the name only."""
+    try:
+        if "environment" in attributes:
+            return {name: str(value) for name, value in json.loads(attributes["environment"]).items()}
+        return {"name": str(json.loads(attributes["config"])["environment"])} if "config" in attributes else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _check_columns(
@@ -115,6 +126,16 @@ def _check_columns(
             "check that it is in the public layout of episodes"
         )
     pixels, action = arrays["pixels"], arrays["action"]
+    for name in INDEX_COLUMNS:
+        index = arrays[name]
+        if index.dtype.kind not in "iu" or len(index.shape) != 1:
+            what = "text" if index.dtype.kind in "OSUV" else str(index.dtype)
+            raise InputError(
+                f"{path} has {name} of {what} {tuple(index.shape)}, expected whole numbers (N,), one an episode: "
+                "write it again as a flat integer column"
+            )
+    if action.dtype.kind not in "biuf":
+        raise InputError(f"{path} has action of type {action.dtype}, expected numbers: convert them first")
     if pixels.dtype != np.uint8 or len(pixels.shape) != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
         raise InputError(
             f"{path} has pixels {pixels.dtype} {tuple(pixels.shape)}, expected uint8 (rows, size, size, 3): "
@@ -157,7 +178,7 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
     if needed > free:
         raise InputError(
             f"unpacking {path} needs {needed / 2**30:.1f} GiB but {folder.parent} has {free / 2**30:.1f} GiB free: "
-            "pass cache= with a folder on a larger disk"
+            "pass --cache FOLDER (cache= in Python) with a folder on a larger disk"
         )
     prefix = f"{path.name}.unpacked-"
     # Under the lock, so whatever is left under a temporary name belongs to a process that died.
@@ -167,15 +188,21 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
     temporary.mkdir()
     try:
         with tqdm(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+            digests = {}
             for name, data in arrays.items():
+                content = column_digest_start(data.dtype, data.shape)
                 target = np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", data.dtype, data.shape)
                 row_bytes = max(1, math.prod(data.shape[1:]) * data.dtype.itemsize)
                 for start in range(0, len(data), max(1, BLOCK_BYTES // row_bytes)):
                     stop = min(len(data), start + max(1, BLOCK_BYTES // row_bytes))
                     with _reading(path):
-                        target[start:stop] = data[start:stop]
+                        block = data[start:stop]
+                    target[start:stop] = block
+                    content.update(np.ascontiguousarray(block).tobytes())
                     bar.update((stop - start) * row_bytes)
                 target.flush()
+                digests[name] = content.hexdigest()
+        (temporary / DIGESTS).write_text(json.dumps(digests))
         os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

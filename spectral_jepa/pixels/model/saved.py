@@ -16,6 +16,7 @@ from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
+from spectral_jepa.pixels.model.frozen import usable_device
 from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.training import load_weights, save_weights
 
@@ -98,16 +99,18 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
     Raises
     ------
     InputError
-        An unfinished or damaged folder, or weights that do not fit the configuration beside them.
+        A device that torch cannot use, an unfinished or damaged folder, or weights that do not fit the configuration beside
+        them.
 
     Examples
     --------
     See :func:`save_model`.
     """
+    where = usable_device(device or "cpu")
     state, saved = load_weights(folder)
-    if not {"config", "scaler"} <= set(saved):
+    if not isinstance(saved, dict) or not {"config", "scaler"} <= set(saved):
         raise InputError(
-            f"{Path(folder) / 'config.json'} has {', '.join(sorted(saved))}, expected config and scaler: "
+            f"{Path(folder) / 'config.json'} has {', '.join(sorted(saved)) or 'nothing'}, expected config and scaler: "
             "pass the folder of a pixel run"
         )
     config, scaler = PixelConfig.from_dict(saved["config"]), ActionScaler.from_dict(saved["scaler"])
@@ -118,4 +121,4 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
         raise InputError(
             f"the weights in {folder} do not fit its config.json, expected those of the same run: restore both from one copy"
         ) from None
-    return model.eval().to(device or "cpu"), config, scaler
+    return model.eval().to(where), config, scaler
