@@ -89,6 +89,20 @@ def _folder(option: str, path: Path) -> Path:
     return path
 
 
+def _environment_of(data: Path | None) -> str:
+    """The environment that a data file says it comes from; without a file, or a word in it, two_room."""
+    from spectral_jepa.pixels.data.origin import asked_environment
+    from spectral_jepa.pixels.data.unpacking import file_origin
+
+    found = None if data is None else asked_environment(file_origin(data))
+    if found is None and data is not None:
+        warnings.warn(
+            f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment",
+            stacklevel=2,
+        )
+    return found or "two_room"
+
+
 def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
     """The folders of finished runs among what a shell's ``*`` gives; runs that are not finished are named."""
     for folder in folders:
@@ -165,7 +179,7 @@ def collect(
 
 @app.command
 def train(
-    environment: str = "two_room",
+    environment: str | None = None,
     preset: str = "small",
     regularizer: str | None = None,
     n_subspaces: int | None = None,
@@ -185,7 +199,7 @@ def train(
     --n-subspaces 4 --seed 1 | torchrun --nproc-per-node 2 -m spectral_jepa pixels train --preset paper
 
     Args:
-        environment: Which data: what evaluate simulates. A file from elsewhere does not say it itself.
+        environment: Which data: what evaluate simulates. Default: what the data say, else two_room.
         preset: tiny, small or paper.
         regularizer: sigreg (LeWorldModel, the default), subspace_sigreg (Sub-JEPA), pldm, whitening or none.
         n_subspaces: Sub-JEPA's K.
@@ -203,6 +217,7 @@ def train(
     from spectral_jepa.pixels.runs import base_folder, run_name
     from spectral_jepa.pixels.training.loop import train as train_model
 
+    environment = environment or _environment_of(data)
     options = {
         "objective.regularizer": ("--regularizer", regularizer),
         "objective.n_subspaces": ("--n-subspaces", n_subspaces),

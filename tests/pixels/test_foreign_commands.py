@@ -18,6 +18,8 @@ from spectral_jepa.pixels.model.frozen import usable_device
 from spectral_jepa.pixels.runs import policy_names
 
 TRAIN = ["train", "--preset", "tiny", "--device", "cpu", "--set", "training.n_steps", "4"]
+# Foreign files are taken for Two-Room with a warning, which one test looks at.
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not say which environment")
 
 
 def write(path, change=lambda episode: episode, attributes=None):
@@ -126,8 +128,18 @@ def test_two_numbers_that_are_no_two_room_are_refused(here, capsys, command):
 def test_data_of_another_environment_are_refused(here, capsys, command):
     other = write(here / "other.h5", attributes={"environment": json.dumps({"name": "reacher", "digest": "0" * 16})})
     assert "comes from 'reacher', expected 'two_room'" in refused(capsys, command, "a/sigreg-0", "--data", other)
-    message = refused(capsys, *TRAIN, "--data", other, "--folder", "new")
+    message = refused(capsys, *TRAIN, "--environment", "two_room", "--data", other, "--folder", "new")
     assert "comes from 'reacher'" in message and "--environment reacher" in message
+
+
+def test_train_takes_the_environment_that_the_data_say(here, capsys):
+    data = write(here / "said.h5", attributes={"environment": json.dumps({"name": "reacher"})})
+    pixels(*TRAIN, "--data", data, "--folder", "said")
+    assert json.loads((here / "said" / "config.json").read_text())["config"]["data"]["environment"] == "reacher"
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        pixels(*TRAIN, "--data", "data.h5", "--folder", "unsaid")
+    assert "is taken for 'two_room': pass --environment" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "plan", "surprise"])

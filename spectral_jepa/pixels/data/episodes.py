@@ -165,7 +165,7 @@ class EpisodeDataset:
         with contextlib.suppress(OSError, ValueError):
             digests = dict(json.loads((folder / DIGESTS).read_bytes()))
         if not {"pixels", *columns} <= set(digests):  # unpacked by an earlier version
-            digests = {name: _column_digest(values) for name, values in columns.items()}
+            digests = {name: column_digest(values) for name, values in columns.items()}
             with contextlib.suppress(OSError):
                 write_atomic(folder / DIGESTS, json.dumps(digests).encode())
         return cls(columns.pop("pixels"), columns, lengths, offsets, path, cache, origin, digests)
@@ -191,7 +191,28 @@ def column_digest_start(dtype: Any, shape: Any) -> Any:
     return hashlib.sha256(f"{np.dtype(dtype).str} {tuple(int(n) for n in shape)} ".encode())
 
 
-def _column_digest(values: NDArray[Any]) -> str:
+def column_digest(values: NDArray[Any]) -> str:
+    """SHA-256 of a column: type, shape and bytes, read in pieces.
+
+    Parameters
+    ----------
+    values : array (rows, ...)
+        May be a memory map.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Notes
+    -----
+    O(bytes).
+
+    Examples
+    --------
+    >>> column_digest(np.zeros(3)) == column_digest(np.zeros(3)) != column_digest(np.zeros(3, np.float32))
+    True
+    """
     content = column_digest_start(values.dtype, values.shape)
     for start in range(0, len(values), 1024):
         content.update(np.ascontiguousarray(values[start : start + 1024]).tobytes())
@@ -229,7 +250,7 @@ def data_digest(dataset: Dataset, names: Iterable[str]) -> str:
     content = hashlib.sha256()
     for name in names:
         if name not in known:
-            known[name] = _column_digest(dataset.pixels if name == "pixels" else dataset.columns[name])
+            known[name] = column_digest(dataset.pixels if name == "pixels" else dataset.columns[name])
         content.update(f"{name} {known[name]} ".encode())
     for index in (dataset.ep_len, dataset.ep_offset):
         content.update(np.asarray(index, dtype=np.int64).tobytes())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from spectral_jepa._files import temporary_path
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, first_line
 
 INDEX_COLUMNS = ("ep_len", "ep_offset")
 BLOCK_BYTES = 64 * 2**20
@@ -64,6 +64,8 @@ def write_episodes(path: str | Path, episodes: Iterable[Episode], attributes: Ma
                 for name, values in columns.items():
                     shape = values.shape[1:]
                     options = {"chunks": (1, *shape), **_compression()} if name == "pixels" else {"chunks": (1024, *shape)}
+                    # A flipped byte is an error of reading, not another number.
+                    options |= {"fletcher32": True}
                     file.create_dataset(name, (0, *shape), values.dtype, maxshape=(None, *shape), **options)
             _check_episode(number, columns, file)
             lengths.append(len(columns["pixels"]))
@@ -113,7 +115,7 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
     path = Path(path)
     with _new_file(path, attributes) as (file, lengths):
         for part_path in tqdm(parts, desc=f"write {path.name}", unit="part", disable=not progress):
-            with open_file(part_path) as part:
+            with open_file(part_path) as part, _whole_part(part_path):
                 names = [name for name in part if name not in INDEX_COLUMNS]
                 if not lengths:
                     for name in names:
@@ -124,6 +126,16 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
                 for name in names:
                     _copy(part[name], file[name])
     return path
+
+
+@contextlib.contextmanager
+def _whole_part(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({first_line(error)}), expected a part as it was written: remove it and run again"
+        ) from None
 
 
 def _h5py() -> Any:
@@ -253,8 +265,9 @@ def _new_file(path: Path, attributes: Mapping[str, str]) -> Generator[tuple[Any,
             yield file, lengths
             if not lengths:
                 raise InputError(f"there are no episodes to write to {path}, expected at least one: collect some")
-            file["ep_len"] = np.array(lengths, dtype=np.int32)
-            file["ep_offset"] = np.cumsum(lengths, dtype=np.int64) - np.array(lengths)
+            offsets = np.cumsum(lengths, dtype=np.int64) - np.array(lengths)
+            for name, index in (("ep_len", np.array(lengths, dtype=np.int32)), ("ep_offset", offsets)):
+                file.create_dataset(name, data=index, chunks=index.shape, fletcher32=True)
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values
-from spectral_jepa.pixels.environments import environment_class
+from spectral_jepa.pixels.environments import BUILT_IN, environment_class
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 
 # Rows replayed to see whether a foreign file moves as the environment does, and the share of its own movement by which the
@@ -53,7 +54,7 @@ def check_origin(dataset: EpisodeDataset, environment: str) -> None:
     if name not in (environment, world.name):
         raise InputError(
             f"{where} comes from {name!r}, expected {world.name!r}: pass data of {world.name}, or train on these with "
-            f"--environment {name}"
+            f"--environment {asked_environment(origin)}"
         )
     if origin.get("digest", world.digest()) != world.digest():
         raise InputError(
@@ -250,7 +251,7 @@ def fit_for_simulation(dataset: EpisodeDataset, name: str, environment: PixelEnv
 
 
 def origin_of(world: type[PixelEnvironment]) -> dict[str, str]:
-    """Name and digest of an environment, as collect writes them into a file.
+    """Name, digest and class of an environment, as collect writes them into a file.
 
     Parameters
     ----------
@@ -265,4 +266,28 @@ def origin_of(world: type[PixelEnvironment]) -> dict[str, str]:
     >>> origin_of(environment_class("two_room"))["name"]
     'two_room'
     """
-    return {"name": world.name, "digest": world.digest()}
+    return {"name": world.name, "digest": world.digest(), "class": f"{world.__module__}:{world.__qualname__}"}
+
+
+def asked_environment(origin: Mapping[str, str] | None) -> str | None:
+    """How to ask for the environment that data say they come from.
+
+    Parameters
+    ----------
+    origin : dict of str, optional
+        As :func:`origin_of` gives it.
+
+    Returns
+    -------
+    str or None
+        A built-in one, or ``module:Class``; None where the data do not say it.
+
+    Examples
+    --------
+    >>> asked_environment({"name": "cube"}), asked_environment({"name": "ball", "class": "my_world:Ball"})
+    ('cube', 'my_world:Ball')
+    """
+    if origin is None:
+        return None
+    name = origin.get("name", "")
+    return name if name in BUILT_IN or ":" in name else origin.get("class", name)

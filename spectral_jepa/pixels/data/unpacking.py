@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,19 @@ from tqdm import tqdm
 
 from spectral_jepa._files import lock, temporary_path
 from spectral_jepa._validation import InputError
-from spectral_jepa.pixels.data.episodes import DIGESTS, EpisodeDataset, check_episodes, check_values, column_digest_start
+from spectral_jepa.pixels.data.episodes import (
+    DIGESTS,
+    EpisodeDataset,
+    check_episodes,
+    check_values,
+    column_digest,
+    column_digest_start,
+)
 from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
 from spectral_jepa.pixels.data.places import derived_path
+
+# Unpacked columns up to this size are compared with their digests whenever they are opened: half a second.
+VERIFIED_BYTES = 2**28
 
 
 def open_dataset(
@@ -68,7 +79,8 @@ def open_dataset(
 
     Notes
     -----
-    O(bytes) the first time, 64 MiB of them in memory at a time; O(episodes) later.
+    O(bytes) the first time, 64 MiB of them in memory at a time; later O(rows), and columns of up to 256 MiB are compared
+    with their digests, so that a damaged copy is unpacked again.
 
     Examples
     --------
@@ -97,13 +109,63 @@ def open_dataset(
         status = path.stat()
         key = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
         folder = derived_path(path, f"{path.name}.unpacked-{key}", cache, beside_first=False)
-        if not folder.is_dir():
+        if not _is_whole(folder):
             with lock(folder.parent / f".{path.name}.lock"):
-                if not folder.is_dir():  # another process may have unpacked it while this one waited
+                if not _is_whole(folder):  # another process may have unpacked it while this one waited
+                    if folder.is_dir():
+                        warnings.warn(f"{folder} is damaged: unpacking {path.name} again", stacklevel=2)
+                        shutil.rmtree(folder)
                     _unpack(path, kept, folder, progress)
     dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin)
     check_values(dataset)
     return dataset
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether an unpacked folder is there and its columns have their digests; long ones are not read for that."""
+    if not folder.is_dir():
+        return False
+    try:
+        digests = json.loads((folder / DIGESTS).read_bytes())
+        for name, digest in digests.items():
+            values = np.load(folder / f"{name}.npy", mmap_mode="r")
+            if values.nbytes <= VERIFIED_BYTES and column_digest(values) != digest:
+                return False
+    except FileNotFoundError as missing:  # no digests: unpacked by an earlier version
+        return str(missing.filename).endswith(DIGESTS)
+    except (ValueError, OSError, EOFError, AttributeError):
+        return False
+    return True
+
+
+def file_origin(path: str | Path) -> dict[str, str] | None:
+    """Which environment a file says it comes from.
+
+    Parameters
+    ----------
+    path : str or Path
+        HDF5 file.
+
+    Returns
+    -------
+    dict of str or None
+        ``name`` and, of what this version collected, ``digest`` and ``class``; None where the file does not say it.
+
+    Raises
+    ------
+    InputError
+        No such file, or no HDF5.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.hdf5 import write_episodes
+    >>> episode = {"pixels": np.zeros((3, 4, 4, 3), np.uint8), "action": np.zeros((3, 2))}
+    >>> file_origin(write_episodes(tempfile.mkdtemp() + "/one.h5", [episode], {"environment": '{"name": "cube"}'}))
+    {'name': 'cube'}
+    """
+    with open_file(Path(path)) as file:
+        return _read_origin(file.attrs)
 
 
 def _read_origin(attributes: Mapping[str, Any]) -> dict[str, str] | None:
@@ -162,7 +224,7 @@ def _reading(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if "filter" in str(error) or "plugin" in str(error):
+        if "required filter" in str(error) or "registered" in str(error) or "plugin" in str(error):
             raise InputError(
                 f"{path} is compressed with a filter that is not installed ({error}), expected one that is: "
                 "run pip install 'spectral-jepa[pixels]'"

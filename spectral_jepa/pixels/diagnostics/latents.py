@@ -17,6 +17,9 @@ from spectral_jepa.pixels.data.episodes import Ids, episode_rows
 from spectral_jepa.pixels.interfaces import Dataset, Encoder, Pictures, TorchModel
 from spectral_jepa.pixels.model.frozen import Latents, encode_rows, weights_digest
 
+# Bytes of the SHA-256 at the end of a file of kept embeddings.
+DIGEST_SIZE = 32
+
 
 def embed_rows(
     model: Encoder,
@@ -38,7 +41,8 @@ def embed_rows(
         Frames an encoder call.
     cache : Path, optional
         Folder of ``<key>.npy`` files; the key is a digest of every weight and of the very pictures, so neither another
-        model nor another dataset can be taken for this one. A damaged file is computed again. Default: nothing is kept.
+        model nor another dataset can be taken for this one. A file ends with its own SHA-256; a damaged one is computed
+        again. Default: nothing is kept.
     progress : str, optional
         Title of a progress bar. Default: none.
 
@@ -75,18 +79,17 @@ def embed_rows(
     rows = check_indices("rows", np.asarray(rows), len(dataset.pixels), "row")
     path = None if cache is None else cache / f"{_key(model, dataset.pixels, rows)}.npy"
     if path is not None and path.is_file():
-        try:
-            kept = np.load(path)
-            if kept.shape[0] == rows.size and np.isfinite(kept).all():
-                return kept
-        except (ValueError, OSError, EOFError):
-            pass
+        content = path.read_bytes()
+        array, digest = content[:-DIGEST_SIZE], content[-DIGEST_SIZE:]
+        if hashlib.sha256(array).digest() == digest:
+            return np.asarray(np.load(io.BytesIO(array)))
     latents = encode_rows(model, dataset.pixels, rows, batch_size=batch_size, progress=progress)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         np.save(buffer, latents)
-        write_atomic(path, buffer.getvalue())
+        array = buffer.getvalue()
+        write_atomic(path, array + hashlib.sha256(array).digest())
     return latents
 
 

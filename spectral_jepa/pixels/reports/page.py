@@ -22,7 +22,7 @@ from spectral_jepa.pixels.interfaces import ActionScaling
 from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.model.world_model import WorldModel
-from spectral_jepa.pixels.reports.tables import CACHE, load_table, save_figures, save_table
+from spectral_jepa.pixels.reports.tables import CACHE, load_table, read_table, save_figures, save_table
 from spectral_jepa.plotting.page import Part, Section, write_page
 from spectral_jepa.plotting.pixels import diagnostics as drawing
 from spectral_jepa.success_rates import success_table
@@ -170,7 +170,7 @@ def _training(folder: Path) -> list[Part]:
     path = folder / "log.csv"
     if not path.is_file():
         return ["No log.csv in this folder."]
-    log = pd.read_csv(path)
+    log = read_table(path)
     numbers = [name for name in log.columns if log[name].notna().any()]
     last = [(name, float(log[name].dropna().iloc[0]), float(log[name].dropna().iloc[-1])) for name in numbers]
     curves = save_figures(folder, drawing.draw_training(log))
@@ -180,7 +180,7 @@ def _training(folder: Path) -> list[Part]:
 def _planning(folder: Path) -> list[Part]:
     # Beside the run's own rows, those of the policies it was compared with: floor, bound, other runs.
     paths = sorted(folder.glob("evaluation*.csv")) + sorted(folder.parent.glob("evaluation.csv"))
-    tables = [pd.read_csv(path) for path in paths]
+    tables = [read_table(path) for path in paths]
     tables = [table for table in tables if {"policy", "success", "steps"} <= set(table.columns)]
     if not tables:
         return ["Not measured yet: run `spectral-jepa pixels evaluate`."]

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spectral_jepa._files import file_digest, write_atomic
+from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.data import open_dataset
 from spectral_jepa.pixels.data.origin import check_origin, fit_for_simulation
@@ -192,6 +193,42 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> list[Path]:
     return [save_figure(figure, folder / "figures", name)[0] for name, figure in figures.items()]
 
 
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV file with a header.
+
+    Parameters
+    ----------
+    path : Path
+    **options
+        Of ``pandas.read_csv``.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InputError
+        An empty or damaged file, or one that cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "log.csv"
+    >>> path.touch()
+    >>> read_table(path)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: ...log.csv cannot be read (No columns to parse from file), expected a table: ...
+    """
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(
+            f"{path} cannot be read ({first_line(error)}), expected a table: restore it, or remove it and run the command "
+            "that writes it"
+        ) from None
+
+
 def load_table(folder: Path, name: str) -> tuple[pd.DataFrame | None, list[Any]]:
     """Read a table that :func:`save_table` wrote.
 
@@ -226,7 +263,7 @@ def load_table(folder: Path, name: str) -> tuple[pd.DataFrame | None, list[Any]]
     if not path.is_file():
         return None, []
     # As text: some digests read like numbers.
-    table = pd.read_csv(path, dtype={"weights": str})
+    table = read_table(path, dtype={"weights": str})
     if "weights" not in table or set(table["weights"]) == {_saved_weights_digest(folder)}:
         return table.drop(columns="weights", errors="ignore"), []
     return table.drop(columns="weights"), [f"Note: {path.name} was measured on other weights than this folder now holds."]

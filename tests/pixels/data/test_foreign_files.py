@@ -18,7 +18,8 @@ from spectral_jepa.pixels.config import DataConfig, EvaluationConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, open_dataset, places, write_episodes
 from spectral_jepa.pixels.data import collect as collecting
 from spectral_jepa.pixels.data.collect import collect, collect_episodes
-from spectral_jepa.pixels.data.origin import check_actions, check_origin, check_replay, fit_for_simulation
+from spectral_jepa.pixels.data.hdf5 import join_files
+from spectral_jepa.pixels.data.origin import asked_environment, check_actions, check_origin, check_replay, fit_for_simulation
 from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.evaluation.evaluate import evaluate
 from spectral_jepa.pixels.evaluation.manifest import make_manifest
@@ -59,9 +60,11 @@ def test_collected_data_carry_their_environment(tmp_path):
     config = DataConfig(n_episodes=3, max_steps=20, image_size=SIZE)
     data = open_dataset(collect(config, tmp_path / "data.h5", n_jobs=1, progress=False), progress=False)
     world = environment_class("two_room")
-    assert data.origin == {"name": "two_room", "digest": world.digest()}
+    place = "spectral_jepa.pixels.environments.two_room:TwoRoomEnvironment"
+    assert data.origin == {"name": "two_room", "digest": world.digest(), "class": place}
+    assert asked_environment(data.origin) == "two_room"
     check_origin(data, "two_room")
-    check_origin(data, "spectral_jepa.pixels.environments.two_room:TwoRoomEnvironment")
+    check_origin(data, place)
     with pytest.raises(InputError, match=r"comes from 'two_room', expected 'reacher': .*--environment two_room"):
         check_origin(data, "reacher")
     with pytest.raises(InputError, match=r"another version of 'two_room'"):
@@ -215,6 +218,47 @@ def test_digests_on_disk_are_those_in_memory(tmp_path, rooms):
     assert {name: json.loads(record.read_text())[name] for name in ("pixels", "action")} == {
         name: before[name] for name in ("pixels", "action")
     }
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "digests"])
+@pytest.mark.parametrize("column", ["pixels", "action", "state", "ep_len"])
+def test_a_damaged_unpacked_copy_is_unpacked_again(tmp_path, rooms, column, damage):
+    path = write(tmp_path / "data.h5", rooms)
+    expected = open_dataset(path, progress=False).digest("pixels", "action", "state")
+    (folder,) = tmp_path.glob("*.unpacked-*")
+    file = folder / f"{column}.npy"
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[-1] ^= 1
+        file.write_bytes(content)
+    elif damage == "cut":
+        file.write_bytes(content[:-3])
+    elif damage == "gone":
+        file.unlink()
+    else:
+        (folder / "digests.json").write_text("{")
+    with pytest.warns(UserWarning, match="is damaged: unpacking data.h5 again"):
+        data = open_dataset(path, progress=False)
+    assert data.digest("pixels", "action", "state") == expected and data.ep_len.tolist() == [ROWS] * 4
+
+
+def test_a_flipped_byte_of_a_written_file_is_noticed(tmp_path, rooms):
+    path = write_episodes(tmp_path / "data.h5", rooms)
+    with h5py.File(path) as file:
+        places_of = {name: file[name].id.get_chunk_info(0) for name in ("pixels", "action", "state", "ep_len", "ep_offset")}
+    whole = path.read_bytes()
+    for name, chunk in places_of.items():
+        content = bytearray(whole)
+        content[chunk.byte_offset + chunk.size // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read to its end"):
+            open_dataset(path, cache=tmp_path / name, progress=False)
+        part = tmp_path / "part.h5"
+        part.write_bytes(content)
+        # Frames go over as they are and are checked when they are read; offsets are made anew.
+        if name not in ("pixels", "ep_offset"):
+            with pytest.raises(InputError, match=r"part\.h5 is damaged .*remove it and run again"):
+                join_files(tmp_path / "all.h5", [part], {})
 
 
 # One validation when data are opened
