@@ -386,11 +386,11 @@ def test_batch_statistics_see_the_whole_batch(monkeypatch):
 
 @pytest.mark.parametrize(("n_queries", "n_keys"), [(1, 2), (1, 3), (2, 3), (3, 3)])
 def test_attention_by_sums_is_attention(n_queries, n_keys):
-    q, k, v = draw(5, n_queries, 8), draw(5, n_keys, 8, seed=1), draw(5, n_keys, 8, seed=2)
-    expected = torch.empty(5, n_queries, 8)
+    q, k, v = (draw(5, n, 8, seed=seed).double() for seed, n in enumerate((n_queries, n_keys, n_keys)))
+    expected = torch.empty(5, n_queries, 8, dtype=torch.float64)
     for head in (slice(0, 4), slice(4, 8)):
         scores = torch.einsum("bmd,bnd->bmn", q[..., head], k[..., head]) / 4**0.5
         later = torch.arange(n_keys) > torch.arange(n_queries)[:, None] + n_keys - n_queries
         weight = scores.masked_fill(later, -torch.inf).softmax(-1)
         expected[..., head] = torch.einsum("bmn,bnd->bmd", weight, v[..., head])
-    torch.testing.assert_close(attend_few(q, k, v, 2), expected)
+    torch.testing.assert_close(attend_few(q, k, v, 2), expected, rtol=1e-12, atol=1e-12)
