@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from spectral_jepa._validation import InputError, check_choice, check_count
-from spectral_jepa.pixels.fields import BELOW_ONE, POSITIVE, SEED, SHARE, Range, check_fields
+from spectral_jepa.pixels.fields import BELOW_ONE, LARGEST_COUNT, POSITIVE, SEED, SHARE, Range, check_fields
 
 ENCODERS = ("vit", "conv", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
@@ -150,7 +150,7 @@ class ObjectiveConfig:
     pldm_time_variance: float = 0.7
 
     def __post_init__(self) -> None:
-        check_fields(self, {"n_knots": Range(2), "t_max": POSITIVE, "factor": POSITIVE})
+        check_fields(self, {"n_knots": Range(2, LARGEST_COUNT), "t_max": POSITIVE, "factor": POSITIVE})
         check_choice("regularizer", self.regularizer, REGULARIZERS)
         check_choice("subspace_kind", self.subspace_kind, SUBSPACE_KINDS)
 

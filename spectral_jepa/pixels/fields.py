@@ -13,6 +13,8 @@ from spectral_jepa._validation import InputError
 
 # The least common bound of what takes seeds: NumPy, torch and scikit-learn (below 2^32).
 LARGEST_SEED = 2**32 - 1
+# Products of two counts fit in 64 bits nearly always, and no machine holds so many of anything.
+LARGEST_COUNT = 10**12
 _TRUE, _FALSE, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null")
 
 
@@ -47,7 +49,7 @@ class Range(NamedTuple):
         return f"between {self.low:g} and {self.high:g}" if bounds[0] + bounds[-1] == "[]" else f"in {bounds}"
 
 
-COUNT, SEED, POSITIVE = Range(1), Range(0, LARGEST_SEED), Range(0, open_low=True)
+COUNT, SEED, POSITIVE = Range(1, LARGEST_COUNT), Range(0, LARGEST_SEED), Range(0, open_low=True)
 WEIGHT, SHARE, BELOW_ONE = Range(0), Range(0, 1), Range(0, 1, open_high=True)
 
 

@@ -95,6 +95,17 @@ def test_names_of_policies_are_unique(tmp_path):
         (["--n-pairs", "-5"], "n_pairs is -5"),
         (["--goal-offset", "0"], "goal_offset is 0"),
         (["--set", "planning.n_iterations", "0"], "n_iterations is 0"),
+        (
+            ["--set", "planning.n_samples", "1000000000000"],
+            "GiB as a dense array * lower planning.n_samples or planning.horizon",
+        ),
+        (
+            ["--set", "planning.horizon", "99999999999999999999"],
+            "horizon is 99999999999999999999, expected at least 1 and at most",
+        ),
+        (["--goal-offset", "100000000000"], "hold only 0 pairs"),
+        (["--goal-offset", "99999999999999999999"], "goal_offset is"),
+        (["--device", ""], "device is '', which torch cannot use here"),
         (["--device", "meta"], "device is 'meta', which torch cannot use here"),
         (["--data", "nowhere.h5"], "there is no file nowhere.h5"),
     ],
@@ -249,3 +260,11 @@ def test_training_on_actions_outside_the_bounds_warns(here):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pixels(*TRAIN, "--data", data, "--folder", "wide")
+
+
+@pytest.mark.parametrize("name", ["embedding_dim", "projector_width", "predictor_width", "predictor_hidden", "action_block"])
+def test_a_model_that_fits_no_memory_is_one_sentence(here, capsys, name):
+    told = "windows of" if name == "action_block" else "does not fit in memory"
+    limit = f"{name} is 99999999999999999999, expected at least 1 and at most"
+    for value, words in (("1000000000000", told), ("99999999999999999999", limit)):
+        assert words in refused(capsys, *TRAIN, f"model.{name}", value, "--data", "data.h5", "--folder", "large")

@@ -6,13 +6,14 @@ What is saved is a world model of LeWM or Sub-JEPA (arXiv 2603.19312, 2605.09241
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
@@ -34,6 +35,11 @@ def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
     WorldModel or GoalConditionedPolicy
         On the CPU, in training mode.
 
+    Raises
+    ------
+    InputError
+        A model that does not fit in memory.
+
     Examples
     --------
     >>> from spectral_jepa.pixels.presets import changed, preset
@@ -41,7 +47,15 @@ def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
     ['WorldModel', 'GoalConditionedPolicy']
     """
     make = WorldModel if config.kind == "world_model" else GoalConditionedPolicy
-    return make(config.model, config.training.seed)
+    try:
+        return make(config.model, config.training.seed)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|memory|overflow", str(error)):
+            raise
+        raise InputError(
+            f"the model does not fit in memory ({first_line(error).partition('. ')[0][:100]}), expected one that does: "
+            "lower the widths and depths of model"
+        ) from None
 
 
 def save_model(
@@ -106,7 +120,7 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
     --------
     See :func:`save_model`.
     """
-    where = usable_device(device or "cpu")
+    where = usable_device("cpu" if device is None else device)
     state, saved = load_weights(folder)
     if not isinstance(saved, dict) or not {"config", "scaler"} <= set(saved):
         raise InputError(

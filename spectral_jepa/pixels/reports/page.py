@@ -185,7 +185,9 @@ def _planning(folder: Path) -> list[Part]:
     if not tables:
         return ["Not measured yet: run `spectral-jepa pixels evaluate`."]
     rows = pd.concat(tables, ignore_index=True)
-    rows = rows.drop_duplicates([name for name in ("policy", "configuration", "manifest", "pair") if name in rows])
+    # A run is called otherwise beside one of the same name; its configuration is what it is.
+    known = "configuration" if "configuration" in rows else "policy"
+    rows = rows.drop_duplicates([name for name in (known, "manifest", "pair") if name in rows])
     by = [name for name in ("policy", "goal_offset", "budget") if name in rows]
     return ["Success on held-out start and goal pairs with 95 % Wilson intervals:", success_table(rows, by=by)]
 
