@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import tyro
@@ -18,6 +20,9 @@ from tyro.conf import Positional
 
 from spectral_jepa._files import write_checked
 from spectral_jepa._validation import InputError
+
+if TYPE_CHECKING:
+    from spectral_jepa.pixels.config import PixelConfig
 
 app = tyro.extras.SubcommandApp()
 Overrides = Annotated[dict[str, str], tyro.conf.arg(metavar="SECTION.FIELD VALUE")]
@@ -35,11 +40,115 @@ def run(arguments: list[str]) -> None:
     )
 
 
+def _configure(
+    config: PixelConfig,
+    command: str,
+    options: Mapping[str, tuple[str, Any]],
+    changes: Mapping[str, str],
+    used: Sequence[str],
+) -> PixelConfig:
+    """Put a command's options (setting -> option, value) and its ``--set`` into a configuration; refuse what is not used.
+
+    ``used`` names settings, or whole sections with a dot behind them. Nothing is given twice, nothing is without effect.
+    """
+    from spectral_jepa.pixels.presets import override, unread_settings
+
+    given = {name: str(value) for name, (_, value) in options.items() if value is not None}
+    _refuse_unused(command, changes, used, options)
+    for name in changes:
+        if name in given:
+            raise InputError(f"{options[name][0]} and --set {name} were both given, expected one of them: leave one out")
+    config = override(config, given | dict(changes))
+    unread = unread_settings(config)
+    for name in given | dict(changes):
+        if name in unread:
+            shown = f"--set {name}" if name in changes else options[name][0]
+            raise InputError(f"{shown} changes nothing, because {unread[name]}: leave it out, or change that setting too")
+    return config
+
+
+def _refuse_unused(
+    command: str, changes: Mapping[str, str], used: Sequence[str], options: Mapping[str, tuple[str, Any]]
+) -> None:
+    from spectral_jepa.pixels.config import PixelConfig
+    from spectral_jepa.pixels.presets import check_setting
+
+    for name in changes:
+        check_setting(PixelConfig(), name)
+        if name in used or f"{name.partition('.')[0]}." in used:
+            continue
+        known = ", ".join(f"{part}*" if part.endswith(".") else part for part in used)
+        instead = f"use {options[name][0]}" if name in options else "leave it out, or give it to the command that uses it"
+        raise InputError(f"--set {name} is not used by pixels {command}, expected a setting of {known}: {instead}")
+
+
+def _folder(option: str, path: Path) -> Path:
+    """A folder to write into, which may not be there yet; a file in its place is refused."""
+    blocking = next((part for part in (path, *path.parents) if part.exists()), Path())
+    if not blocking.is_dir():
+        raise InputError(f"{option} is {path}, but {blocking} is a file, expected a folder: choose another name")
+    return path
+
+
+def _environment_of(data: Path | None) -> str:
+    """The environment that a data file says it comes from; without a file, or a word in it, two_room."""
+    from spectral_jepa.pixels.data.origin import asked_environment
+    from spectral_jepa.pixels.data.unpacking import file_origin
+
+    found = None if data is None else asked_environment(file_origin(data))
+    if found is None and data is not None:
+        warnings.warn(
+            f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment",
+            stacklevel=2,
+        )
+    return found or "two_room"
+
+
+def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders of finished runs among what a shell's ``*`` gives; runs that are not finished are named."""
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(
+                f"there is no folder {folder} (folders that hold no trained model), expected that of a run: check it"
+            )
+        if (folder / "checkpoints").is_dir() and not (folder / "config.json").exists():
+            warnings.warn(f"{folder} is left out: its run is not finished, go on with it by pixels train", stacklevel=2)
+    found = tuple(folder for folder in folders if (folder / "config.json").exists())
+    if not found:
+        raise InputError(
+            "folders hold no trained model, expected a config.json in at least one: run spectral-jepa pixels train"
+        )
+    return found
+
+
+def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simulator: bool, device: str | None) -> None:
+    """Refuse a setting that no policy of an evaluation uses."""
+    from spectral_jepa.pixels.model.saved import load_model
+
+    if not changes:
+        return
+    options: dict[str, tuple[str, Any]] = {
+        f"evaluation.{name}": (f"--{name.replace('_', '-')}", None) for name in ("n_pairs", "goal_offset", "budget")
+    }
+    problems = []
+    for folder in folders:
+        _, config, _ = load_model(folder, device)
+        # The simulator plans with the first folder's settings, whatever that folder's kind.
+        config = replace(config, kind="world_model") if simulator and folder == folders[0] else config
+        try:
+            _configure(config, "evaluate", options, changes, ("planning.", "evaluation.seed"))
+        except InputError as error:
+            problems.append(error)
+    # A setting may concern some of the policies only.
+    if len(problems) == len(folders):
+        raise problems[0]
+
+
 @app.command
 def collect(
     environment: str = "two_room",
     preset: str = "small",
-    policy: str = "scripted",
+    policy: str | None = None,
     out: Path | None = None,
     n_jobs: int = -1,
     set: Overrides = {},  # noqa: B006
@@ -51,36 +160,38 @@ def collect(
     Args:
         environment: two_room, push_t, reacher, cube, or module:Class of your own.
         preset: tiny (seconds), small (2 cores) or paper (a GPU).
-        policy: scripted or random.
+        policy: scripted or random. Default: of the preset (random in Reacher's paper preset, else scripted).
         out: The file. Default: results/pixels/ENVIRONMENT-PRESET/data.h5.
         n_jobs: Processes; -1 means one a core.
-        set: Any setting, such as data.n_episodes 100.
+        set: Settings of data, such as data.n_episodes 100.
     """
     from spectral_jepa.pixels.data.collect import collect as collect_data
-    from spectral_jepa.pixels.presets import override
     from spectral_jepa.pixels.presets import preset as preset_config
     from spectral_jepa.pixels.runs import base_folder
 
-    config = override(preset_config(preset, environment), {"data.policy": policy} | set)
+    options = {"data.policy": ("--policy", policy), "data.environment": ("--environment", None)}
+    used = [f"data.{name}" for name in ("n_episodes", "max_steps", "image_size", "policy", "seed")]
+    config = _configure(preset_config(preset, environment), "collect", options, set, used)
     path = out or base_folder(environment, preset) / "data.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    collect_data(config.data, path, n_jobs=(os.cpu_count() or 1) if n_jobs < 1 else n_jobs)
+    _folder("--out", path.parent)
+    collect_data(config.data, path, n_jobs=n_jobs)
     print(f"Data: {path} ({path.stat().st_size / 2**20:.0f} MiB)   Next: spectral-jepa pixels train")
 
 
 @app.command
 def train(
-    environment: str = "two_room",
+    environment: str | None = None,
     preset: str = "small",
-    regularizer: str = "sigreg",
+    regularizer: str | None = None,
     n_subspaces: int | None = None,
-    subspace_kind: str = "orthogonal",
-    kind: str = "world_model",
-    seed: int = 0,
+    subspace_kind: str | None = None,
+    kind: str | None = None,
+    seed: int | None = None,
     data: Path | None = None,
     folder: Path | None = None,
     device: str | None = None,
     stop_after: int | None = None,
+    cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
 ) -> None:
     """Train a world model (or a cloned policy); killed at any moment it resumes.
@@ -89,31 +200,38 @@ def train(
     --n-subspaces 4 --seed 1 | torchrun --nproc-per-node 2 -m spectral_jepa pixels train --preset paper
 
     Args:
-        environment: Which data.
+        environment: Which data: what evaluate simulates. Default: what the data say, else two_room.
         preset: tiny, small or paper.
-        regularizer: sigreg (LeWorldModel), subspace_sigreg (Sub-JEPA), pldm, whitening or none.
+        regularizer: sigreg (LeWorldModel, the default), subspace_sigreg (Sub-JEPA), pldm, whitening or none.
         n_subspaces: Sub-JEPA's K.
-        subspace_kind: orthogonal, partition, random or trainable.
-        kind: world_model, or cloning for goal-conditioned behaviour cloning with the same encoder.
-        seed: Initial weights, batches, directions.
+        subspace_kind: orthogonal (the default), partition, random or trainable.
+        kind: world_model (the default), or cloning for goal-conditioned behaviour cloning with the same encoder.
+        seed: Initial weights, batches, directions. Default: 0.
         data: The HDF5 file. Default: where collect puts it.
         folder: Of the run. Default: results/pixels/ENVIRONMENT-PRESET/NAME-SEED.
         device: cpu or cuda. Default: a GPU where there is one.
         stop_after: Stop after this many steps, with a checkpoint.
-        set: Any setting, such as training.n_steps 200 or model.embedding_dim 32.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        set: Settings of model, objective and training, such as training.n_steps 200 or model.embedding_dim 32.
     """
-    from spectral_jepa.pixels.presets import override
     from spectral_jepa.pixels.presets import preset as preset_config
     from spectral_jepa.pixels.runs import base_folder, run_name
     from spectral_jepa.pixels.training.loop import train as train_model
 
-    chosen = {"objective.regularizer": regularizer, "objective.subspace_kind": subspace_kind, "training.seed": str(seed)}
-    if n_subspaces is not None:
-        chosen["objective.n_subspaces"] = str(n_subspaces)
-    config = override(preset_config(preset, environment), chosen | {"kind": kind} | set)
+    environment = environment or _environment_of(data)
+    options = {
+        "objective.regularizer": ("--regularizer", regularizer),
+        "objective.n_subspaces": ("--n-subspaces", n_subspaces),
+        "objective.subspace_kind": ("--subspace-kind", subspace_kind),
+        "training.seed": ("--seed", seed),
+        "kind": ("--kind", kind),
+        "data.environment": ("--environment", None),
+    }
+    used = ("model.", "objective.", "training.", "kind")
+    config = _configure(preset_config(preset, environment), "train", options, set, used)
     base = base_folder(environment, preset)
-    where = folder or base / run_name(config)
-    run = train_model(config, data or base / "data.h5", where, device=device, stop_after=stop_after)
+    where = _folder("--folder", folder or base / run_name(config))
+    run = train_model(config, data or base / "data.h5", where, device=device, stop_after=stop_after, cache=cache)
     print(f"Run: {run.folder}, step {run.step} of {run.n_steps}   Next: spectral-jepa pixels evaluate {run.folder}")
 
 
@@ -124,6 +242,8 @@ def plan(
     pair: int = 0,
     out: Path | None = None,
     device: str | None = None,
+    cache: Path | None = None,
+    set: Overrides = {},  # noqa: B006
 ) -> None:
     """Plan from one held-out start to its goal, carry the plan out, and draw what happened.
 
@@ -135,11 +255,16 @@ def plan(
         pair: Number of the start and goal pair in the manifest of evaluate.
         out: The picture. Default: FOLDER/figures/plan_PAIR.png.
         device: cpu or cuda.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        set: Settings of planning and evaluation, such as planning.n_iterations 30 or evaluation.budget 100.
     """
     from spectral_jepa.pixels.evaluation.evaluate import film_pair
+    from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
 
-    config, policy, _, dataset, environment = open_run(folder, data, device)
+    _, saved, _ = load_model(folder, device)
+    _configure(saved, "plan", {}, set, ("planning.", "evaluation."))
+    config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache)
     manifest = frozen_pairs(data_path(folder, data), dataset, environment, config.evaluation)
     frames, success, steps = film_pair(policy, manifest, pair, dataset, environment, config.evaluation)
     from spectral_jepa.plotting.pixels.episode import draw_plan
@@ -157,9 +282,11 @@ def evaluate(
     data: Path | None = None,
     n_pairs: int | None = None,
     goal_offset: tuple[int, ...] = (25,),
+    budget: int | None = None,
     random: bool = True,
     simulator: bool = False,
     device: str | None = None,
+    cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
 ) -> None:
     """Planning success on frozen held-out pairs, with Wilson intervals, the random floor and paired comparisons.
@@ -167,37 +294,46 @@ def evaluate(
     Example: spectral-jepa pixels evaluate results/pixels/two_room-small/* --goal-offset 25 50
 
     Args:
-        folders: Of trained models, all of one environment.
-        data: The HDF5 file. Default: the one the first was trained on.
+        folders: Of trained models, all of one environment; what holds none is left out.
+        data: The HDF5 file. Default: the one that they were trained on.
         n_pairs: Start and goal pairs. Default: of the preset (200).
-        goal_offset: Raw steps from start to goal; the budget is twice that.
+        goal_offset: Raw steps from start to goal.
+        budget: Raw steps to reach it. Default: twice the goal offset.
         random: Also the floor of random actions.
         simulator: Also the upper bound, planning with the true dynamics (slow but for two_room).
         device: cpu or cuda.
-        set: Any setting of planning, such as planning.n_iterations 30.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        set: Settings of planning, such as planning.n_iterations 30, and evaluation.seed.
     """
     from spectral_jepa.pixels.evaluation.evaluate import evaluate as judge
     from spectral_jepa.pixels.planning.policies import RandomPolicy
     from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
-    from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
+    from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run, policy_names
     from spectral_jepa.plotting.pixels.success import draw
     from spectral_jepa.plotting.style import save_figure
     from spectral_jepa.success_rates import comparison_table, success_table
 
-    folders = tuple(folder for folder in folders if (folder / "config.json").exists())
-    if not folders:
-        raise InputError(
-            "folders hold no trained model, expected a config.json in at least one: run spectral-jepa pixels train"
-        )
-    tables = []
+    folders = _trained(folders)
+    names = policy_names(folders)
+    for number, offset in enumerate(goal_offset):
+        if offset in goal_offset[:number]:
+            raise InputError(f"--goal-offset {offset} was given twice, expected each once: leave one out")
+    _check_evaluation(folders, set, simulator, device)
+    tables: list[pd.DataFrame] = []
+    manifests: dict[int, str] = {}
     for number, folder in enumerate(folders):
-        config, policy, scaler, dataset, environment = open_run(folder, data, device, set)
+        config, policy, scaler, dataset, environment = open_run(folder, data, device, set, name=names[number], cache=cache)
         for offset in goal_offset:
-            wanted = replace(config.evaluation, goal_offset=offset, budget=2 * offset)
+            wanted = replace(config.evaluation, goal_offset=offset, budget=2 * offset if budget is None else budget)
             wanted = wanted if n_pairs is None else replace(wanted, n_pairs=n_pairs)
             manifest = frozen_pairs(data_path(folder, data), dataset, environment, wanted)
-            cache = folder.parent / "evaluations"
-            rows = judge(policy, manifest, dataset, environment, wanted, folder=cache)
+            if manifests.setdefault(offset, manifest.digest) != manifest.digest:
+                raise InputError(
+                    f"{folder} was trained on other data than {folders[0]} ({data_path(folder)}, {data_path(folders[0])}) "
+                    "and has other pairs, expected the same: pass --data with one file, or evaluate them one by one"
+                )
+            kept = folder.parent / "evaluations"
+            rows = judge(policy, manifest, dataset, environment, wanted, folder=kept)
             own = folder / f"evaluation-{offset}.csv"
             write_checked(own, rows.to_csv(index=False).encode())
             tables.append(rows)
@@ -205,10 +341,10 @@ def evaluate(
                 print(f"{len(manifest)} pairs, {manifest.n_solved} more left out as solved at the start")
                 if random:
                     floor = RandomPolicy(environment, offset)
-                    tables.append(judge(floor, manifest, dataset, environment, wanted, folder=cache))
+                    tables.append(judge(floor, manifest, dataset, environment, wanted, folder=kept))
                 if simulator:
                     upper = SimulatorPolicy(environment, scaler, config.planning, config.model.action_block)
-                    tables.append(judge(upper, manifest, dataset, environment, wanted, folder=cache))
+                    tables.append(judge(upper, manifest, dataset, environment, wanted, folder=kept))
     table = pd.concat(tables, ignore_index=True)
     summary = success_table(table, by=("policy", "goal_offset"))
     print(summary.to_string(index=False, float_format="{:.3f}".format))
@@ -223,7 +359,14 @@ def evaluate(
 
 
 @app.command
-def probe(folder: Positional[Path], data: Path | None = None, seed: int = 0, device: str | None = None) -> None:
+def probe(
+    folder: Positional[Path],
+    data: Path | None = None,
+    quantities: tuple[str, ...] = (),
+    seed: int = 0,
+    device: str | None = None,
+    cache: Path | None = None,
+) -> None:
     """How well each physical quantity can be read from the latents, linearly and by a small network.
 
     Example: spectral-jepa pixels probe results/pixels/two_room-small/sigreg-0
@@ -231,14 +374,17 @@ def probe(folder: Positional[Path], data: Path | None = None, seed: int = 0, dev
     Args:
         folder: Of a trained model.
         data: The HDF5 file. Default: the one it was trained on.
+        quantities: Columns to probe. Default: all that are physical.
         seed: Of the sampled frames and of the probe's network.
         device: cpu or cuda.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
     """
     from spectral_jepa.pixels.config import ProbeConfig
     from spectral_jepa.pixels.reports.tables import run_probe
     from spectral_jepa.pixels.runs import data_path
 
-    table = run_probe(folder, data_path(folder, data), ProbeConfig(seed=seed), device=device)
+    settings = ProbeConfig(quantities=quantities or None, seed=seed)
+    table = run_probe(folder, data_path(folder, data), settings, device=device, data_cache=cache)
     short = table[table["coordinate"] == "mean"].drop(columns="coordinate")
     print(short.to_string(index=False, float_format="{:.3f}".format))
     print(f"Table: {folder / 'probe.csv'}, figures in {folder / 'figures'}   Next: spectral-jepa pixels surprise {folder}")
@@ -251,6 +397,7 @@ def surprise(
     n_trajectories: int = 100,
     seed: int = 0,
     device: str | None = None,
+    cache: Path | None = None,
 ) -> None:
     """Violation of expectation: is a teleported or recoloured object a surprise?
 
@@ -262,13 +409,14 @@ def surprise(
         n_trajectories: Held-out trajectories, at most.
         seed: Of the windows and the teleports.
         device: cpu or cuda.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
     """
     from spectral_jepa.pixels.config import SurpriseConfig
     from spectral_jepa.pixels.reports.tables import run_surprise
     from spectral_jepa.pixels.runs import data_path
 
     settings = SurpriseConfig(n_trajectories=n_trajectories, seed=seed)
-    _, summary = run_surprise(folder, data_path(folder, data), settings, device=device)
+    _, summary = run_surprise(folder, data_path(folder, data), settings, device=device, data_cache=cache)
     print(summary.to_string(index=False, float_format="{:.3g}".format))
     print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}   Next: pixels report {folder}")
 
@@ -280,6 +428,7 @@ def report(
     seed: int = 0,
     decoder_steps: int = 1000,
     device: str | None = None,
+    cache: Path | None = None,
 ) -> None:
     """One page about a trained model: curves, tables, decoded rollouts.
 
@@ -291,9 +440,12 @@ def report(
         seed: Of the decoder and of the rollouts shown.
         decoder_steps: Optimiser steps of the decoder that draws the rollouts.
         device: cpu or cuda.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
     """
     from spectral_jepa.pixels.reports.page import report as write_report
     from spectral_jepa.pixels.runs import data_path
 
-    path = write_report(folder, data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device)
+    path = write_report(
+        folder, data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device, data_cache=cache
+    )
     print(f"Page: {path}")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from spectral_jepa._validation import InputError, check_choice, check_count
+from spectral_jepa.pixels.fields import BELOW_ONE, LARGEST_COUNT, POSITIVE, SEED, SHARE, Range, check_fields
 
 ENCODERS = ("vit", "conv", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
@@ -64,7 +65,8 @@ class ModelConfig:
     Raises
     ------
     InputError
-        An unknown encoder, a count below 1, an ``image_size`` that ``patch_size`` does not divide (ViT).
+        An unknown encoder, a count below 1, a dropout outside [0, 1), an ``image_size`` that ``patch_size`` does not
+        divide (ViT).
     """
 
     encoder: str = "vit"
@@ -87,16 +89,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choice("encoder", self.encoder, ENCODERS)
-        for name in (
-            "image_size",
-            "patch_size",
-            "embedding_dim",
-            "predictor_depth",
-            "history",
-            "action_dim",
-            "action_block",
-        ):
-            check_count(name, getattr(self, name))
+        check_fields(self, {"dropout": BELOW_ONE})
         if self.encoder == "vit" and self.image_size % self.patch_size:
             raise InputError(
                 f"image_size is {self.image_size}, expected a multiple of patch_size {self.patch_size}: change one of them"
@@ -138,7 +131,7 @@ class ObjectiveConfig:
     Raises
     ------
     InputError
-        An unknown regulariser or kind of subspaces.
+        An unknown regulariser or kind of subspaces, a number that is negative, not finite or of another type.
     """
 
     regularizer: str = "sigreg"
@@ -157,6 +150,7 @@ class ObjectiveConfig:
     pldm_time_variance: float = 0.7
 
     def __post_init__(self) -> None:
+        check_fields(self, {"n_knots": Range(2, LARGEST_COUNT), "t_max": POSITIVE, "factor": POSITIVE})
         check_choice("regularizer", self.regularizer, REGULARIZERS)
         check_choice("subspace_kind", self.subspace_kind, SUBSPACE_KINDS)
 
@@ -183,7 +177,7 @@ class DataConfig:
     Raises
     ------
     InputError
-        An unknown policy.
+        An unknown policy, a count below 1, a seed that is negative or has more than 32 bits.
     """
 
     environment: str = "two_room"
@@ -194,6 +188,7 @@ class DataConfig:
     seed: int = 3072
 
     def __post_init__(self) -> None:
+        check_fields(self, {"seed": SEED})
         check_choice("policy", self.policy, ("scripted", "random"))
 
 
@@ -231,7 +226,7 @@ class TrainingConfig:
     Raises
     ------
     InputError
-        An unknown precision.
+        An unknown precision, a count, learning rate or norm that is not above 0, a share outside [0, 1].
     """
 
     batch_size: int = 128
@@ -248,6 +243,7 @@ class TrainingConfig:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
+        check_fields(self, {"learning_rate": POSITIVE, "clip_norm": POSITIVE, "warmup": SHARE, "seed": SEED})
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))
 
 
@@ -282,7 +278,7 @@ class PlanningConfig:
     Raises
     ------
     InputError
-        An unknown method or precision. What must fit together is checked by
+        An unknown method or precision, a number that is not above 0. What must fit together is checked by
         :func:`spectral_jepa.pixels.planning.latent.check_settings`.
     """
 
@@ -298,6 +294,7 @@ class PlanningConfig:
     precision: str = "float32"  # bf16 is used on a GPU only
 
     def __post_init__(self) -> None:
+        check_fields(self, {"initial_std": POSITIVE, "temperature": POSITIVE, "learning_rate": POSITIVE})
         check_choice("method", self.method, ("cem", "mppi", "adam", "random"))
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))
 
@@ -316,12 +313,20 @@ class EvaluationConfig:
         Raw steps to reach it. Published: 50 (there 150).
     seed : int
         Draws the pairs, and the planner's candidates. Published: 42.
+
+    Raises
+    ------
+    InputError
+        A count below 1, a seed that is negative or has more than 32 bits.
     """
 
     n_pairs: int = 200
     goal_offset: int = 25
     budget: int = 50
     seed: int = 42
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"seed": SEED})
 
 
 @dataclass(frozen=True)
@@ -374,7 +379,7 @@ class PixelConfig:
         Parameters
         ----------
         values : dict of dict
-            Section -> field -> value, and ``kind``. A field that is missing gets its default, a section may not be missing.
+            Section -> field -> value, and ``kind``; none may be missing.
 
         Returns
         -------
@@ -383,19 +388,29 @@ class PixelConfig:
         Raises
         ------
         InputError
-            An unknown or missing section, an unknown field, a value that the section refuses.
+            An unknown or missing section or field, a value that the section refuses.
         """
+        if not isinstance(values, dict):
+            raise InputError(f"configuration is {values!r}, expected sections of settings: pass the folder of a pixel run")
         known = {f.name: f.default_factory for f in fields(cls)}
         if set(values) != set(known):
             raise InputError(f"configuration has sections {sorted(values)}, expected {sorted(known)}: was it edited?")
         parts: dict[str, Any] = {}
         for name, section in known.items():
-            try:
-                parts[name] = section(**values[name]) if callable(section) else values[name]
-            except TypeError as error:
+            if not callable(section):
+                parts[name] = values[name]
+                continue
+            expected = {f.name for f in fields(section())}
+            found = set(values[name]) if isinstance(values[name], dict) else set()
+            if found != expected:
+                what = (
+                    f"lacks {min(expected - found)!r}" if expected - found else f"has an unknown {min(found - expected)!r}"
+                )
                 raise InputError(
-                    f"configuration section {name!r} does not fit: {error}; was it written by another version?"
-                ) from None
+                    f"configuration section {name!r} {what}, expected the fields {', '.join(sorted(expected))}: "
+                    "use the version of spectral-jepa that wrote it, or train again"
+                )
+            parts[name] = section(**values[name])
         return cls(**parts)
 
 
@@ -434,10 +449,9 @@ class ProbeConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self, {"seed": SEED})
         for name in self.probes:
             check_choice("probe", name, PROBES)
-        for name in ("n_train", "n_test", "picture_size", "max_epochs"):
-            check_count(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -469,6 +483,4 @@ class SurpriseConfig:
 
     def __post_init__(self) -> None:
         check_count("n_trajectories", self.n_trajectories, low=2, why="a test needs two")
-        for name in ("before", "after"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        check_fields(self, {"seed": SEED})

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ast import literal_eval
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from spectral_jepa._validation import InputError, check_choice
 from spectral_jepa.pixels.config import (
@@ -18,6 +17,7 @@ from spectral_jepa.pixels.config import (
     TrainingConfig,
 )
 from spectral_jepa.pixels.environments import environment_class
+from spectral_jepa.pixels.fields import read_field
 
 SMALL = PixelConfig(
     model=ModelConfig(
@@ -91,30 +91,24 @@ def changed(config: PixelConfig, values: Mapping[str, Any]) -> PixelConfig:
     Raises
     ------
     InputError
-        An unknown section or field, with a list of the known.
+        An unknown section or field, with a list of the known; a value of another type or out of range; values that do not
+        fit together, all of them considered.
 
     Examples
     --------
     >>> changed(preset("tiny"), {"training.n_steps": 7}).training.n_steps
     7
     """
+    # Sections are made once, when all values are known: what must fit together may come in any order.
+    together: dict[str, dict[str, Any]] = {}
+    given: dict[str, Any] = {}
     for name, value in values.items():
-        section, _, field = name.partition(".")
-        known = [f.name for f in fields(config)]
-        if section not in known:
-            raise InputError(
-                f"setting {name!r} has section {section!r}, expected one of {', '.join(known)}: such as training.seed"
-            )
-        part: Any = getattr(config, section)
-        if isinstance(part, str):
-            config = replace(config, kind=value)
-            continue
-        names = [f.name for f in fields(part)]
-        if field not in names:
-            raise InputError(f"setting {name!r} is unknown, expected {section}. followed by one of {', '.join(names)}")
-        one: dict[str, Any] = {section: replace(part, **{field: value})}
-        config = replace(config, **one)
-    return config
+        section, field = _find(config, name)
+        if field:
+            together.setdefault(section, {})[field] = value
+        else:
+            given[section] = value
+    return replace(config, **given, **{name: replace(getattr(config, name), **own) for name, own in together.items()})
 
 
 def override(config: PixelConfig, values: Mapping[str, str]) -> PixelConfig:
@@ -124,7 +118,8 @@ def override(config: PixelConfig, values: Mapping[str, str]) -> PixelConfig:
     ----------
     config : PixelConfig
     values : dict of str
-        SECTION.FIELD -> a Python literal; whatever is none is taken as the text itself.
+        SECTION.FIELD -> text, read by the type of the field: a number, true or false (any case; also yes, no, on, off, 1,
+        0), none where a setting may be left out, or the text itself.
 
     Returns
     -------
@@ -133,19 +128,120 @@ def override(config: PixelConfig, values: Mapping[str, str]) -> PixelConfig:
     Raises
     ------
     InputError
-        As :func:`changed`.
+        As :func:`changed`, and text that is no value of the field's type.
 
     Examples
     --------
     >>> config = override(preset("tiny"), {"training.n_steps": "7", "planning.method": "mppi"})
     >>> config.training.n_steps, config.planning.method
     (7, 'mppi')
+    >>> override(preset("tiny"), {"objective.stop_gradient": "false"}).objective.stop_gradient
+    False
     """
-    return changed(config, {name: _read_value(text) for name, text in values.items()})
+    typed: dict[str, Any] = {}
+    for name, text in values.items():
+        section, field = _find(config, name)
+        owner = getattr(config, section) if field else config
+        typed[name] = read_field(name, text, get_type_hints(type(owner))[field or section])
+    return changed(config, typed)
 
 
-def _read_value(text: str) -> Any:
-    try:
-        return literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+def check_setting(config: PixelConfig, name: str) -> None:
+    """Refuse a name that is no setting.
+
+    Parameters
+    ----------
+    config : PixelConfig
+    name : str
+        SECTION.FIELD, or ``kind``.
+
+    Raises
+    ------
+    InputError
+        An unknown section or field, with a list of the known.
+
+    Examples
+    --------
+    >>> check_setting(preset("tiny"), "training.seed")
+    """
+    _find(config, name)
+
+
+def unread_settings(config: PixelConfig) -> dict[str, str]:
+    """Settings that other settings switch off, each with the reason: to change one of them changes nothing.
+
+    Parameters
+    ----------
+    config : PixelConfig
+
+    Returns
+    -------
+    dict of str
+        SECTION.FIELD -> what leaves it unread.
+
+    Examples
+    --------
+    >>> unread = unread_settings(preset("tiny"))
+    >>> unread["objective.n_subspaces"], unread["planning.temperature"], "objective.strength" in unread
+    ("objective.regularizer is 'sigreg'", "planning.method is 'cem'", False)
+    """
+    slices = {"strength", "n_slices", "n_knots", "t_max", "factor"}
+    subspaces = {"n_subspaces", "subspace_kind", "orthogonality"}
+    pldm = {f"pldm_{name}" for name in ("variance", "covariance", "time_similarity", "time_variance")}
+    read = {
+        "sigreg": slices,
+        "subspace_sigreg": slices | subspaces,
+        "pldm": pldm,
+        "whitening": {"strength"},
+        "none": set[str](),
+    }
+    unread: dict[str, str] = {}
+
+    def leave(section: str, names: set[str], reason: str) -> None:
+        unread.update({f"{section}.{name}": reason for name in names})
+
+    objective, model, planning = config.objective, config.model, config.planning
+    leave(
+        "objective",
+        (slices | subspaces | pldm) - read[objective.regularizer],
+        f"objective.regularizer is {objective.regularizer!r}",
+    )
+    if objective.regularizer == "subspace_sigreg" and objective.subspace_kind != "trainable":
+        leave("objective", {"orthogonality"}, f"objective.subspace_kind is {objective.subspace_kind!r}")
+    vit = {"patch_size", "encoder_depth", "encoder_heads"}
+    unused = {"vit": set[str](), "conv": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
+    leave("model", unused, f"model.encoder is {model.encoder!r}")
+    searches = {"n_samples", "n_iterations", "n_elites", "temperature", "learning_rate", "precision"}
+    common = {"n_samples", "n_iterations", "precision"}
+    search = {
+        "cem": common | {"n_elites"},
+        "mppi": common | {"temperature"},
+        "adam": common | {"learning_rate"},
+        "random": set[str](),
+    }
+    leave("planning", searches - search[planning.method], f"planning.method is {planning.method!r}")
+    if config.kind == "cloning":
+        leave("objective", {f.name for f in fields(objective)}, "kind is 'cloning'")
+        leave("planning", {f.name for f in fields(planning)}, "kind is 'cloning'")
+        shape = {"width", "depth", "heads", "head_dim"}
+        leave("model", {f"predictor_{name}" for name in shape} | {"dropout"}, "kind is 'cloning'")
+    return unread
+
+
+def _find(config: PixelConfig, name: str) -> tuple[str, str]:
+    """Section and field of a setting; the field is empty for ``kind``, which has no section."""
+    section, _, field = name.partition(".")
+    known = [f.name for f in fields(config)]
+    if section not in known:
+        raise InputError(
+            f"setting {name!r} has section {section!r}, expected one of {', '.join(known)}: such as training.seed"
+        )
+    part: Any = getattr(config, section)
+    if isinstance(part, str):
+        if field:
+            raise InputError(f"setting {name!r} is unknown, expected {section!r} alone: leave out what follows it")
+        return section, ""
+    names = [f.name for f in fields(part)]
+    if field not in names:
+        raise InputError(f"setting {name!r} is unknown, expected {section}. followed by one of {', '.join(names)}")
+    return section, field

@@ -6,16 +6,18 @@ pairs beside it), and one folder a trained model, named after what was trained a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from spectral_jepa._files import read_json
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, open_dataset
+from spectral_jepa.pixels.data.origin import fit_for_simulation
+from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
@@ -25,6 +27,8 @@ from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy
 from spectral_jepa.pixels.presets import override
 
 ROOT = Path("results/pixels")
+# What else appears in a table of policies.
+RESERVED = ("random", "simulator")
 
 
 class FinishedRun(NamedTuple):
@@ -123,7 +127,7 @@ def data_path(folder: Path, data: Path | None = None) -> Path:
     Raises
     ------
     InputError
-        A folder without a finished run.
+        A folder without a finished run, or whose ``config.json`` names no data.
 
     Examples
     --------
@@ -140,11 +144,29 @@ def data_path(folder: Path, data: Path | None = None) -> Path:
         raise InputError(
             f"{folder} holds no config.json, expected the folder of a finished run: run spectral-jepa pixels train"
         )
-    return Path(read_json(path, ["data"], "restore a copy, train again from the checkpoints, or pass the data file")["data"])
+    try:
+        saved = json.loads(path.read_bytes())
+        recorded = Path(saved["data"])
+        beside = folder / saved.get("data_from_here", saved["data"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path} names no data, expected the config.json of a run of pixels train: restore it, or give --data"
+        ) from None
+    if recorded.exists():
+        return recorded
+    # The whole tree was moved, or an earlier version recorded a path from the folder where it was started.
+    moved = [beside, *(parent / recorded for parent in folder.resolve().parents)]
+    return next((there for there in moved if there.exists()), recorded)
 
 
 def open_run(
-    folder: Path, data: Path | None = None, device: str | None = None, overrides: Mapping[str, str] | None = None
+    folder: Path,
+    data: Path | None = None,
+    device: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    name: str | None = None,
+    cache: Path | None = None,
 ) -> FinishedRun:
     """Open a finished run to plan with it.
 
@@ -158,6 +180,10 @@ def open_run(
         Default: the CPU.
     overrides : dict of str, optional
         Settings changed after loading, "section.field" -> text.
+    name : str, optional
+        Of the policy in tables. Default: the folder's name.
+    cache : Path, optional
+        Where the unpacked data go, as in :func:`spectral_jepa.pixels.data.open_dataset`.
 
     Returns
     -------
@@ -166,7 +192,8 @@ def open_run(
     Raises
     ------
     InputError
-        An unfinished or damaged folder, data that do not fit the model, a simulator that is not installed.
+        An unfinished or damaged folder, data that do not fit the model or come from another environment, a simulator that is
+        not installed.
 
     Examples
     --------
@@ -187,13 +214,14 @@ def open_run(
     model, config, scaler = load_model(folder, device)
     config = override(config, overrides or {})
     size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data_path(folder, data), image_size=size, action_dim=dim)
+    dataset = open_dataset(data_path(folder, data), image_size=size, action_dim=dim, cache=cache)
     environment = make_environment(config.data.environment, size)
+    dataset = fit_for_simulation(dataset, config.data.environment, environment)
     policy: PlannerPolicy | CloningPolicy
     if config.kind == "cloning":
-        policy = CloningPolicy(model, scaler, name=folder.name)
+        policy = CloningPolicy(model, scaler, name=name or folder.name)
     else:
-        policy = PlannerPolicy(model, scaler, config.planning, name=folder.name)
+        policy = PlannerPolicy(model, scaler, config.planning, name=name or folder.name)
     return FinishedRun(config, policy, scaler, dataset, environment)
 
 
@@ -203,7 +231,8 @@ def frozen_pairs(data: Path, dataset: EpisodeDataset, environment: Environment, 
     Parameters
     ----------
     data : Path
-        The file; the manifest lies beside it.
+        The file; the manifest lies beside it, or where :func:`spectral_jepa.pixels.data.places.derived_path` says. Its name
+        says the data file, the numbers below and the first digits of the digest of pictures and states.
     dataset : EpisodeDataset
         Its content.
     environment : PixelEnvironment
@@ -227,12 +256,50 @@ def frozen_pairs(data: Path, dataset: EpisodeDataset, environment: Environment, 
     >>> data, dataset = Path(tempfile.mkdtemp()) / "data.h5", EpisodeDataset.from_episodes([episode] * 3)
     >>> first, again = (
     ...     frozen_pairs(data, dataset, make_environment("two_room", 8), EvaluationConfig(n_pairs=5)) for _ in range(2))
-    >>> first == again, len(first), [file.name for file in data.parent.iterdir()]
-    (True, 5, ['manifest-25-5-42.json'])
+    >>> first == again, len(first), [file.name.startswith("data.h5.manifest-25-5-42-") for file in data.parent.iterdir()][0]
+    (True, 5, True)
     """
-    path = data.parent / f"manifest-{wanted.goal_offset}-{wanted.n_pairs}-{wanted.seed}.json"
+    content = dataset.digest("pixels", "state")[:8]
+    own = f"{data.name}.manifest-{wanted.goal_offset}-{wanted.n_pairs}-{wanted.seed}-{content}.json"
+    path = derived_path(data, own, dataset.cache)
     if not path.exists():
         test = np.asarray(dataset.split()["test"])
         sizes = {"n_pairs": wanted.n_pairs, "goal_offset": wanted.goal_offset, "seed": wanted.seed}
         make_manifest(dataset, test, environment, **sizes).save(path)
     return Manifest.load(path)
+
+
+def policy_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each run, unlike all others: its folder's name, with what is above it where that does not tell them apart.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of runs.
+
+    Returns
+    -------
+    list of str
+        In the given order.
+
+    Raises
+    ------
+    InputError
+        A folder that is given twice.
+
+    Examples
+    --------
+    >>> policy_names([Path("a/sigreg-0"), Path("b/sigreg-0"), Path("b/none-0")])
+    ['sigreg-0 (a)', 'sigreg-0 (b)', 'none-0']
+    """
+    whole = [folder.resolve() for folder in folders]
+    for number, folder in enumerate(whole):
+        if folder in whole[:number]:
+            raise InputError(f"folder {folders[number]} was given twice, expected each run once: leave one out")
+    names = [folder.name for folder in whole]
+    for index, name in enumerate(names):
+        twins = [other for other in whole if other.name == name]
+        if len(twins) > 1 or name in RESERVED:
+            depth = next(n for n in range(1, 1000) if len({other.parts[-1 - n :] for other in twins}) == len(twins))
+            names[index] = f"{name} ({'/'.join(whole[index].parts[-1 - depth : -1])})"
+    return names

@@ -23,15 +23,16 @@ class ActionScaler:
     Parameters
     ----------
     mean, std : tuple of A floats
-        In raw units; the standard deviations are above 0.
+        In raw units. A standard deviation of 0 is that of a coordinate that is constant in the data: it is scaled by 1, and
+        :meth:`denormalize` leaves it at its mean, so that no plan asks for what was never seen.
 
     Examples
     --------
     >>> scaler = ActionScaler.fit([[0.0, 1.0], [2.0, 1.0], [float("nan"), float("nan")]])
     >>> scaler.mean, scaler.std
-    ((1.0, 1.0), (1.4142135623730951, 1.0))
-    >>> scaler.denormalize(scaler.normalize(np.array([3.0, 4.0])))
-    array([3., 4.])
+    ((1.0, 1.0), (1.4142135623730951, 0.0))
+    >>> scaler.normalize(np.array([1.0, 4.0])), scaler.denormalize(scaler.normalize(np.array([3.0, 4.0])))
+    (array([0., 3.]), array([3., 1.]))
     """
 
     mean: tuple[float, ...]
@@ -39,7 +40,7 @@ class ActionScaler:
 
     @classmethod
     def fit(cls, actions: ArrayLike) -> ActionScaler:
-        """Mean and unbiased standard deviation over rows (rows, A), those with a NaN left out; a constant one gets 1.
+        """Mean and unbiased standard deviation over rows (rows, A), those with a NaN left out; 0 for a constant one.
 
         Raises
         ------
@@ -50,8 +51,9 @@ class ActionScaler:
         array = array[~np.isnan(array).any(axis=1)]
         if len(array) < 2:
             raise InputError(f"the actions have {len(array)} complete rows, expected at least 2: use longer episodes")
-        std = array.std(axis=0, ddof=1)
-        return cls(tuple(array.mean(axis=0).tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+        constant = array.min(axis=0) == array.max(axis=0)
+        mean, std = np.where(constant, array[0], array.mean(axis=0)), np.where(constant, 0.0, array.std(axis=0, ddof=1))
+        return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     @classmethod
     def from_dataset(cls, dataset: EpisodeDataset, episodes: ArrayLike) -> ActionScaler:
@@ -60,12 +62,12 @@ class ActionScaler:
         return cls.fit(dataset.columns["action"][np.concatenate([dataset.rows(int(i)) for i in ids])])
 
     def normalize(self, actions: Any) -> Any:
-        """(a - mean) / std for arrays or tensors (..., A)."""
+        """(a - mean) / std for arrays or tensors (..., A), with 1 in the place of a standard deviation of 0."""
         mean, std = self._like(actions)
-        return (actions - mean) / std
+        return (actions - mean) / (std + (std == 0))
 
     def denormalize(self, actions: Any) -> Any:
-        """Mean + std * a, the inverse of :meth:`normalize`."""
+        """Mean + std * a: the inverse of :meth:`normalize` for all coordinates that vary."""
         mean, std = self._like(actions)
         return mean + std * actions
 

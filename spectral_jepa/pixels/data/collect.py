@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import psutil
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from tqdm import tqdm
 
@@ -19,12 +20,14 @@ from spectral_jepa._streams import episode_generator
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import DataConfig
 from spectral_jepa.pixels.data.hdf5 import join_files, open_file, write_episodes
+from spectral_jepa.pixels.data.origin import origin_of
 from spectral_jepa.pixels.environments import environment_class
 from spectral_jepa.pixels.environments.base import Episode
 from spectral_jepa.training import config_difference
 
 # A part is what a kill may lose: the environment's number of episodes and about so many bytes of pictures.
 PART_BYTES = 64 * 2**20
+LEAST_SHARE = 1e-3
 
 
 def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: bool = True) -> Path:
@@ -44,8 +47,9 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
     Returns
     -------
     Path
-        The file, with columns ``pixels``, ``action`` (float32, NaN in an episode's last row), ``state`` and each quantity
-        of the environment. A file that is there already, of the same configuration, is returned as it is.
+        The file, which carries the environment's name and digest, with columns ``pixels``, ``action`` (float32, NaN in an
+        episode's last row), ``state`` and each quantity of the environment. A file that is there already, of the
+        same configuration, is returned as it is.
 
     Raises
     ------
@@ -71,6 +75,7 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
     check_count("max_steps", config.max_steps)
     if n_jobs != -1:
         check_count("n_jobs", n_jobs, why="or -1 for one process a core")
+    _require_room(config, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f"{path.name}.parts")
     # Two calls for the same file: the second one waits, and finds it done.
@@ -92,7 +97,8 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
                 bar.update(n)
         # Left by a process that was killed while it joined the parts.
         remove_leftovers(path.parent, f"{path.name}.*")
-        join_files(path, list(parts), {"config": _to_json(config)}, progress)
+        origin = json.dumps(origin_of(environment_class(config.environment)), sort_keys=True)
+        join_files(path, list(parts), {"config": _to_json(config), "environment": origin}, progress)
         shutil.rmtree(folder, ignore_errors=True)
     return path
 
@@ -132,6 +138,30 @@ def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Epi
     world = environment_class(config.environment)
     generators = (episode_generator(config.seed, number) for number in numbers)
     return world.record_episodes(config.image_size, config.policy, config.max_steps, generators)
+
+
+def _require_room(config: DataConfig, path: Path) -> None:
+    """Refuse, before the fact, one episode that does not fit the memory and a file that cannot fit the disk."""
+    frame = 3 * config.image_size**2
+    episode = frame * (config.max_steps + 1)
+    free_memory = psutil.virtual_memory().available
+    # The pictures, and the copies made while they are drawn and written.
+    if 4 * episode > 0.8 * free_memory:
+        size = config.image_size
+        raise InputError(
+            f"one episode of {config.max_steps + 1} pictures of {size} x {size} pixels takes "
+            f"{4 * episode / 2**30:.1f} GiB while it is recorded, expected at most 80 % of the "
+            f"{free_memory / 2**30:.1f} GiB that are free: lower data.image_size or data.max_steps"
+        )
+    there = next(folder for folder in (path.parent, *path.absolute().parents) if folder.is_dir())
+    free_disk = shutil.disk_usage(there).free
+    # A tenth of the longest episodes, shrunk to a thousandth: less than any of these worlds comes to.
+    least = config.n_episodes * frame * (1 + config.max_steps // 10) * LEAST_SHARE
+    if least > free_disk and not path.exists():
+        raise InputError(
+            f"{config.n_episodes} episodes take at least {least / 2**30:,.0f} GiB, expected at most the "
+            f"{free_disk / 2**30:.0f} GiB that are free in {there}: lower data.n_episodes or data.image_size"
+        )
 
 
 def _make_parts(config: DataConfig) -> list[range]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._files import write_atomic
 from spectral_jepa._validation import InputError, check_count, check_indices
+from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.interfaces import Dataset
 
 Ids = NDArray[np.int64]
 SPLIT_SEED = 3072
 PARTS = ("train", "validation", "test")
+DIGESTS = "digests.json"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,11 +37,17 @@ class EpisodeDataset:
         Number of rows and first row of each episode.
     path : Path, optional
         Where the data came from; the split is recorded beside it.
+    cache : Path, optional
+        Folder for the split and the like. Default: beside the data.
+    origin : dict of str, optional
+        ``name`` and ``digest`` of the environment that the data say they come from. Default: they do not say.
+    digests : dict of str
+        SHA-256 of columns, as far as they are known already; see :meth:`digest`.
 
     Raises
     ------
     InputError
-        No episode, or one that reaches beyond the last row.
+        No episode, episodes that overlap or are not in the order of their rows, one that reaches beyond the last row.
 
     Examples
     --------
@@ -52,6 +62,9 @@ class EpisodeDataset:
     ep_len: Ids
     ep_offset: Ids
     path: Path | None = None
+    cache: Path | None = None
+    origin: Mapping[str, str] | None = None
+    digests: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_episodes(str(self.path or "the dataset"), self.ep_len, self.ep_offset, len(self.pixels))
@@ -78,11 +91,30 @@ class EpisodeDataset:
         """Row numbers of one episode."""
         return np.arange(self.ep_offset[episode], self.ep_offset[episode] + self.ep_len[episode], dtype=np.int64)
 
+    def digest(self, *names: str) -> str:
+        """SHA-256 of columns and of the index of episodes: the identity of the data in whatever is kept about them.
+
+        Parameters
+        ----------
+        *names : str
+            ``pixels`` or other columns.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+
+        Notes
+        -----
+        A column is read once, then its digest is kept, for unpacked data on disk.
+        """
+        return data_digest(self, names)
+
     def split(self, seed: int = SPLIT_SEED) -> dict[str, Ids]:
         """Episode ids of train, validation and test, fixed when first asked for.
 
-        The first call writes them to ``<file>.split.json`` beside the data; later calls, whatever their seed, read that
-        file, so that nothing ever trained on becomes test data.
+        The first call writes them to ``<file>.split.json`` beside the data (or in ``cache``); later calls, whatever their
+        seed, read that file, so that nothing ever trained on becomes test data.
 
         Raises
         ------
@@ -91,7 +123,7 @@ class EpisodeDataset:
         """
         if self.path is None:
             return split_episodes(self.n_episodes, seed)
-        record = self.path.with_name(f"{self.path.name}.split.json")
+        record = derived_path(self.path, f"{self.path.name}.split.json", self.cache)
         if not record.is_file():
             parts = split_episodes(self.n_episodes, seed)
             content = {"seed": seed, **{name: ids.tolist() for name, ids in parts.items()}}
@@ -118,11 +150,111 @@ class EpisodeDataset:
         return cls(columns.pop("pixels"), columns, lengths, np.cumsum(lengths) - lengths)
 
     @classmethod
-    def load(cls, folder: Path, path: Path | None = None) -> EpisodeDataset:
+    def load(
+        cls,
+        folder: Path,
+        path: Path | None = None,
+        *,
+        cache: Path | None = None,
+        origin: Mapping[str, str] | None = None,
+    ) -> EpisodeDataset:
         """Map a folder of .npy files, one a column."""
         columns = {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
         lengths, offsets = (np.asarray(columns.pop(name), dtype=np.int64) for name in ("ep_len", "ep_offset"))
-        return cls(columns.pop("pixels"), columns, lengths, offsets, path)
+        digests: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            digests = dict(json.loads((folder / DIGESTS).read_bytes()))
+        if not {"pixels", *columns} <= set(digests):  # unpacked by an earlier version
+            digests = {name: column_digest(values) for name, values in columns.items()}
+            with contextlib.suppress(OSError):
+                write_atomic(folder / DIGESTS, json.dumps(digests).encode())
+        return cls(columns.pop("pixels"), columns, lengths, offsets, path, cache, origin, digests)
+
+
+def column_digest_start(dtype: Any, shape: Any) -> Any:
+    """A SHA-256 that has read the type and the shape of a column; its bytes come next.
+
+    Parameters
+    ----------
+    dtype : dtype
+    shape : tuple of int
+
+    Returns
+    -------
+    hashlib's SHA-256
+
+    Examples
+    --------
+    >>> column_digest_start(np.uint8, (2, 3)).digest() == column_digest_start(np.uint8, (3, 2)).digest()
+    False
+    """
+    return hashlib.sha256(f"{np.dtype(dtype).str} {tuple(int(n) for n in shape)} ".encode())
+
+
+def column_digest(values: NDArray[Any]) -> str:
+    """SHA-256 of a column: type, shape and bytes, read in pieces.
+
+    Parameters
+    ----------
+    values : array (rows, ...)
+        May be a memory map.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Notes
+    -----
+    O(bytes).
+
+    Examples
+    --------
+    >>> column_digest(np.zeros(3)) == column_digest(np.zeros(3)) != column_digest(np.zeros(3, np.float32))
+    True
+    """
+    content = column_digest_start(values.dtype, values.shape)
+    for start in range(0, len(values), 1024):
+        content.update(np.ascontiguousarray(values[start : start + 1024]).tobytes())
+    return str(content.hexdigest())
+
+
+def data_digest(dataset: Dataset, names: Iterable[str]) -> str:
+    """SHA-256 of columns of a dataset and of its index of episodes.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+        Digests that it knows already (``digests``) are taken, others kept there.
+    names : iterable of str
+        ``pixels`` or other columns.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Notes
+    -----
+    O(bytes) for columns whose digest is not known.
+
+    Examples
+    --------
+    >>> def data(shade):
+    ...     episode = {"pixels": np.full((3, 8, 8, 3), shade, np.uint8), "action": np.zeros((3, 2), np.float32)}
+    ...     return EpisodeDataset.from_episodes([episode])
+    >>> data_digest(data(0), ["pixels"]) == data_digest(data(0), ["pixels"]) != data_digest(data(1), ["pixels"])
+    True
+    """
+    known = getattr(dataset, "digests", {})
+    content = hashlib.sha256()
+    for name in names:
+        if name not in known:
+            known[name] = column_digest(dataset.pixels if name == "pixels" else dataset.columns[name])
+        content.update(f"{name} {known[name]} ".encode())
+    for index in (dataset.ep_len, dataset.ep_offset):
+        content.update(np.asarray(index, dtype=np.int64).tobytes())
+    return content.hexdigest()
 
 
 def split_episodes(n_episodes: int, seed: int) -> dict[str, Ids]:
@@ -176,11 +308,12 @@ def check_episodes(where: str, ep_len: NDArray[Any], ep_offset: NDArray[Any], ro
     Raises
     ------
     InputError
-        No episode, other lengths than offsets, or an episode that is empty or not among the rows.
+        No episode, other lengths than offsets, an episode that is empty or not among the rows, episodes that overlap or are
+        not in the order of their rows: a test row could be a training row.
 
     Notes
     -----
-    O(N). Episodes may overlap or leave rows out.
+    O(N). Rows between episodes may be left out.
 
     Examples
     --------
@@ -202,6 +335,63 @@ def check_episodes(where: str, ep_len: NDArray[Any], ep_offset: NDArray[Any], ro
             f"{where}: episode {n} is rows {ep_offset[n]} to {end[n]}, expected rows between 0 and {rows}: "
             "the file is incomplete, copy or collect it again"
         )
+    start = np.asarray(ep_offset, dtype=np.int64)
+    bad = np.flatnonzero(start[1:] < end[:-1])
+    if bad.size:
+        n = int(bad[0]) + 1
+        raise InputError(
+            f"{where}: episode {n} begins at row {start[n]} but episode {n - 1} is rows {start[n - 1]} to {end[n - 1]}, "
+            "expected each episode to begin after the one before it: write ep_offset anew as the running sum of ep_len"
+        )
+
+
+def check_values(dataset: EpisodeDataset) -> None:
+    """Refuse actions and states that cannot be meant: NaN, but for the action of an episode's last row, and infinities.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+
+    Raises
+    ------
+    InputError
+        The first such number, with its row and column.
+
+    Notes
+    -----
+    O(rows); other columns are judged where they are read.
+
+    Examples
+    --------
+    >>> action = np.array([[0.0], [np.nan], [np.nan]])
+    >>> episode = {"pixels": np.zeros((3, 8, 8, 3), np.uint8), "action": action}
+    >>> check_values(EpisodeDataset.from_episodes([episode]))
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: the dataset: action[1, 0] is nan, expected a finite number ...
+    """
+    last = np.zeros(len(dataset.pixels), dtype=bool)
+    last[np.asarray(dataset.ep_offset) + np.asarray(dataset.ep_len) - 1] = True
+    inside = np.zeros(len(dataset.pixels) + 1, dtype=np.int64)
+    np.add.at(inside, np.asarray(dataset.ep_offset), 1)
+    np.add.at(inside, np.asarray(dataset.ep_offset) + np.asarray(dataset.ep_len), -1)
+    used = np.cumsum(inside)[:-1] > 0
+    for name in ("action", "state"):
+        values = dataset.columns.get(name)
+        if values is None or values.dtype.kind != "f":
+            continue
+        array = np.asarray(values).reshape(len(values), -1)
+        bad = ~np.isfinite(array) & used[:, None]
+        if name == "action":
+            bad &= ~(np.isnan(array) & last[:, None])
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            episode = int(np.searchsorted(np.asarray(dataset.ep_offset), row, side="right")) - 1
+            own_row = row - int(dataset.ep_offset[episode])
+            but = " (NaN only in an episode's last row)" if name == "action" else ""
+            raise InputError(
+                f"{dataset.path or 'the dataset'}: {name}[{row}, {column}] is {array[row, column]}, expected a finite "
+                f"number{but}: mend row {own_row} of episode {episode}, or leave that episode out"
+            )
 
 
 def check_ids(name: str, episodes: ArrayLike, n_episodes: int) -> Ids:

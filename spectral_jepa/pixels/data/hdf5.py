@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from spectral_jepa._files import atomic_file
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, first_line
 
 INDEX_COLUMNS = ("ep_len", "ep_offset")
 BLOCK_BYTES = 64 * 2**20
@@ -114,7 +116,7 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
     path = Path(path)
     with _new_file(path, attributes) as (file, lengths, disk):
         for part_path in tqdm(parts, desc=f"write {path.name}", unit="part", disable=not progress):
-            with open_file(part_path) as part:
+            with open_file(part_path) as part, _whole_part(part_path):
                 names = [name for name in part if name not in INDEX_COLUMNS]
                 if not lengths:
                     for name in names:
@@ -126,6 +128,16 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
                     _copy(part[name], file[name])
             disk.check()
     return path
+
+
+@contextlib.contextmanager
+def _whole_part(path: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"{path} is damaged ({first_line(error)}), expected a part as it was written: remove it and run again"
+        ) from None
 
 
 def _h5py() -> Any:
@@ -163,7 +175,8 @@ def open_file(path: Path) -> Generator[Any]:
     Raises
     ------
     InputError
-        h5py is not installed, or the file is missing, truncated or something else.
+        h5py is not installed, or the file is missing, locked, truncated or something else, which the message names; a column
+        that is not stored in the file itself (an external link, external storage, a virtual dataset).
 
     Examples
     --------
@@ -173,17 +186,72 @@ def open_file(path: Path) -> Generator[Any]:
     spectral_jepa._validation.InputError: there is no file no_such.h5, expected an HDF5 file of episodes: check the path ...
     """
     h5py = _h5py()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected an HDF5 file of episodes: name the file in it")
     if not path.is_file():
         raise InputError(f"there is no file {path}, expected an HDF5 file of episodes: check the path or collect it first")
     try:
         file = h5py.File(path, "r", rdcc_nbytes=BLOCK_BYTES)
     except OSError as error:
-        reason = "is truncated" if "truncated" in str(error) else "is not a whole HDF5 file"
-        raise InputError(
-            f"{path} {reason} at {path.stat().st_size} bytes, expected a file of episodes: copy or collect it again"
-        ) from None
+        raise _cannot_open(path, error) from None
     with file:
+        _refuse_elsewhere(path, file)
         yield file
+
+
+# First bytes of what is taken for a data file -> what it is, and what to do.
+_OTHER_FILES = {
+    b"\x28\xb5\x2f\xfd": ("is compressed with Zstandard", "unpack it first: unzstd"),
+    b"\x1f\x8b": ("is compressed with gzip", "unpack it first: gunzip"),
+    b"PK\x03\x04": ("is a ZIP archive", "unpack it first: unzip"),
+    b"version https://git-lfs": ("is a Git LFS pointer, not the data", "fetch the data: git lfs pull"),
+    b"<!doctype html": ("is an HTML page", "download the file itself: the address gave a page, often a login"),
+    b"<html": ("is an HTML page", "download the file itself: the address gave a page, often a login"),
+}
+
+
+def _cannot_open(path: Path, error: OSError) -> InputError:
+    """What is the matter with a file that HDF5 does not open."""
+    if error.errno in (errno.EACCES, errno.EPERM) and not os.access(path, os.R_OK):
+        return InputError(
+            f"{path} may not be read by this user, expected a readable file: change its permissions or copy it"
+        )
+    if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK) or "unable to lock" in str(error):
+        return InputError(
+            f"{path} is locked by another program that writes it, expected a file that nobody writes: close that program "
+            "and run again"
+        )
+    with path.open("rb") as raw:
+        start = raw.read(64)
+    for magic, (what, remedy) in _OTHER_FILES.items():
+        if start.lstrip().lower().startswith(magic.lower()) or start.startswith(magic):
+            return InputError(f"{path} {what}, expected an HDF5 file of episodes: {remedy}")
+    reason = "is truncated" if "truncated" in str(error) else "is not a whole HDF5 file"
+    return InputError(
+        f"{path} {reason} at {path.stat().st_size} bytes, expected a file of episodes: copy or collect it again"
+    )
+
+
+def _refuse_elsewhere(path: Path, file: Any) -> None:
+    """Refuse columns whose numbers lie outside the file: nobody would notice when these change."""
+    h5py = _h5py()
+    for name in file:
+        what = None
+        link = file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            what = f"an external link to {link.filename}"
+        elif isinstance(link, h5py.SoftLink) and file.get(name) is None:
+            raise InputError(f"{path}: column {name!r} is a link to nothing, expected a column: remove the link")
+        elif isinstance(data := file[name], h5py.Dataset):
+            if data.external:
+                what = f"stored in another file, {data.external[0][0]}"
+            elif data.is_virtual:
+                what = "a virtual dataset, put together from other files"
+        if what is not None:
+            raise InputError(
+                f"{path}: column {name!r} is {what}, expected columns stored in the file itself: copy it into one file, "
+                "for instance with h5repack or h5py"
+            )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import math
 import os
 import shutil
@@ -21,8 +22,13 @@ from tqdm import tqdm
 
 from spectral_jepa._files import DIGESTS, file_digest, lock, read_sums, remove_leftovers, temporary_path, write_sums
 from spectral_jepa._validation import InputError
-from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_episodes
+from spectral_jepa.pixels.data.episodes import (
+    EpisodeDataset,
+    check_episodes,
+    check_values,
+)
 from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
+from spectral_jepa.pixels.data.places import derived_path
 
 # A column above this size is checked when its file was touched after it was unpacked: reading 100 GiB takes minutes.
 ALWAYS_READ_BYTES = 2 * 2**30
@@ -52,7 +58,8 @@ def open_dataset(
     columns : iterable of str
         Further columns that must be there.
     cache : str or Path, optional
-        Where the unpacked folder goes. Default: beside the file.
+        Where the unpacked folder, the split and the like go. Default: beside the file, or, where that cannot be written to,
+        in the user's cache; see :func:`spectral_jepa.pixels.data.places.derived_path`.
     progress : bool
         Show a bar while unpacking.
 
@@ -65,7 +72,8 @@ def open_dataset(
     ------
     InputError
         No such file, no HDF5 or a truncated one, a compression that cannot be read, a missing column, another resolution or
-        action dimension, an episode that ends after the last row, a place without room or permission to write.
+        action dimension, an index of episodes that overlap or end after the last row, actions or states that are not finite
+        (:func:`spectral_jepa.pixels.data.episodes.check_values`), a place without room or permission to write.
 
     Notes
     -----
@@ -83,6 +91,7 @@ def open_dataset(
     (EpisodeDataset(2 episodes, 6 rows, columns ['action']), array([3, 4, 5]), 7)
     """
     path = Path(path)
+    cache = None if cache is None else Path(cache)
     with open_file(path) as file:
         arrays = {name: data for name, data in file.items() if hasattr(data, "shape")}
         _check_columns(path, arrays, image_size, action_dim, tuple(columns))
@@ -94,24 +103,60 @@ def open_dataset(
             for name, data in arrays.items()
             if name in INDEX_COLUMNS or (data.dtype.kind in "biuf" and data.shape[:1] == (rows,))
         }
+        origin = _read_origin(file.attrs)
         status = path.stat()
         key = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
-        folder = Path(cache or path.parent) / f"{path.name}.unpacked-{key}"
+        folder = derived_path(path, f"{path.name}.unpacked-{key}", cache, beside_first=False)
         if not _is_whole(folder):
-            try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                with lock(folder.parent / f".{path.name}.lock"):
-                    if not _is_whole(folder):  # another process may have unpacked it while this one waited
-                        if read_sums(folder):
-                            warnings.warn(f"{folder} does not match its {DIGESTS}: unpacked again from {path}", stacklevel=2)
-                        shutil.rmtree(folder, ignore_errors=True)
-                        _unpack(path, kept, folder, progress)
-            except PermissionError:
-                raise InputError(
-                    f"{folder.parent} cannot be written to, expected a place to unpack {path.name} into: "
-                    "pass cache= with a folder of yours, or copy the file"
-                ) from None
-    return EpisodeDataset.load(folder, path)
+            with lock(folder.parent / f".{path.name}.lock"):
+                if not _is_whole(folder):  # another process may have unpacked it while this one waited
+                    if read_sums(folder):
+                        warnings.warn(f"{folder} does not match its {DIGESTS}: unpacked again from {path}", stacklevel=2)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    _unpack(path, kept, folder, progress)
+    dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin)
+    check_values(dataset)
+    return dataset
+
+
+def file_origin(path: str | Path) -> dict[str, str] | None:
+    """Which environment a file says it comes from.
+
+    Parameters
+    ----------
+    path : str or Path
+        HDF5 file.
+
+    Returns
+    -------
+    dict of str or None
+        ``name`` and, of what this version collected, ``digest`` and ``class``; None where the file does not say it.
+
+    Raises
+    ------
+    InputError
+        No such file, or no HDF5.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.hdf5 import write_episodes
+    >>> episode = {"pixels": np.zeros((3, 4, 4, 3), np.uint8), "action": np.zeros((3, 2))}
+    >>> file_origin(write_episodes(tempfile.mkdtemp() + "/one.h5", [episode], {"environment": '{"name": "cube"}'}))
+    {'name': 'cube'}
+    """
+    with open_file(Path(path)) as file:
+        return _read_origin(file.attrs)
+
+
+def _read_origin(attributes: Mapping[str, Any]) -> dict[str, str] | None:
+    """Which environment a file says it comes from: what collect writes; files of its earlier versions have the name only."""
+    try:
+        if "environment" in attributes:
+            return {name: str(value) for name, value in json.loads(attributes["environment"]).items()}
+        return {"name": str(json.loads(attributes["config"])["environment"])} if "config" in attributes else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _is_whole(folder: Path) -> bool:
@@ -138,6 +183,16 @@ def _check_columns(
             "check that it is in the public layout of episodes"
         )
     pixels, action = arrays["pixels"], arrays["action"]
+    for name in INDEX_COLUMNS:
+        index = arrays[name]
+        if index.dtype.kind not in "iu" or len(index.shape) != 1:
+            what = "text" if index.dtype.kind in "OSUV" else str(index.dtype)
+            raise InputError(
+                f"{path} has {name} of {what} {tuple(index.shape)}, expected whole numbers (N,), one an episode: "
+                "write it again as a flat integer column"
+            )
+    if action.dtype.kind not in "biuf":
+        raise InputError(f"{path} has action of type {action.dtype}, expected numbers: convert them first")
     if pixels.dtype != np.uint8 or len(pixels.shape) != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
         raise InputError(
             f"{path} has pixels {pixels.dtype} {tuple(pixels.shape)}, expected uint8 (rows, size, size, 3): "
@@ -164,7 +219,7 @@ def _reading(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if "filter" in str(error) or "plugin" in str(error):
+        if "required filter" in str(error) or "registered" in str(error) or "plugin" in str(error):
             raise InputError(
                 f"{path} is compressed with a filter that is not installed ({error}), expected one that is: "
                 "run pip install 'spectral-jepa[pixels]'"
@@ -180,7 +235,7 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
     if needed > free:
         raise InputError(
             f"unpacking {path} needs {needed / 2**30:.1f} GiB but {folder.parent} has {free / 2**30:.1f} GiB free: "
-            "pass cache= with a folder on a larger disk"
+            "pass --cache FOLDER (cache= in Python) with a folder on a larger disk"
         )
     prefix = f"{path.name}.unpacked-"
     # Under the lock, so whatever is left under a temporary name belongs to a process that died.
@@ -190,6 +245,7 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
     digests: dict[str, str] = {}
     try:
         with tqdm(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+            digests = {}
             for name, data in arrays.items():
                 digests[f"{name}.npy"] = _unpack_column(path, data, temporary / f"{name}.npy", bar)
         write_sums(temporary, digests)

@@ -175,7 +175,9 @@ def fit_decoder(
     decoder.mean_picture.copy_(torch.from_numpy(np.asarray(frames[seen]).mean(axis=0) / 255))
     decoder.to(device)
     optimiser = torch.optim.AdamW(decoder.parameters(), lr=learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(n_steps, 2), pct_start=0.1)
+    # A tenth of the steps warm up; of ten steps that would be a phase of length 0, by which torch divides.
+    share = 0.2 if n_steps == 10 else 0.1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(n_steps, 2), pct_start=share)
     generator = np.random.default_rng(seed)
     bar = trange(n_steps, desc="decoder", disable=not progress)
     for _ in bar:

@@ -200,7 +200,11 @@ def _targets(
         raw = np.asarray(dataset.columns[name])
         (first, labels), (second, _) = (_coordinates(name, raw[rows]) for rows in (train, test))
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
-            raise InputError(f"column {name!r} has values that are not finite, expected numbers: leave it out of quantities")
+            others = " ".join(other for other in names if other != name)
+            raise InputError(
+                f"column {name!r} has values that are not finite, expected numbers: leave it out, with "
+                f"--quantities {others} (quantities= in Python)"
+            )
         # Stored in single precision, a constant may still wander by a rounding.
         floor = 1e-6 * np.maximum(1e-3, np.abs(first).max(axis=0))
         varies = (first.std(axis=0) > floor) & (second.std(axis=0) > floor)

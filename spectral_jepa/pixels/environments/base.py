@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
+from spectral_jepa._files import value_digest
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, InputError, as_float, check_choice, check_count
 
@@ -49,6 +50,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         What a preset's settings are here, preset -> "section.field" -> value; "paper" describes the published data.
     part_episodes : int
         Episodes that a kill while collecting may lose.
+    other_columns : str
+        What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
     Notes
     -----
@@ -64,6 +67,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     action_high: ClassVar[float | tuple[float, ...]] = 1.0
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     part_episodes: ClassVar[int] = 4
+    other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box
 
@@ -73,6 +77,43 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         low, high = (np.full(self.action_dim, bound, dtype=np.float32) for bound in (self.action_low, self.action_high))
         self.action_space = Box(low, high, dtype=np.float32)
         self.observation_space = Box(-np.inf, np.inf, (self.state_dim,), dtype=np.float64)
+
+    @classmethod
+    def digest(cls) -> str:
+        """What data of this environment carry beside its name: a digest of its name, dimensions and action bounds."""
+        bounds = [np.broadcast_to(b, cls.action_dim).tolist() for b in (cls.action_low, cls.action_high)]
+        return value_digest([cls.name, cls.state_dim, cls.action_dim, *[[float(x) for x in b] for b in bounds]])[:16]
+
+    @classmethod
+    def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """States that the environment can be set to, from the columns of a file.
+
+        Parameters
+        ----------
+        columns : dict of arrays (rows, ...)
+
+        Returns
+        -------
+        array (rows, n) or None
+            The column ``state`` itself where it has n numbers a row; None where nothing fits. Override it to read the
+            columns that published files have instead.
+        """
+        states = columns.get("state")
+        return states if states is not None and states.shape[1:] == (cls.state_dim,) else None
+
+    def comparable_state(self, state: Array) -> Array:
+        """The part of a state that tells whether a recording moves as this environment does.
+
+        Parameters
+        ----------
+        state : array (n,)
+
+        Returns
+        -------
+        array (k,)
+            All of it, unless overridden: leave out what published files do not hold, and wrapped angles.
+        """
+        return np.asarray(state, dtype=np.float64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew from its class and the size of its pictures."""

@@ -47,6 +47,50 @@ class CubeEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 5
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 200}}
 
+    other_columns: ClassVar[str] = ", or qpos (21,) and qvel (20,)"
+
+    @classmethod
+    def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """``state``, or the published file's ``qpos`` and ``qvel``; motor commands that are not recorded count as 0.
+
+        Parameters
+        ----------
+        columns : dict of arrays (rows, ...)
+
+        Returns
+        -------
+        array (rows, 48) or None
+
+        Notes
+        -----
+        Each action writes all motor commands anew before the simulator reads them, and no picture shows them.
+        """
+        states, places, velocities = (columns.get(name) for name in ("state", "qpos", "qvel"))
+        if states is not None and states.shape[1:] == (cls.state_dim,):
+            return states
+        if places is None or velocities is None or places.shape[1:] != (21,) or velocities.shape[1:] != (20,):
+            return None
+        commands = columns.get("ctrl", columns.get("control"))
+        if commands is None or commands.shape[1:] != (7,):
+            commands = np.zeros((len(places), 7))
+        return np.hstack([np.asarray(part, dtype=np.float64) for part in (places, velocities, commands)])
+
+    def comparable_state(self, state: Array) -> Array:
+        """Joint angles of the arm and place of the cube.
+
+        Parameters
+        ----------
+        state : array (48,)
+
+        Returns
+        -------
+        array (9,)
+        """
+        start = self._block.qposadr[0]
+        return np.concatenate(
+            [np.asarray(state, dtype=np.float64)[:6], np.asarray(state, dtype=np.float64)[start : start + 3]]
+        )
+
     def __init__(self, image_size: int = 224) -> None:
         super().__init__(image_size)
         require("mujoco", "ogbench")

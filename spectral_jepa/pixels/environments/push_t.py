@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spectral_jepa._validation import Array, InputError, as_float
 from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
@@ -60,6 +61,44 @@ class PushTEnvironment(PixelEnvironment):
     state_dim: ClassVar[int] = 10
     action_dim: ClassVar[int] = 2
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 20_000, "data.max_steps": 196}}
+
+    other_columns: ClassVar[str] = ", or (7,) without the block's velocities, or (5,) without any"
+
+    @classmethod
+    def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """``state`` of 10 numbers, or the published 7 (or gym-pusht's 5), whose missing velocities count as 0.
+
+        Parameters
+        ----------
+        columns : dict of arrays (rows, ...)
+
+        Returns
+        -------
+        array (rows, 10) or None
+
+        Notes
+        -----
+        The block has no friction and stops as soon as nobody pushes it, so that its velocity says little.
+        """
+        states = columns.get("state")
+        if states is None or states.shape[1:] not in ((10,), (7,), (5,)):
+            return None
+        if states.shape[1] == cls.state_dim:
+            return states
+        return np.pad(np.asarray(states, dtype=np.float64), ((0, 0), (0, cls.state_dim - states.shape[1])))
+
+    def comparable_state(self, state: Array) -> Array:
+        """Places of agent and block: other solvers give other velocities, and published angles are wrapped.
+
+        Parameters
+        ----------
+        state : array (10,)
+
+        Returns
+        -------
+        array (4,)
+        """
+        return np.asarray(state, dtype=np.float64)[:4]
 
     def __init__(self, image_size: int = 224) -> None:
         super().__init__(image_size)

@@ -54,6 +54,41 @@ class ReacherEnvironment(PixelEnvironment):
         "paper": {"data.n_episodes": 10_000, "data.max_steps": 200, "data.policy": "random"}
     }
 
+    other_columns: ClassVar[str] = ", or qpos (2,) and qvel (2,)"
+
+    @classmethod
+    def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """``state``, or the published file's ``qpos`` and ``qvel``.
+
+        Parameters
+        ----------
+        columns : dict of arrays (rows, ...)
+
+        Returns
+        -------
+        array (rows, 4) or None
+        """
+        states, angles, velocities = (columns.get(name) for name in ("state", "qpos", "qvel"))
+        if states is not None and states.shape[1:] == (cls.state_dim,):
+            return states
+        if angles is None or velocities is None or angles.shape[1:] != (2,) or velocities.shape[1:] != (2,):
+            return None
+        return np.hstack([np.asarray(angles, dtype=np.float64), np.asarray(velocities, dtype=np.float64)])
+
+    def comparable_state(self, state: Array) -> Array:
+        """Directions of both joints, as unit vectors: some recordings wrap the shoulder's angle.
+
+        Parameters
+        ----------
+        state : array (4,)
+
+        Returns
+        -------
+        array (4,)
+        """
+        angles = np.asarray(state, dtype=np.float64)[:2]
+        return np.concatenate([np.cos(angles), np.sin(angles)])
+
     def __init__(self, image_size: int = 224) -> None:
         super().__init__(image_size)
         require("mujoco", "dm_control")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
@@ -42,11 +43,27 @@ class TwoRoomEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 2
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 100}}
     part_episodes: ClassVar[int] = 20
+    other_columns: ClassVar[str] = ", or pos_agent or proprio (2,)"
 
     def __init__(self, image_size: int = 224) -> None:
         super().__init__(image_size)
         self._color = two_room.RED
         self._position = np.array([60.0, 112.0])
+
+    @classmethod
+    def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """``state``, or the published file's ``pos_agent`` or ``proprio``.
+
+        Parameters
+        ----------
+        columns : dict of arrays (rows, ...)
+
+        Returns
+        -------
+        array (rows, 2) or None
+        """
+        found = (columns.get(name) for name in ("state", "pos_agent", "proprio"))
+        return next((values for values in found if values is not None and values.shape[1:] == (2,)), None)
 
     def _start(self, rng: np.random.Generator) -> None:
         self._color = two_room.RED

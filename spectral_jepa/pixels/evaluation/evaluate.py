@@ -308,13 +308,13 @@ def _check(manifest: Manifest, dataset: Dataset, environment: Environment) -> No
         raise InputError(
             f"the manifest is for {manifest.environment!r} but the environment is {environment.name!r}: pass the same one"
         )
-    manifest.check(dataset)
     shown, stored = (environment.image_size, environment.image_size, 3), tuple(dataset.pixels.shape[1:])
     if shown != stored:
         raise InputError(
             f"the environment draws pictures {shown} but the dataset holds {stored}: make the environment with the "
             "dataset's image size"
         )
+    manifest.check(dataset)
 
 
 def _write_chunk(folder: Path, digest: str, identity: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:

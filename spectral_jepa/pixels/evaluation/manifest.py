@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._files import value_digest, write_atomic
 from spectral_jepa._validation import Array, InputError, check_count
-from spectral_jepa.pixels.data.episodes import check_ids
+from spectral_jepa.pixels.data.episodes import check_ids, data_digest
 from spectral_jepa.pixels.data.windows import window_starts
 from spectral_jepa.pixels.interfaces import Dataset, Environment
 
@@ -37,7 +37,8 @@ class Manifest:
     n_solved : int
         Pairs that were drawn and left out, because the start counts as the goal already.
     data : str
-        Digest of the episodes' lengths and of the states of all starts and goals; see :meth:`check`.
+        Digest of all pictures, of the episodes' lengths and places, and of the states of all starts and goals; see
+        :meth:`check`.
     pairs : tuple of (episode, start row, goal row)
         Rows of the whole dataset.
 
@@ -108,7 +109,7 @@ class Manifest:
         Raises
         ------
         InputError
-            The states at the pairs' rows differ, or the rows do not exist.
+            The pictures or the states at the pairs' rows differ, or the rows do not exist.
         """
         n_rows = len(dataset.pixels)
         if not len(self) or int(self.table[:, 1:].max()) >= n_rows or _data_digest(dataset, self.table) != self.data:
@@ -151,7 +152,7 @@ def make_manifest(
     Raises
     ------
     InputError
-        Too few pairs in these episodes, or states of another length than the environment's.
+        Too few pairs in these episodes, states of another length than the environment's, or not finite.
 
     Notes
     -----
@@ -190,6 +191,12 @@ def make_manifest(
         if len(pairs) == n_pairs:
             break
         start = int(starts[index])
+        for row in (start, start + goal_offset):
+            if not np.isfinite(_state(states, row)).all():
+                raise InputError(
+                    f"the dataset's state in row {row} is {_state(states, row)}, expected finite numbers: mend it, or leave "
+                    f"episode {int(owner[index])} out"
+                )
         if environment.success(_state(states, start), _state(states, start + goal_offset)):
             n_solved += 1
         else:
@@ -216,6 +223,6 @@ def _state(states: NDArray[Any], row: int) -> Array:
 
 def _data_digest(dataset: Dataset, pairs: Rows) -> str:
     states = dataset.columns["state"]
-    content = hashlib.sha256(np.asarray(dataset.ep_len, dtype=np.int64).tobytes())
+    content = hashlib.sha256(data_digest(dataset, ["pixels"]).encode())
     content.update(np.stack([_state(states, int(row)) for row in pairs[:, 1:].ravel()]).tobytes())
     return content.hexdigest()

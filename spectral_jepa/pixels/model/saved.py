@@ -6,16 +6,18 @@ What is saved is a world model of LeWM or Sub-JEPA (arXiv 2603.19312, 2605.09241
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
+from spectral_jepa.pixels.model.frozen import usable_device
 from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.training import load_weights, save_weights
 
@@ -33,6 +35,11 @@ def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
     WorldModel or GoalConditionedPolicy
         On the CPU, in training mode.
 
+    Raises
+    ------
+    InputError
+        A model that does not fit in memory.
+
     Examples
     --------
     >>> from spectral_jepa.pixels.presets import changed, preset
@@ -40,7 +47,15 @@ def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
     ['WorldModel', 'GoalConditionedPolicy']
     """
     make = WorldModel if config.kind == "world_model" else GoalConditionedPolicy
-    return make(config.model, config.training.seed)
+    try:
+        return make(config.model, config.training.seed)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, RuntimeError) and not re.search("alloc|memory|overflow", str(error)):
+            raise
+        raise InputError(
+            f"the model does not fit in memory ({first_line(error).partition('. ')[0][:100]}), expected one that does: "
+            "lower the widths and depths of model"
+        ) from None
 
 
 def save_model(
@@ -98,16 +113,18 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
     Raises
     ------
     InputError
-        An unfinished or damaged folder, or weights that do not fit the configuration beside them.
+        A device that torch cannot use, an unfinished or damaged folder, or weights that do not fit the configuration beside
+        them.
 
     Examples
     --------
     See :func:`save_model`.
     """
+    where = usable_device("cpu" if device is None else device)
     state, saved = load_weights(folder)
-    if not {"config", "scaler"} <= set(saved):
+    if not isinstance(saved, dict) or not {"config", "scaler"} <= set(saved):
         raise InputError(
-            f"{Path(folder) / 'config.json'} has {', '.join(sorted(saved))}, expected config and scaler: "
+            f"{Path(folder) / 'config.json'} has {', '.join(sorted(saved)) or 'nothing'}, expected config and scaler: "
             "pass the folder of a pixel run"
         )
     config, scaler = PixelConfig.from_dict(saved["config"]), ActionScaler.from_dict(saved["scaler"])
@@ -118,4 +135,4 @@ def load_model(folder: str | Path, device: str | torch.device | None = None) -> 
         raise InputError(
             f"the weights in {folder} do not fit its config.json, expected those of the same run: restore both from one copy"
         ) from None
-    return model.eval().to(device or "cpu"), config, scaler
+    return model.eval().to(where), config, scaler

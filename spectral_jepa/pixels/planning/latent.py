@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._shapes import Float, Int
-from spectral_jepa._validation import InputError, check_choice, check_count
+from spectral_jepa._validation import InputError, check_choice, check_count, require_memory
 from spectral_jepa.action_search import (
     Generators,
     PlannerCost,
@@ -71,7 +71,7 @@ def plan(
     Raises
     ------
     InputError
-        Settings or shapes that do not fit; a GPU out of memory.
+        Settings or shapes that do not fit; plans that do not fit in memory, or a GPU out of memory.
 
     Notes
     -----
@@ -93,6 +93,8 @@ def plan(
     check_settings(config)
     n_episodes = len(latents)
     width = check_count("block_dim", getattr(model, "block_dim", None) if block_dim is None else block_dim)
+    instead = "lower planning.n_samples or planning.horizon"
+    require_memory((n_episodes, config.n_samples, config.horizon, width), "a search among plans", instead)
     mean = latents.new_zeros(n_episodes, config.horizon, width)
     sizes: dict[str, Any] = {"n_samples": config.n_samples, "n_iterations": config.n_iterations, "std": config.initial_std}
     if config.method == "random":

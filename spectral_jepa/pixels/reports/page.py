@@ -10,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from spectral_jepa._files import read_csv
+from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import EpisodeDataset, open_dataset
 from spectral_jepa.pixels.data.episodes import sample_rows
+from spectral_jepa.pixels.data.origin import check_origin
 from spectral_jepa.pixels.diagnostics.decoder import beside, fit_decoder, rollout_frames, save_gif
 from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
+from spectral_jepa.pixels.fields import LARGEST_SEED
 from spectral_jepa.pixels.interfaces import ActionScaling
 from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
@@ -43,6 +46,7 @@ def report(
     rollout_blocks: int = 8,
     decoder_steps: int = 2_000,
     device: str | None = None,
+    data_cache: Path | None = None,
     progress: bool = True,
 ) -> Path:
     """One HTML page about a trained folder: settings, curves, planning, probing, surprise, geometry, decoded rollouts.
@@ -65,6 +69,8 @@ def report(
         Optimiser steps of the decoder.
     device : str, optional
         Default: the CPU.
+    data_cache : Path, optional
+        Where the unpacked data go, as in :func:`spectral_jepa.pixels.data.open_dataset`.
     progress : bool
 
     Returns
@@ -75,13 +81,16 @@ def report(
     Raises
     ------
     InputError
-        A folder without a finished model, or data that do not fit it.
+        A count below 1, a folder without a finished model, data that do not fit it or come from another environment.
 
     Notes
     -----
     The decoder dominates: about 25 ms a step on one core at 64 px.
     """
     folder = Path(folder)
+    for name, value in (("n_rollouts", n_rollouts), ("rollout_blocks", rollout_blocks), ("decoder_steps", decoder_steps)):
+        check_count(name, value)
+    check_count("seed", seed, 0, LARGEST_SEED)
     model, config, scaler = load_model(folder, device)
     sections: list[Section] = [("Settings", _settings(model, config)), ("Training", _training(folder))]
     sections += [
@@ -92,7 +101,9 @@ def report(
     if data is None:
         hint = "Give `report` the data file too, and it measures the latents and decodes rollouts."
         return write_page(out or folder / "report.html", _title(config), [*sections, ("Latent space", [hint])])
-    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim)
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
+    check_origin(dataset, config.data.environment)
     split = dataset.split()
     options: dict[str, Any] = {"every": config.model.action_block, "seed": seed, "cache": folder / CACHE}
     untrained = WorldModel(config.model, seed).to(device_of(model))
@@ -176,7 +187,9 @@ def _planning(folder: Path) -> list[Part]:
     if not tables:
         return ["Not measured yet: run `spectral-jepa pixels evaluate`."]
     rows = pd.concat(tables, ignore_index=True)
-    rows = rows.drop_duplicates([name for name in ("policy", "configuration", "manifest", "pair") if name in rows])
+    # A run is called otherwise beside one of the same name; its configuration is what it is.
+    known = "configuration" if "configuration" in rows else "policy"
+    rows = rows.drop_duplicates([name for name in (known, "manifest", "pair") if name in rows])
     by = [name for name in ("policy", "goal_offset", "budget") if name in rows]
     return ["Success on held-out start and goal pairs with 95 % Wilson intervals:", success_table(rows, by=by)]
 

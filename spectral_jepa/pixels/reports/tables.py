@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from spectral_jepa._files import file_digest, read_csv, write_checked
 from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.data import open_dataset
+from spectral_jepa.pixels.data.origin import check_origin, fit_for_simulation
 from spectral_jepa.pixels.diagnostics.probe import probe
 from spectral_jepa.pixels.diagnostics.surprise import surprise, surprise_summary
 from spectral_jepa.pixels.environments import make_environment
@@ -37,6 +38,7 @@ def run_probe(
     settings: ProbeConfig | None = None,
     *,
     device: str | None = None,
+    data_cache: Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Probe the model of a trained folder on a data file, beside an untrained one; writes ``probe.csv`` and its figure.
@@ -50,6 +52,8 @@ def run_probe(
     settings : ProbeConfig, optional
     device : str, optional
         Default: the CPU.
+    data_cache : Path, optional
+        Where the unpacked data go, as in :func:`spectral_jepa.pixels.data.open_dataset`.
     progress : bool
 
     Returns
@@ -60,11 +64,13 @@ def run_probe(
     Raises
     ------
     InputError
-        A folder without a finished model, or data that do not fit it.
+        A folder without a finished model, data that do not fit it or come from another environment.
     """
     folder, settings = Path(folder), settings or ProbeConfig()
     model, config, _ = load_model(folder, device)
-    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim)
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
+    check_origin(dataset, config.data.environment)
     control = WorldModel(config.model, settings.seed).to(device_of(model))
     table = probe(model, dataset, dataset.split(), settings, control=control, cache=folder / CACHE, progress=progress)
     save_table(folder, "probe", table, draw_probe(table))
@@ -77,6 +83,7 @@ def run_surprise(
     settings: SurpriseConfig | None = None,
     *,
     device: str | None = None,
+    data_cache: Path | None = None,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Surprise of a trained folder's model on the validation and test episodes; writes rows, summary and figure.
@@ -90,6 +97,8 @@ def run_surprise(
     settings : SurpriseConfig, optional
     device : str, optional
         Default: the CPU.
+    data_cache : Path, optional
+        Where the unpacked data go, as in :func:`spectral_jepa.pixels.data.open_dataset`.
     progress : bool
 
     Returns
@@ -100,12 +109,14 @@ def run_surprise(
     Raises
     ------
     InputError
-        A folder without a finished world model, or data that do not fit it.
+        A folder without a finished world model, data that do not fit it or come from another environment.
     """
     folder = Path(folder)
     model, config, scaler = load_model(folder, device)
-    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim)
-    environment = make_environment(config.data.environment, config.model.image_size)
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
+    environment = make_environment(config.data.environment, size)
+    dataset = fit_for_simulation(dataset, config.data.environment, environment)
     split = dataset.split()
     # Nothing was trained or chosen on either part, and the paired tests need every trajectory there is.
     unseen = np.union1d(split["validation"], split["test"])

@@ -6,6 +6,7 @@ A run is a folder: ``checkpoints/`` (the newest two, which stay), ``log.csv``, a
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, open_dataset, window_starts
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.data.feed import batches, fits
+from spectral_jepa.pixels.data.origin import check_actions, check_origin
 from spectral_jepa.pixels.model.saved import save_model
 from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
@@ -63,6 +65,7 @@ def train(
     device: str | torch.device | None = None,
     progress: bool = True,
     stop_after: int | None = None,
+    cache: str | Path | None = None,
 ) -> TrainedRun:
     """Train a world model (or a cloned policy, see ``kind``), or go on with a run that was cut.
 
@@ -80,6 +83,8 @@ def train(
         Show a bar with losses, effective rank, whitening gap and clips a second.
     stop_after : int, optional
         Stop, with a checkpoint, after this many steps of the run, counted from its beginning.
+    cache : str or Path, optional
+        Where the unpacked data and their split go; see :func:`spectral_jepa.pixels.data.open_dataset`.
 
     Returns
     -------
@@ -88,9 +93,9 @@ def train(
     Raises
     ------
     InputError
-        Data that do not fit the model, a checkpoint of another configuration, a folder in which another process trains, a
-        loss or gradient that is not finite (names the step and the last good checkpoint), too little GPU memory (names the
-        setting to halve).
+        Data that do not fit the model or come from another environment, a checkpoint of another configuration, a folder in
+        which another process trains, a loss or gradient that is not finite (names the step and the last good checkpoint),
+        too little GPU memory (names the setting to halve).
 
     Notes
     -----
@@ -116,8 +121,11 @@ def train(
     if stop_after is not None:
         check_count("stop_after", stop_after)
     size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data_path, image_size=size, action_dim=dim, progress=progress)
     worker = join_workers(device)
+    dataset = open_dataset(data_path, image_size=size, action_dim=dim, cache=cache, progress=progress)
+    check_origin(dataset, config.data.environment)
+    if worker.leads:
+        check_actions(dataset, config.data.environment, planning=False)
     with (
         hold_folder(Path(folder)) if worker.leads else nullcontext(),
         torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
@@ -164,6 +172,9 @@ class _Run:
                 ) from None
         if self.step == self.n_steps and self.worker.leads:
             provenance = {"data": str(self.dataset.path), "step": self.step}
+            if self.dataset.path is not None:
+                there = self.dataset.path.resolve()
+                provenance |= {"data": str(there), "data_from_here": os.path.relpath(there, self.folder.resolve())}
             save_model(self.learner.model, self.folder, self.config, self.scaler, provenance)
         if self.worker.group is not None:
             dist.barrier()
@@ -190,8 +201,10 @@ class _Run:
                 if (logs or saves or self.step % watch == 0) and int(bad) < self.n_steps:
                     raise self._not_finite(int(bad) + 1)
                 bar.update()
+                # Each process has its own share of the batch: all of them have to be asked.
+                joint = self.worker.average(losses) if logs else losses
                 if logs and log is not None:
-                    numbers = {name: float(value) for name, value in losses.items()}
+                    numbers = {name: float(value) for name, value in joint.items()}
                     speed = (self.step - since) * settings.batch_size / (time.perf_counter() - start)
                     numbers |= {**self.learner.validate(*self.held_out), "samples_per_second": speed}
                     log.write(self.step, **numbers)
@@ -217,7 +230,7 @@ class _Run:
         return tuple(tensor.to(self.worker.device) for tensor in sampler.batch())
 
     def _identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to count; the scaler stands for the content of the data."""
+        """What must be the same for a checkpoint to count, the very pictures and actions included."""
         given = self.config.to_dict()
         training = {name: value for name, value in given["training"].items() if name not in FREE_FIELDS}
         data = {
@@ -225,6 +238,7 @@ class _Run:
             "n_rows": len(self.dataset.pixels),
             "action_mean": self.scaler.mean,
             "action_std": self.scaler.std,
+            "digest": self.dataset.digest("pixels", "action")[:16],
         }
         return {name: given[name] for name in ("kind", "model", "objective")} | {"training": training, "data": data}
 

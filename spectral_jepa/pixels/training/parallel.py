@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from spectral_jepa._validation import InputError
+from spectral_jepa.pixels.model.frozen import usable_device
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,24 @@ class Worker:
     def leads(self) -> bool:
         """Whether this process writes the files and shows the progress."""
         return self.rank == 0
+
+    def average(self, numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Means over all processes, whose parts of the joint batch are equal: what is logged concerns that batch.
+
+        Parameters
+        ----------
+        numbers : dict of Tensor ()
+            The same names in every process, each of which must call.
+
+        Returns
+        -------
+        dict of Tensor ()
+        """
+        if self.group is None:
+            return dict(numbers)
+        joint = torch.stack([value.double() for value in numbers.values()]).to(self.device)
+        dist.all_reduce(joint, group=self.group)
+        return dict(zip(numbers, joint / self.size, strict=True))
 
 
 def join_workers(device: str | torch.device | None = None) -> Worker:
@@ -72,17 +91,12 @@ def join_workers(device: str | torch.device | None = None) -> Worker:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        if chosen.type == "cuda":
-            if chosen.index is None:
-                chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if size > 1 else 0)
-            torch.cuda.set_device(chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device is {str(device)!r}, which torch cannot use here ({reason}): pass 'cpu' or leave it out"
-        ) from None
+    if size > 1 and str(device) == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    chosen = usable_device(device)
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", chosen.index or 0)
+        torch.cuda.set_device(chosen)
     if size == 1:
         return Worker(0, 1, chosen)
     if not dist.is_initialized():

@@ -17,6 +17,7 @@ from spectral_jepa.pixels.data import (
     WindowSampler,
     hdf5,
     open_dataset,
+    places,
     split_episodes,
     unpacking,
     write_episodes,
@@ -233,10 +234,11 @@ def test_no_room_and_no_permission_are_one_sentence(tmp_path, episodes, monkeypa
     path = write_episodes(tmp_path / "data.h5", episodes)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 1000))
-        with pytest.raises(InputError, match=r"has 0\.0 GiB free: pass cache="):
+        with pytest.raises(InputError, match=r"has 0\.0 GiB free: pass --cache FOLDER"):
             open_dataset(path, progress=False)
-    monkeypatch.setattr(unpacking, "_unpack", lambda *args: (_ for _ in ()).throw(PermissionError))
-    with pytest.raises(InputError, match="cannot be written to"):
+    monkeypatch.setattr(places, "_is_writable", lambda folder: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    with pytest.raises(InputError, match=r"cannot be written to.*pass --cache FOLDER"):
         open_dataset(path, progress=False)
 
 

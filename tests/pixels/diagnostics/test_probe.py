@@ -208,3 +208,17 @@ def test_frozen_puts_the_model_back_and_hides_dropout():
     with frozen(model):
         assert torch.equal(model(torch.ones(50)), torch.ones(50))
     assert model.training and model[0].training
+
+
+def test_a_damaged_kept_embedding_is_computed_again(tmp_path):
+    data, rows = make_dataset(), np.arange(9)
+    wanted = embed_rows(Corner(), data, rows, cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 40, len(whole) - 1):
+        content = bytearray(whole)
+        content[place] ^= 1
+        for damaged in (bytes(content), whole[:place], b""):
+            path.write_bytes(damaged)
+            assert np.array_equal(embed_rows(Corner(), data, rows, cache=tmp_path), wanted)
+            assert path.read_bytes() == whole

@@ -105,7 +105,7 @@ def test_paint_that_the_latent_holds_is_a_surprise_at_its_frame():
 def test_context_is_that_of_training():
     model = Exact()
     rng = torch.Generator().manual_seed(0)
-    latents, blocks = torch.randn(4, 8, 2, generator=rng), torch.randn(4, 7, 4, generator=rng)
+    latents, blocks = (torch.randn(*n, generator=rng, dtype=torch.float64) for n in ((4, 8, 2), (4, 7, 4)))
 
     class Mean(nn.Module):
         """Predicts the mean of its context plus the last move: shows which latents were given."""
@@ -118,7 +118,7 @@ def test_context_is_that_of_training():
     for t in range(7):
         context = latents[:, max(0, t - 2) : t + 1].mean(1)
         expected = ((context + blocks[:, t, :2] - latents[:, t + 1]) ** 2).mean(-1)
-        assert torch.allclose(errors[:, t], expected, atol=1e-6)
+        assert torch.allclose(errors[:, t], expected, rtol=1e-12, atol=1e-12)
     prediction_errors(model, latents, blocks, history=3)
     assert max(model.lengths) == 3
     # Fewer blocks than the history.

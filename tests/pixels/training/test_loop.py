@@ -410,7 +410,7 @@ def test_two_processes_are_one_process_on_the_joint_batch(dots, tmp_path):
     # The project's objective computes its losses in float32.
     for name in ("sigreg", "subspaces"):
         for joint_row, alone_row in zip(rows(tmp_path / "two" / name), rows(tmp_path / "one" / name), strict=True):
-            for column in ("regularizer", "gradient_norm"):
+            for column in ("loss", "prediction", "regularizer", "gradient_norm"):
                 assert float(joint_row[column]) == pytest.approx(float(alone_row[column]), rel=2e-4), (name, column)
 
 

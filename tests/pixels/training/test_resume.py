@@ -34,7 +34,7 @@ def noise(tmp_path_factory):
     episodes = [
         {
             "pixels": rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8),
-            "action": rng.normal(size=(20, 2)).astype(np.float32),
+            "action": rng.uniform(-1, 1, (20, 2)).astype(np.float32),
         }
         for _ in range(10)
     ]
