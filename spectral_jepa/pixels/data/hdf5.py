@@ -195,7 +195,12 @@ def open_file(path: Path) -> Generator[Any]:
     except OSError as error:
         raise _cannot_open(path, error) from None
     with file:
-        _refuse_elsewhere(path, file)
+        try:
+            _refuse_elsewhere(path, file)
+        except (KeyError, OSError, RuntimeError) as error:  # damage in what describes the columns
+            raise InputError(
+                f"{path} cannot be read to its end ({first_line(error)}), expected a whole file: copy or collect it again"
+            ) from None
         yield file
 
 
