@@ -19,10 +19,13 @@ from numpy.typing import ArrayLike
 from spectral_jepa._validation import (
     Array,
     InputError,
+    as_array,
     as_distribution,
     as_float,
+    as_labels,
     check_fraction,
     check_transition_rows,
+    check_type,
     read_only,
     require_memory,
 )
@@ -96,19 +99,11 @@ class TabularMDP:
         )
         reward = self.reward
         if reward is not None:
-            reward = np.asarray(reward, dtype=np.float64)
+            reward = as_array("reward", reward)
             if reward.ndim == 1:
                 reward = np.repeat(reward[:, None], n_actions, axis=1)
             reward = read_only(as_float("reward", reward, (n_states, n_actions)))
         discount = None if self.discount is None else check_fraction("discount", self.discount)
-        for name, labels, size in (
-            ("state_labels", self.state_labels, n_states),
-            ("action_labels", self.action_labels, n_actions),
-        ):
-            if labels is not None and len(labels) != size:
-                raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
-            if labels is not None and len(set(labels)) < size:
-                raise InputError(f"{name} repeats a label, expected {size} different ones: make each one unique")
         values = dict(
             transition=transition,
             weight=read_only(weight),
@@ -116,6 +111,9 @@ class TabularMDP:
             discount=discount,
             start=read_only(start),
             action_frequency=read_only(frequency),
+            name=check_type("name", self.name, str, "text"),
+            state_labels=as_labels("state_labels", self.state_labels, n_states),
+            action_labels=as_labels("action_labels", self.action_labels, n_actions),
         )
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -212,6 +210,10 @@ class TabularMDP:
 def _read_transition(value: Any) -> Transition:
     """Bring every accepted form of a transition to (A, S, S) float64 or a tuple of CSR matrices."""
     if not isinstance(value, np.ndarray) and isinstance(value, Sequence) and len(value) and sp.issparse(value[0]):
+        if not all(sp.issparse(m) for m in value):
+            raise InputError("transition mixes dense with sparse matrices, expected one kind for all actions: convert some")
+        for action, m in enumerate(value):
+            as_array(f"transition of action {action}", m.data)
         matrices = tuple(sp.csr_array(m, dtype=np.float64, copy=True) for m in value)
         shapes = {m.shape for m in matrices}
         if len(shapes) != 1 or len(set(matrices[0].shape)) != 1:
@@ -223,12 +225,14 @@ def _read_transition(value: Any) -> Transition:
         raise InputError(
             "transition is a single sparse matrix, expected one for each action: pass [matrix_of_action_0, ...]"
         )
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and any(sp.issparse(m) for m in value):
+        raise InputError("transition mixes dense with sparse matrices, expected one kind for all actions: convert some")
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
+        array = as_array("transition", value).astype(np.float64, copy=False)
+    except InputError as error:
+        fault = str(error).partition(", expected")[0]
         raise InputError(
-            "transition is ragged, mixes dense with sparse, or is not numeric, expected one square matrix (S, S) for each "
-            "action: give all of them the same states and the same storage"
+            f"{fault}, expected one square matrix (S, S) of real numbers for each action: give all of them the same states"
         ) from None
     if array.ndim != 3 or array.shape[1] != array.shape[2] or 0 in array.shape:
         raise InputError(

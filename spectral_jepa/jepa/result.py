@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from spectral_jepa._validation import Array, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.embedding import Embedding
@@ -98,6 +99,7 @@ class TrainedRuns:
         return whole
 
 
+@checked()
 def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: float) -> float:
     """The least loss of a configuration with a free predictor, from the spectrum.
 
@@ -134,6 +136,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     >>> round(optimal_loss(exact, JepaConfig(regularizer="hard_whitening"), 2, 0.0), 12)
     0.36
     """
+    check_count("dim", dim)
+    check_nonnegative("strength", strength)
     values = np.minimum(data.stacked_decomposition[1], 1.0)
     if config.loss == "spectral":
         return -float(np.sum(values[:dim] ** 2)) if config.regularizer == "none" else float("nan")

@@ -141,7 +141,7 @@ def test_bad_rows_are_named(refused, index, value, fragments, sparse):
         ([sp.csr_array(np.ones((2, 3)) / 3)], ["(2, 3)", "one square shape"]),
         ([np.eye(2), np.eye(3)], ["ragged", "one square matrix"]),
         ([np.eye(2), sp.csr_array(np.eye(2))], ["mixes dense with sparse"]),
-        ([[["a", "b"], ["c", "d"]]], ["not numeric"]),
+        ([[["a", "b"], ["c", "d"]]], ["holds text"]),
     ],
 )
 def test_bad_shapes(refused, transition, fragments):
