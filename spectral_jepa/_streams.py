@@ -26,7 +26,7 @@ def stream_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
-def torch_generator(*key: int, device: str | torch.device = "cpu") -> torch.Generator:
+def torch_generator(*key: int, device: str | torch.device = "cpu", tabular: bool = False) -> torch.Generator:
     """A torch generator for one purpose.
 
     Parameters
@@ -35,6 +35,9 @@ def torch_generator(*key: int, device: str | torch.device = "cpu") -> torch.Gene
         What the stream may depend on, for example (seed, episode).
     device : str or torch.device
         Streams differ between devices; what must not is drawn on the CPU and moved.
+    tabular : bool
+        The streams of the tabular JEPAs, which put the two words of the hash together in the other order: their published
+        tables were measured so.
 
     Returns
     -------
@@ -46,7 +49,11 @@ def torch_generator(*key: int, device: str | torch.device = "cpu") -> torch.Gene
     >>> bool(first == again), bool(first == other)
     (True, False)
     """
-    return torch.Generator(device=device).manual_seed(stream_seed(*key))
+    seed = stream_seed(*key)
+    if tabular:
+        high, low = np.random.SeedSequence(key).generate_state(2, np.uint32)
+        seed = int(high) << 32 | int(low)
+    return torch.Generator(device=device).manual_seed(seed)
 
 
 def episode_generator(seed: int, episode: int) -> np.random.Generator:

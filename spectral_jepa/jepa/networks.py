@@ -39,7 +39,7 @@ class Stacked(nn.Module):
         largest = max(run.dim for run in runs)
         whole = {name: torch.zeros(len(runs), *shape, dtype=dtype) for name, (shape, _) in self.shapes(largest).items()}
         for number, run in enumerate(runs):
-            generator = torch_generator(run.seed, stream)
+            generator = torch_generator(run.seed, stream, tabular=True)
             for name, (shape, spread) in self.shapes(run.dim).items():
                 drawn = spread * torch.randn(shape, generator=generator, dtype=torch.float64)
                 corner: Any = (number, *(slice(0, size) for size in shape))
@@ -248,7 +248,9 @@ class BatchedJepa(nn.Module):
         else:
             features = None
             if config.encoder == "features":
-                features = torch.randn(n_states, config.n_features, generator=torch_generator(0, 9), dtype=torch.float64)
+                features = torch.randn(
+                    n_states, config.n_features, generator=torch_generator(0, 9, tabular=True), dtype=torch.float64
+                )
             self.encoder = NetworkEncoder(runs, dtype, n_states, config.hidden, features)
         self.predictor: Stacked
         if config.predictor == "free":

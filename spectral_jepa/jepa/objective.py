@@ -88,7 +88,7 @@ def draw_subspaces(config: JepaConfig, runs: Sequence[Run], dtype: torch.dtype) 
             config.n_subspaces,
             config.subspace_kind,
             subspace_dim=config.subspace_dim,
-            generator=torch_generator(run.seed, 4),
+            generator=torch_generator(run.seed, 4, tabular=True),
             dtype=torch.float64,
         )
         for run in runs
@@ -142,7 +142,7 @@ def draw_directions(config: JepaConfig, runs: Sequence[Run], subspace_dim: int |
         (len(runs), n_draws, dim, config.n_slices), "the directions of SIGReg", "lower n_slices or train fewer runs"
     )
     for run in runs:
-        generator = torch_generator(run.seed, 3, step if config.fresh_directions else 0)
+        generator = torch_generator(run.seed, 3, step if config.fresh_directions else 0, tabular=True)
         own = subspace_dim or run.dim
         parts = [random_directions(own, config.n_slices, generator=generator, dtype=torch.float64) for _ in range(n_draws)]
         drawn.append(torch.nn.functional.pad(torch.stack(parts), (0, 0, 0, dim - own)))

@@ -165,7 +165,7 @@ def minibatches(worlds: Worlds, runs: Sequence[Run], batch_size: int, chunk: int
         )
     drawn = []
     for run, (rows, columns) in zip(runs, worlds.pairs, strict=True):
-        generator = torch_generator(run.seed, 2, chunk)
+        generator = torch_generator(run.seed, 2, chunk, tabular=True)
         index = torch.randint(len(rows), (length, batch_size), generator=generator)
         drawn.append(torch.stack([rows[index], columns[index]], dim=1))
     return torch.stack(drawn, dim=2)

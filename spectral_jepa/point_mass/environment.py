@@ -64,13 +64,36 @@ class PointMass:
         return STATE_DIM + self.settings.n_nuisance + self.settings.n_noise
 
     def step(self, state: Tensor, action: Tensor) -> Tensor:
-        """v' = damping v + scale a, p' = p + time_step v'; actions longer than 1 are shortened to 1. O(size)."""
+        """One step: v' = damping v + scale a, p' = p + time_step v'.
+
+        Parameters
+        ----------
+        state : Tensor (..., 4)
+        action : Tensor (..., 2)
+            Longer than 1, it is shortened to 1.
+
+        Returns
+        -------
+        Tensor (..., 4)
+            O(size).
+        """
         action = shorten(action)
         velocity = self.settings.damping * state[..., 2:] + self.settings.scale * action
         return torch.cat([state[..., :2] + self.settings.time_step * velocity, velocity], -1)
 
     def observe(self, state: Tensor, noise: Tensor) -> Tensor:
-        """Features of states (..., 4), given standard normal ``noise`` (..., n_noise)."""
+        """Features of states: the state, sin(frequency W s + b), and noise of the level ``noise``.
+
+        Parameters
+        ----------
+        state : Tensor (..., 4)
+        noise : Tensor (..., n_noise)
+            Standard normal.
+
+        Returns
+        -------
+        Tensor (..., D)
+        """
         # On the state's device; a copy only where that is not the CPU.
         projection, phase = self.projection.to(state), self.phase.to(state)
         nuisance = torch.sin(state @ projection + phase)
@@ -97,12 +120,48 @@ class PointMass:
 
 
 def shorten(action: Tensor) -> Tensor:
-    """Project actions (..., 2) on the unit disc."""
+    """Project actions on the unit disc.
+
+    Parameters
+    ----------
+    action : Tensor (..., 2)
+
+    Returns
+    -------
+    Tensor (..., 2)
+        Actions of length at most 1 as they are, longer ones at length 1.
+
+    Examples
+    --------
+    >>> shorten(torch.tensor([[3.0, 4.0], [0.3, 0.4]]))
+    tensor([[0.6000, 0.8000],
+            [0.3000, 0.4000]])
+    """
     return action / action.norm(dim=-1, keepdim=True).clamp_min(1)
 
 
 def random_actions(*shape: int, generator: torch.Generator) -> Tensor:
-    """Uniform on the unit disc, shape (*shape, 2)."""
+    """Actions uniform on the unit disc.
+
+    Parameters
+    ----------
+    *shape : int
+        Leading axes.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Tensor (*shape, 2)
+
+    Examples
+    --------
+    Uniform on the disc, the mean square of the length is 1/2.
+
+    >>> actions = random_actions(10_000, generator=torch_generator(0))
+    >>> round(float(actions.square().sum(-1).mean()), 2), bool(actions.norm(dim=-1).max() <= 1)
+    (0.5, True)
+    """
     angle, radius = 2 * math.pi * torch.rand(*shape, generator=generator), torch.rand(*shape, generator=generator).sqrt()
     return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 

@@ -115,5 +115,20 @@ class PointMassModel(nn.Module):
 
 @checked()
 def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    """Two hidden layers of SiLU units."""
+    """Two hidden layers of SiLU units.
+
+    Parameters
+    ----------
+    inputs, width, outputs : int
+
+    Returns
+    -------
+    nn.Sequential
+        (..., inputs) to (..., outputs).
+
+    Examples
+    --------
+    >>> sum(p.numel() for p in mlp(2, 3, 1).parameters()) == (2 * 3 + 3) + (3 * 3 + 3) + (3 + 1)
+    True
+    """
     return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs))

@@ -19,9 +19,19 @@ from spectral_jepa.training import learning_rate
 
 @dataclass(frozen=True)
 class Arm:
-    """What an arm trains: prediction in latent or input space, gradient through the target or not, which regulariser.
+    """What an arm trains.
 
-    ``strength`` multiplies the regulariser's weight; ``noise_loss_weight`` replaces the one of the settings.
+    Parameters
+    ----------
+    space : {"latent", "input"}
+        Where predictions are compared.
+    stop_gradient : bool
+        Whether the target latent is held fixed.
+    regularizer : {"variance", "whitening", "sigreg"}, optional
+    strength : float
+        Multiplies the regulariser's weight.
+    noise_loss_weight : float, optional
+        Of the noise features in the input arm's loss. Default: that of the settings.
     """
 
     space: str = "latent"
@@ -75,7 +85,24 @@ class Training:
 
 
 def feature_weights(world: PointMass, arm: Arm) -> Tensor:
-    """Weight of each observation feature in the input arm's error: 1, and the noise loss weight on noise features."""
+    """Weight of each observation feature in the input arm's error.
+
+    Parameters
+    ----------
+    world : PointMass
+    arm : Arm
+
+    Returns
+    -------
+    Tensor (D,)
+        1, and the noise loss weight on the noise features, which come last.
+
+    Examples
+    --------
+    >>> world = PointMass(PointMassSettings(n_nuisance=1, n_noise=2), 0.0)
+    >>> feature_weights(world, ARMS["input, noise not in loss"])
+    tensor([1., 1., 1., 1., 1., 0., 0.])
+    """
     settings = world.settings
     weight = torch.ones(world.observation_dim)
     chosen = settings.noise_loss_weight if arm.noise_loss_weight is None else arm.noise_loss_weight
@@ -93,7 +120,41 @@ def window_loss(
 ) -> Tensor:
     """Loss of one arm on a batch of windows, the mean over the H steps; per latent coordinate or observation feature.
 
+    Parameters
+    ----------
+    model : PointMassModel
+    arm : Arm
+    windows : Windows
+        N windows of H steps.
+    settings : PointMassSettings
+    weight : Tensor (D,)
+        As :func:`feature_weights` gives it; read by the input arms.
+    generator : torch.Generator
+        Draws SIGReg's directions.
+
+    Returns
+    -------
+    Tensor ()
+
+    Notes
+    -----
     The paper prints the last step's term alone; with it zhat_1 and zhat_2 would be anything, and a plan of one step blind.
+    O(N H) passes of the networks.
+
+    Examples
+    --------
+    A model whose decoder is 0 errs by the mean square of what it should have predicted.
+
+    >>> from spectral_jepa.point_mass.environment import collect_windows
+    >>> settings = PointMassSettings()
+    >>> world = PointMass(settings, 0.0)
+    >>> windows = collect_windows(world, 50, torch_generator(0))
+    >>> model = PointMassModel(world.observation_dim, 4, settings, torch_generator(1))
+    >>> _ = [parameter.data.zero_() for parameter in model.decoder[-1].parameters()]
+    >>> weight = feature_weights(world, ARMS["input"])
+    >>> loss = window_loss(model, ARMS["input"], windows, settings, weight, torch_generator(2))
+    >>> torch.allclose(loss, windows.observation[:, 1:].square().mean())
+    True
     """
     observation, action = windows.observation, windows.action
     # The input arm never uses the encoding of later observations.
@@ -113,7 +174,29 @@ def window_loss(
 
 
 def regularizer(name: str | None, latent: Tensor, settings: PointMassSettings, generator: torch.Generator) -> Tensor:
-    """Weighted penalty on latents (H + 1, N, k), averaged over time; zero without a name."""
+    """Weighted penalty on latents, averaged over time.
+
+    Parameters
+    ----------
+    name : {"variance", "whitening", "sigreg"} or None
+        None: no penalty.
+    latent : Tensor (H + 1, N, k)
+    settings : PointMassSettings
+        Weights, number of SIGReg's directions.
+    generator : torch.Generator
+        Draws SIGReg's directions.
+
+    Returns
+    -------
+    Tensor ()
+
+    Examples
+    --------
+    Where nothing varies, the whitening penalty per coordinate is 1, its weight here.
+
+    >>> regularizer("whitening", torch.zeros(2, 5, 3), PointMassSettings(), torch_generator(0))
+    tensor(1.)
+    """
     dim = latent.shape[-1]
     if name == "variance":
         return settings.variance_weight * variance_penalty(latent).mean() / dim

@@ -25,9 +25,9 @@ from spectral_jepa.plotting.pixels import diagnostics as drawing
 from spectral_jepa.success_rates import success_table
 
 _GEOMETRY = (
-    "Straightness is the mean cosine of consecutive latent velocities (1: straight lines, 0: random walk, -1/2: independent "
-    "draws); the effective rank is exp(entropy) of the normalised covariance eigenvalues; the whitening gap is the squared "
-    "distance of mean and covariance from 0 and I, over the dimension. All on test episodes."
+    "Straightness is the mean cosine of consecutive latent velocities (1: straight lines, 0: random walk, near -1/2: "
+    "independent draws in many dimensions); the effective rank is exp(entropy) of the normalised covariance eigenvalues; "
+    "the whitening gap is the squared distance of mean and covariance from 0 and I, over the dimension. All on test episodes."
 )
 
 
