@@ -50,10 +50,10 @@ def free_memory() -> int:
     return max(0, min(bounds))
 
 
-def _cgroup_bounds(root: Path) -> list[int]:
+def _cgroup_bounds(root: Path, membership: Path = Path("/proc/self/cgroup")) -> list[int]:
     """What each limit of the control groups above this process leaves, version 2 or 1."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = membership.read_text().splitlines()
     except OSError:
         return []
     found = []

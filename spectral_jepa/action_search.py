@@ -275,6 +275,11 @@ def categorical_cross_entropy_method(
     integer Tensor (E, horizon)
         The cheapest sequence that was ever scored: the mode of the last laws may mix two good routes into a bad one.
 
+    Raises
+    ------
+    InputError
+        A count out of range, another number of generators than episodes, plans that would not fit in memory.
+
     Notes
     -----
     Candidate 0 is the mode. Rubinstein's method for combinatorial problems. O(n_iterations E S horizon n_actions).

@@ -47,7 +47,7 @@ def wilson_interval(n_successes: int, n: int, confidence: float = 0.95) -> tuple
     >>> [round(x, 3) for x in wilson_interval(43, 50)]
     [0.738, 0.93]
     """
-    check_count("n", n)
+    check_count("n", n, 1, 2**53)
     check_count("n_successes", n_successes, 0, n, "the number of trials")
     interval = stats.binomtest(int(n_successes), int(n)).proportion_ci(check_fraction("confidence", confidence), "wilson")
     return float(interval.low), float(interval.high)

@@ -119,6 +119,11 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     float
         NaN where no closed form is known. 0 for a prediction loss without a regulariser: a constant encoder reaches it.
 
+    Raises
+    ------
+    InputError
+        A dimension below 1 or a negative strength.
+
     Notes
     -----
     O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.5 (hard

@@ -358,6 +358,11 @@ def n_parameters(config: JepaConfig, run: Run, n_states: int, n_actions: int) ->
     -------
     int
 
+    Raises
+    ------
+    InputError
+        A count below 1, or a model that would not fit in memory.
+
     Notes
     -----
     O(result): the model is built and thrown away.

@@ -14,7 +14,7 @@ def weighted_mean(values: Tensor, weight: Tensor | None, axis: int) -> Tensor:
     """Average along one axis; ``weight`` (..., N) is divided by its sum, None means equal weights."""
     if weight is None:
         return values.mean(axis)
-    share = shares(weight)
+    share = shares(weight).to(values.dtype)
     # (..., N, D) along N: a weight with leading axes must not meet D.
     return (values * share).sum(-1) if axis == -1 else (values * share.unsqueeze(-1)).sum(-2)
 

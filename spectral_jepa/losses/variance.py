@@ -52,7 +52,7 @@ def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: boo
     values = at_least_float32(values)
     if centered:
         values = values - weighted_mean(values, weight, -2).unsqueeze(-2)
-    scaled = values / values.shape[-2] if weight is None else values * shares(weight).unsqueeze(-1)
+    scaled = values / values.shape[-2] if weight is None else values * shares(weight).to(values.dtype).unsqueeze(-1)
     with without_autocast(values):
         return values.mT @ scaled
 

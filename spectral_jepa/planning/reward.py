@@ -142,6 +142,11 @@ def reward_regret(mdp: TabularMDP, embedding: Embedding, *, relative: bool = Fal
     float
         In units of return, or in [0, 1] when relative (0 where nothing can be earned).
 
+    Raises
+    ------
+    InputError
+        As in :func:`plan_rewards`.
+
     Notes
     -----
     O(H A S^2 + A S^2 k). Source: docs/theory.md, 4.4.

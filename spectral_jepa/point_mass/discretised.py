@@ -38,6 +38,11 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     Transitions
         States are cells of (px, py, vx, vy, first noise feature), 675 of them; actions are the four quadrants.
 
+    Raises
+    ------
+    InputError
+        No transition.
+
     Notes
     -----
     O(n_transitions).

@@ -42,6 +42,11 @@ def search_actions(
     Tensor (P, K, 2)
         Mean of the last elites, actions of length at most 1.
 
+    Raises
+    ------
+    InputError
+        Another number of generators than problems, a repeat below 1, plans that would not fit in memory.
+
     Notes
     -----
     :func:`spectral_jepa.action_search.cross_entropy_method`, the elites' spread divided by their number. Cost:
@@ -134,6 +139,11 @@ def reach_goals(
     Returns
     -------
     Reaching
+
+    Raises
+    ------
+    InputError
+        Starts and goals of other shapes, a count below 1, an unknown planner.
 
     Notes
     -----

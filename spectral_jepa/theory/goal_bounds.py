@@ -121,6 +121,11 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
     Bound
         On the mean regret; infinite at T > 1, or where the data know nothing of a start.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: docs/theory.md, 4.1, in its absolute form.
@@ -168,6 +173,11 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     -------
     Bound
         On the mean regret; infinite where Phat puts mass on a next state that never occurs.
+
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
 
     Notes
     -----
@@ -218,6 +228,11 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     -------
     Bound
         On the mean regret; infinite where the data never visit a start.
+
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
 
     Notes
     -----
@@ -279,6 +294,11 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     Bound
         On the mean regret.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: arXiv 2606.27014, Thm 4.1.
@@ -334,6 +354,11 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     Bound
         On the mean regret.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^3). Source: arXiv 2606.27014, Thm 4.2.
@@ -387,6 +412,11 @@ def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    InputError
+        A plan of another world.
 
     Notes
     -----

@@ -32,6 +32,11 @@ def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: 
     Bound
         On R_S(a); the ceiling is the risk of predicting nothing.
 
+    Raises
+    ------
+    InputError
+        An action out of range, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: arXiv 2606.27014, Thm 3.1; docs/theory.md, 2.1.

@@ -44,6 +44,11 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     tight, loose : arrays (...)
         In units of return. The loose one is infinite where a policy visits a pair that the data do not.
 
+    Raises
+    ------
+    InputError
+        A world, a co-occurrence, a model and a plan that do not belong together; a model with NaN.
+
     Notes
     -----
     O(H A S^2) a model. Source: docs/theory.md, 4.4.
@@ -105,6 +110,11 @@ def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: Rewa
     -------
     tight, loose : Bound
         In units of return; the ceiling is the optimal return.
+
+    Raises
+    ------
+    InputError
+        A world, a co-occurrence, a model and a plan that do not belong together, or several models.
 
     Notes
     -----

@@ -172,6 +172,11 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
     -------
     array (A,), or () when pooled; infinite where Phat puts mass on a next state that never occurs.
 
+    Raises
+    ------
+    InputError
+        A model of another shape, or with numbers that are not finite.
+
     Notes
     -----
     Equals R_S when Phat is read back with the same normaliser (the bridge between risk and model error). O(A S^2).

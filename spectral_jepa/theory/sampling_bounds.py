@@ -161,6 +161,11 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     Bound
         On sqrt(R_S); the ceiling is that of predicting nothing.
 
+    Raises
+    ------
+    InputError
+        A dimension or an action out of range, or a negative norm.
+
     Notes
     -----
     Cost of :func:`spectral_jepa.embedding.tail`. Source: docs/theory.md, 4.5.
@@ -215,7 +220,7 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     Raises
     ------
     InputError
-        If ``n_samples`` is not a whole number above 0.
+        A weight that is no law, a negative ceiling, ``n_samples`` below 1 or so large that the table would not fit.
 
     Notes
     -----

@@ -82,6 +82,8 @@ def calls():
     ptj = dict(predicted=t["predicted"], target=t["values"], joint=t["joint"])
     characteristic = dict(factor=8.0, n_knots=5, t_max=3.0)
     search = dict(cost=costs, mean=t["plan"], generators=t["generators"], n_samples=8, n_iterations=2, std=1.0)
+    planning_call = dict(mdp=mdp, embedding=embedding, horizon=1, score="dot", rollout="operator")
+    planning_call |= dict(starts=np.array([0]), goals=np.array([1]))
     table = {
         # generators
         sj.autoregressive_singular_values: dict(n_states=4, correlation=0.5),
@@ -133,7 +135,8 @@ def calls():
         sj.pooled_risk: ee,
         sj.printed_approximation_error: dict(exact=exact, dim=2, action=0, unit_norm=False),
         sj.printed_chain_bound: dict(
-            exact=exact, dim=2, n_samples=10, plan=t["goal_plan"], ceiling=2.0, failure_probability=0.1, spurious_constant=True
+            exact=exact, dim=2, n_samples=10, plan=t["goal_plan"], ceiling=2.0, failure_probability=0.1,
+            spurious_constant=True,
         ),
         sj.printed_multi_step_bound: eep,
         sj.printed_risk_constant: dict(exact=exact),
@@ -174,12 +177,8 @@ def calls():
         sj.whitened_mse_value: dict(exact=exact, dim=2, centred=False, shared=False),
         # planning and models
         sj.critical_nuisance_scale: dict(task_value=0.5, persistence=0.9, n_task=5, n_values=3, noise=0.1),
-        sj.goal_regret: dict(
-            mdp=mdp, embedding=embedding, horizon=1, score="dot", rollout="operator", starts=np.array([0]), goals=np.array([1])
-        ),
-        sj.plan_goals: dict(
-            mdp=mdp, embedding=embedding, horizon=1, score="dot", rollout="operator", starts=np.array([0]), goals=np.array([1])
-        ),
+        sj.goal_regret: planning_call,
+        sj.plan_goals: planning_call,
         sj.plan_rewards: dict(mdp=mdp, model=t["model"], horizon=3, discount=0.9, start=np.array([0])),
         sj.product_observations: dict(task=np.eye(3), nuisance=np.eye(2), nuisance_scale=1.0, task_scale=1.0),
         sj.reduced_rank_regression: dict(cooc=exact, observation=np.eye(6), shared=False),
@@ -277,31 +276,33 @@ def calls():
 
 
 CALLS = calls()
-# What is public beside these: records that functions return, worlds without an argument, and files (tests/logs, tests/sweep).
+# What is public beside these: records that functions return; values and files, which have tests of their own; no argument.
 RECORDS = {
-    "Analysis", "Assumption", "Bound", "GoalPlan", "InputLevelModel", "RewardPlan", "SubspaceOptimum", "TrainedRuns", "Worlds",
-    "SigregSettings", "Windows", "Reaching", "Training", "Solution", "InputError", "PlannerCost", "PairedComparison",
-}  # fmt: skip
+    *("Analysis", "Assumption", "Bound", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison", "PlannerCost"),
+    *(
+        "Reaching",
+        "RewardPlan",
+        "SigregSettings",
+        "Solution",
+        "SubspaceOptimum",
+        "TrainedRuns",
+        "Training",
+        "Windows",
+        "Worlds",
+    ),
+}
 ELSEWHERE = {
-    "analyze",
-    "log_to_mdp",
-    "read_log",
-    "write_log",
-    "run_sweep",
-    "optimal_values",
-    "backward_induction",
-    "occupancy",
-    "policy_values",
+    *("analyze", "log_to_mdp", "read_log", "write_log", "run_sweep"),
+    *("backward_induction", "occupancy", "optimal_values", "policy_values"),
 }
 NOT_ASKED = {
-    "gauge_counterexample",
-    "gauge_embedding_arrays",
-    "rare_state_embedding_arrays",
-    "reset_counterexample",
-    "two_state_counterexample",
-} | {"product_singular_values"}
+    *("gauge_counterexample", "gauge_embedding_arrays", "product_singular_values", "rare_state_embedding_arrays"),
+    *("reset_counterexample", "two_state_counterexample"),
+}
 # Where an infinite number has a meaning: no penalty is stronger than a constraint.
 INFINITE = {"penalty"}
+# A number, or one for each action.
+ONE_OR_MORE = {"correlation", "p", "persistence", "q"}
 # Rounds that are carried out one by one: a huge number of them is slow, not wrong.
 ROUNDS = {"n_steps", "n_updates", "n_iterations", "budget", "n_starts", "horizon", "n_resamples", "checkpoint_every"}
 
@@ -312,54 +313,66 @@ class Thing:
 
 def wrong_values(name, value):
     """(what it is, the value, whether it must be refused) for one argument, by the valid value in its place."""
-    anything = [("nothing known", Thing()), ("a dict", {"a": 1}), ("a function", len)]
-    if callable(value):
-        anything.pop()
+    anything = {"nothing known": Thing(), "a dict": {"a": 1}}
+    if not callable(value):
+        anything["a function"] = len
+    refused, allowed = dict(anything), {}
     if isinstance(value, bool):
-        return [(k, v, REFUSED) for k, v in [*anything, ("text", "no"), ("a half", 0.5), ("a list", [True]), ("None", None)]]
-    if isinstance(value, (int, float)):
-        found = [*anything, ("text", "3"), ("words", "abc"), ("NaN", float("nan")), ("complex", 1j), ("a date", np.datetime64("2020-01-01")), ("bytes", b"3"), ("several", [1, 2]), ("True", True)]  # fmt: skip
-        found = [
-            (k, v, REFUSED) for k, v in found if not (k == "several" and name in ("p", "q", "correlation", "persistence"))
-        ]
-        found.append(("infinity", float("inf"), ALLOWED if name in INFINITE else REFUSED))
+        refused |= {"text": "no", "a half": 0.5, "a list": [True], "None": None}
+    elif isinstance(value, (int, float)):
+        refused |= {
+            "text": "3",
+            "words": "abc",
+            "bytes": b"3",
+            "None": None,
+            "True": True,
+            "NaN": float("nan"),
+            "complex": 1j,
+        }
+        refused["a date"] = np.datetime64("2020-01-01")
+        (allowed if name in ONE_OR_MORE else refused)["several"] = [1, 2]
+        (allowed if name in INFINITE else refused)["infinity"] = float("inf")
         if isinstance(value, int):
-            found += [("a fraction", 2.5, REFUSED), ("below 0", -1, REFUSED), ("zero", 0, ALLOWED)]
+            refused |= {"a fraction": 2.5, "below 0": -1}
+            allowed["zero"] = 0
             if name not in ROUNDS | {"n_samples"}:
-                found.append(("huge", 10**13, ALLOWED))
+                allowed["huge"] = 10**13
             if name not in ROUNDS or name == "horizon":
-                found.append(("beyond int64", 10**30, ALLOWED))
+                allowed["beyond int64"] = 10**30
         else:
-            found += [("below 0", -1.0, ALLOWED), ("zero", 0.0, ALLOWED), ("huge", 1e300, ALLOWED)]
-        return found
-    if isinstance(value, str):
-        found = [(k, v, REFUSED) for k, v in [*anything, ("a number", 5), ("bytes", b"dot"), ("a list", ["dot"])]]
-        return [*found, ("another word", "nonsense", ALLOWED if name in ("name", "normalization") else REFUSED)]
-    if isinstance(value, np.ndarray):
+            allowed |= {"below 0": -1.0, "zero": 0.0, "huge": 1e300}
+    elif isinstance(value, str):
+        refused |= {"a number": 5, "bytes": b"dot", "a list": ["dot"], "None": None}
+        (allowed if name in ("name", "normalization") else refused)["another word"] = "nonsense"
+    elif isinstance(value, np.ndarray):
         floats = value.astype(float)
         nan, infinite = floats.copy(), floats.copy()
         nan.flat[0], infinite.flat[0] = np.nan, np.inf
         masked = np.ma.masked_array(value, mask=np.zeros(value.shape, bool))
         masked.mask.flat[0] = True
-        found = [*anything, ("text", "abc"), ("NaN", nan), ("infinity", infinite), ("complex", value + 1j * (value == value)), ("masked", masked), ("dates", floats.astype("datetime64[D]")), ("strings", np.full(value.shape, "a")), ("objects", np.full(value.shape, None)), ("structured", np.zeros(value.shape, [("x", float)])), ("ragged", [[1.0], [1.0, 2.0]])]  # fmt: skip
+        refused |= {"text": "abc", "None": None, "NaN": nan, "infinity": infinite, "masked": masked}
+        refused |= {"complex": floats + 1j, "dates": floats.astype("datetime64[D]"), "strings": np.full(value.shape, "a")}
+        refused |= {"objects": np.full(value.shape, None), "ragged": [[1.0], [1.0, 2.0]]}
+        refused["structured"] = np.zeros(value.shape, [("x", float)])
         if value.ndim <= 2:
-            found.append(("sparse", sp.csr_array(np.atleast_2d(floats))))
-        found = [(k, v, REFUSED) for k, v in found]
-        return [*found, ("one axis more", value[None, None], ALLOWED), ("shorter", value[:-1], ALLOWED), ("empty", value[:0], ALLOWED), ("a number", 1.0, ALLOWED), ("below 0", -floats, ALLOWED)]  # fmt: skip
-    if isinstance(value, torch.Tensor):
-        found = [*anything, ("an array", value.numpy()), ("a list", value.tolist()), ("text", "abc"), ("a number", 1.0), ("complex", value + 1j), ("whole numbers", value.long())]  # fmt: skip
-        found = [(k, v, REFUSED) for k, v in found]
+            refused["sparse"] = sp.csr_array(np.atleast_2d(floats))
+        allowed |= {"one axis more": value[None, None], "shorter": value[:-1], "empty": value[:0], "a number": 1.0}
+        allowed["below 0"] = -floats
+    elif isinstance(value, torch.Tensor):
+        refused |= {"an array": value.numpy(), "a list": value.tolist(), "text": "abc", "None": None, "a number": 1.0}
+        refused |= {"complex": value + 1j, "whole numbers": value.long()}
         if name == "weight":
-            found += [("below 0", -value, REFUSED), ("zeros", value * 0, REFUSED), ("NaN", value * float("nan"), REFUSED)]
-        return [*found, ("a scalar", value.sum(), ALLOWED), ("one axis less", value[0], ALLOWED), ("one axis more", value[None], ALLOWED), ("shorter", value[:-1], ALLOWED), ("another precision", value.double(), ALLOWED), ("narrower", value[..., :-1], ALLOWED), ("empty", value[:0], ALLOWED)]  # fmt: skip
-    if callable(value) and not isinstance(value, torch.nn.Module):
-        return [(k, v, REFUSED) for k, v in [*anything, ("text", "abc"), ("a number", 3)]]
-    found = [
-        (k, v, REFUSED) for k, v in [*anything, ("text", "abc"), ("None", None), ("a number", 3), ("an array", np.eye(2))]
-    ]
-    if isinstance(value, list):
-        found += [("empty", [], ALLOWED), ("of nothing known", [Thing()], REFUSED)]
-    return found
+            refused |= {"below 0": -value, "zeros": value * 0, "NaN": value * float("nan")}
+        allowed |= {"a scalar": value.sum(), "one axis less": value[0], "one axis more": value[None], "shorter": value[:-1]}
+        allowed |= {"another precision": value.double(), "narrower": value[..., :-1], "empty": value[:0]}
+    elif callable(value) and not isinstance(value, torch.nn.Module):
+        refused |= {"text": "abc", "None": None, "a number": 3}
+    else:
+        refused |= {"text": "abc", "None": None, "a number": 3, "an array": np.eye(2)}
+        if isinstance(value, list):
+            refused["of nothing known"] = [Thing()]
+            allowed["empty"] = []
+    return [(k, v, REFUSED) for k, v in refused.items()] + [(k, v, ALLOWED) for k, v in allowed.items()]
 
 
 class Late(Exception):
@@ -392,10 +405,14 @@ def findings(name):
     error = attempt(function, arguments)
     assert error is None, f"the valid call fails: {error!r}"
     found, count = [], 0
-    function_defaults = {p.name: p.default for p in inspect.signature(function).parameters.values()}
+    written = inspect.signature(function).parameters
+    # No value is a value where the annotation says so, or where it goes through **options to plan_rewards.
+    optional = {
+        n for n in arguments if n not in written or written[n].default is None or "None" in str(written[n].annotation)
+    }
     for parameter, valid in arguments.items():
         for what, value, verdict in wrong_values(parameter, valid):
-            if value is None and function_defaults.get(parameter, 0) is None:
+            if value is None and parameter in optional:
                 continue
             count += 1
             error = attempt(function, arguments | {parameter: value})
