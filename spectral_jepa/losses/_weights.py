@@ -43,10 +43,11 @@ def check_law(name: str, law: Tensor, values: Tensor, n_axes: int) -> None:
     """Check that a law up to a factor is real, on the device of the values, nowhere negative and not zero altogether."""
     if law.is_complex() or law.device != values.device:
         raise InputError(f"{name} is {law.dtype} on {law.device}, expected real numbers on {values.device}: convert it")
-    total = law.sum(tuple(range(-n_axes, 0)))
-    if not bool((law >= 0).all() & ((total > 0) & (total < torch.inf)).all()):
+    low, high = (float(bound) for bound in law.detach().aminmax())
+    # NaN is not >= 0 either.
+    if not (low >= 0 and high < float("inf") and float(law.detach().sum(tuple(range(-n_axes, 0))).min()) > 0):
         raise InputError(
-            f"{name} holds masses from {float(law.min()):.4g} to {float(law.max()):.4g}, expected finite ones >= 0, not "
+            f"{name} holds masses from {low:.4g} to {high:.4g}, expected finite ones >= 0, not "
             "all of them 0: pass a law, or counts"
         )
 
