@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._shapes import Float, Int
-from spectral_jepa._validation import InputError
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_count, check_positive, check_tensor, require_memory
 
 Generators = Sequence[torch.Generator]
+# Float32 holds the square of such a spread, or of such a step.
+LARGEST = 1e15
 
 
 @runtime_checkable
@@ -38,6 +41,7 @@ class PlannerCost(Protocol):
         ...
 
 
+@checked()
 def cross_entropy_method(
     cost: PlannerCost,
     mean: Float[Tensor, "E H A"],
@@ -96,6 +100,8 @@ def cross_entropy_method(
     >>> torch.allclose(found, target, atol=1e-3)
     True
     """
+    _check_search(mean, generators, n_samples, n_iterations, std)
+    check_count("n_elites", n_elites, 1 + unbiased * (n_samples > 1), n_samples, "of the samples")
     mean = mean.clone()
     spread = torch.full_like(mean, std)
     plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
@@ -110,6 +116,7 @@ def cross_entropy_method(
     return mean
 
 
+@checked()
 def model_predictive_path_integral(
     cost: PlannerCost,
     mean: Float[Tensor, "E H A"],
@@ -157,6 +164,8 @@ def model_predictive_path_integral(
     >>> round(float(found), 1)
     -3.0
     """
+    _check_search(mean, generators, n_samples, n_iterations, std)
+    check_positive("temperature", temperature)
     mean = mean.clone()
     plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
     for _ in range(n_iterations):
@@ -170,6 +179,7 @@ def model_predictive_path_integral(
     return mean
 
 
+@checked()
 def adam(
     cost: PlannerCost,
     mean: Float[Tensor, "E H A"],
@@ -215,6 +225,9 @@ def adam(
     ...     n_samples=1, n_iterations=1)
     tensor([[[ 0.1000, -0.1000]]])
     """
+    _check_search(mean, generators, n_samples, n_iterations, std)
+    if not 0 <= learning_rate <= LARGEST:
+        raise InputError(f"learning_rate is {learning_rate:.4g}, expected a number between 0 and {LARGEST:g}: .1 is common")
     plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
     fill_normal(plans, generators).mul_(std).add_(mean[:, None])
     plans[:, 0] = mean
@@ -231,6 +244,7 @@ def adam(
     return plans[torch.arange(len(plans), device=plans.device), best]
 
 
+@checked()
 def categorical_cross_entropy_method(
     cost: PlannerCost,
     n_episodes: int,
@@ -266,6 +280,11 @@ def categorical_cross_entropy_method(
     integer Tensor (E, horizon)
         The cheapest sequence that was ever scored: the mode of the last laws may mix two good routes into a bad one.
 
+    Raises
+    ------
+    InputError
+        A count out of range, another number of generators than episodes, plans that would not fit in memory.
+
     Notes
     -----
     Candidate 0 is the mode. Rubinstein's method for combinatorial problems. O(n_iterations E S horizon n_actions).
@@ -278,6 +297,14 @@ def categorical_cross_entropy_method(
     ...     lambda plans: (plans - wanted).square().sum((2, 3)), 1, [torch_generator(0)], horizon=3, n_actions=4)
     tensor([[2, 0, 3]])
     """
+    sizes = dict(n_episodes=n_episodes, horizon=horizon, n_actions=n_actions, n_samples=n_samples, n_iterations=n_iterations)
+    for name, size in sizes.items():
+        check_count(name, size)
+    check_count("n_elites", n_elites, 1, n_samples, "of the samples")
+    if not 0 <= smoothing < 1:
+        raise InputError(f"smoothing is {smoothing:.4g}, expected a number in [0, 1): the share of the old law that stays")
+    _check_generators(generators, n_episodes)
+    require_memory((n_episodes, n_samples, horizon, n_actions), "the table of plans", "lower n_samples", copies=2)
     law = torch.full((n_episodes, horizon, n_actions), 1 / n_actions)
     best = torch.zeros(n_episodes, horizon, dtype=torch.long)
     least = torch.full((n_episodes,), torch.inf)
@@ -298,6 +325,7 @@ def categorical_cross_entropy_method(
     return best
 
 
+@checked()
 def fill_normal(target: Tensor, generators: Generators) -> Tensor:
     """Fill a tensor with standard normal numbers, ``target[e]`` from generator e, in place.
 
@@ -331,8 +359,8 @@ def fill_normal(target: Tensor, generators: Generators) -> Tensor:
     >>> torch.equal(alone[0].double(), beside[1])
     True
     """
-    if len(generators) != len(target):
-        raise InputError(f"got {len(generators)} generators for {len(target)} episodes, expected one each: make more")
+    check_tensor("target", target, "... E" if target.ndim else "E")
+    _check_generators(generators, len(target))
     if target.device.type == "cpu" and target.dtype == torch.float32:
         for row, generator in zip(target, generators, strict=True):
             torch.randn(row.shape, generator=generator, out=row)
@@ -340,3 +368,19 @@ def fill_normal(target: Tensor, generators: Generators) -> Tensor:
     noise = torch.empty(target.shape, pin_memory=target.device.type == "cuda")
     fill_normal(noise, generators)
     return target.copy_(noise, non_blocking=True)
+
+
+def _check_search(mean: Tensor, generators: Generators, n_samples: int, n_iterations: int, std: float) -> None:
+    """What all searches from a first mean ask for."""
+    check_tensor("mean", mean, "E H A")
+    _check_generators(generators, len(mean))
+    check_count("n_samples", n_samples)
+    check_count("n_iterations", n_iterations)
+    if not 0 <= std <= LARGEST:
+        raise InputError(f"std is {std:.4g}, expected a number between 0 and {LARGEST:g}: 1 is common")
+    require_memory((n_samples, *mean.shape), "the table of plans", "lower n_samples", copies=2)
+
+
+def _check_generators(generators: Generators, n_episodes: int) -> None:
+    if len(generators) != n_episodes:
+        raise InputError(f"got {len(generators)} generators for {n_episodes} episodes, expected one each: make more")

@@ -18,8 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from spectral_jepa._validation import (
     Array,
     InputError,
+    as_array,
     as_distribution,
+    as_float,
+    as_model,
     check_choice,
+    check_flag,
+    check_indices,
+    check_type,
     read_only,
     require_memory,
 )
@@ -71,10 +77,38 @@ class CoOccurrence:
     n_samples: NDArray[np.int64] | None = None
     normalization: str = "exact"
 
+    def __post_init__(self) -> None:
+        row_weight = as_float("row_weight", self.row_weight, (None, None))
+        n_actions, n_states = row_weight.shape
+        samples = self.n_samples
+        if samples is not None:
+            samples = check_indices("n_samples", as_array("n_samples", samples), 2**62, "number of transitions")
+            if samples.shape != (n_actions,):
+                raise InputError(f"n_samples has shape {samples.shape}, expected ({n_actions},): one number an action")
+        joint = as_model("joint", self.joint, n_actions, n_states)
+        if isinstance(joint, np.ndarray) and joint.ndim != 3:
+            raise InputError(f"joint has shape {joint.shape}, expected three axes: (action, state, next state)")
+        values = dict(
+            joint=joint,
+            row_weight=row_weight,
+            column_weight=as_float("column_weight", self.column_weight, (n_actions, n_states)),
+            action_frequency=as_float("action_frequency", self.action_frequency, (n_actions,)),
+            n_samples=samples,
+            normalization=check_choice("normalization", self.normalization, ("exact", *NORMALIZATIONS)),
+        )
+        for name in ("row_weight", "column_weight", "action_frequency"):
+            array = np.asarray(values[name])
+            if (array < 0).any():
+                raise InputError(
+                    f"{name} holds {array.min():.4g}, expected masses >= 0: build it with exact or from_transitions"
+                )
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     @classmethod
     def exact(cls, mdp: TabularMDP) -> CoOccurrence:
         """The population matrices of an MDP under its data law. O(A S^2), or O(non-zeros) when sparse."""
-        weight = mdp.weight
+        weight = check_type("mdp", mdp, TabularMDP, "a TabularMDP").weight
         joint: Matrices
         if isinstance(mdp.transition, tuple):
             joint = tuple(sp.csr_array(sp.diags_array(weight) @ rows) for rows in mdp.transition)
@@ -129,7 +163,9 @@ class CoOccurrence:
         """
         check_choice("normalization", normalization, NORMALIZATIONS)
         check_choice("unseen_actions", unseen_actions, ("error", "zero"))
-        seen = data.actions_seen
+        seen = check_type("data", data, Transitions, "Transitions").actions_seen
+        if sparse is not None:
+            check_flag("sparse", sparse)
         if unseen_actions == "error" and (seen == 0).any():
             missing = int(np.flatnonzero(seen == 0)[0])
             label = f" ({data.action_labels[missing]!r})" if data.action_labels else ""
@@ -152,6 +188,7 @@ class CoOccurrence:
             if known is None:
                 raise InputError("normalization 'known' needs the true marginals, got none: pass known=mdp or known=exact")
             true = cls.exact(known) if isinstance(known, TabularMDP) else known
+            check_type("known", true, CoOccurrence, "a TabularMDP or a CoOccurrence")
             if true.row_weight.shape != rows.shape:
                 raise InputError(
                     f"known has {true.row_weight.shape} actions x states, expected {rows.shape} as in the data: "

@@ -9,7 +9,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, check_indices, read_only, require_memory
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import (
+    Array,
+    InputError,
+    as_array,
+    as_float,
+    as_labels,
+    as_number,
+    check_count,
+    check_indices,
+    check_seed,
+    check_whole,
+    read_only,
+    require_memory,
+)
 from spectral_jepa.mdp import TabularMDP
 
 Ids = NDArray[np.int64]
@@ -57,7 +71,10 @@ class Transitions:
     action_labels: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
-        columns = {name: np.atleast_1d(np.asarray(getattr(self, name))) for name in ("state", "action", "next_state")}
+        columns = {
+            name: np.atleast_1d(as_array(name, getattr(self, name), "biufUSOcmM"))
+            for name in ("state", "action", "next_state")
+        }
         for name, column in columns.items():
             if column.ndim != 1:
                 raise InputError(f"{name} has shape {column.shape}, expected (N,): give one id for each transition")
@@ -71,7 +88,7 @@ class Transitions:
                 "the log of transitions is empty, expected at least one row: check the file or the filter before it"
             )
         for count, names in (("n_states", ("state", "next_state")), ("n_actions", ("action",))):
-            if getattr(self, count):
+            if check_whole(count, getattr(self, count)):
                 check_count(count, getattr(self, count))
             else:
                 ids = [columns[name] for name in names if np.issubdtype(columns[name].dtype, np.integer)]
@@ -84,6 +101,8 @@ class Transitions:
         for name, column in columns.items():
             size, what = (self.n_actions, "action") if name == "action" else (self.n_states, "state")
             object.__setattr__(self, name, read_only(check_indices(name, column, size, what)))
+        for name, size in (("state_labels", self.n_states), ("action_labels", self.n_actions)):
+            object.__setattr__(self, name, as_labels(name, getattr(self, name), size))
         if self.reward is not None:
             object.__setattr__(self, "reward", read_only(as_float("reward", self.reward, (len(self),))))
 
@@ -101,7 +120,11 @@ class Transitions:
     def counts(self) -> NDArray[np.int64]:
         """Transition counts, shape (A, S, S): counts[a, x, y], or one sentence where they would not fit. O(N + A S^2)."""
         shape = (self.n_actions, self.n_states, self.n_states)
-        require_memory(shape, "the transition counts", "use sparse_counts, or number the states that occur")
+        require_memory(
+            shape,
+            "the transition counts",
+            "use sparse_counts(), or CoOccurrence.from_transitions(..., sparse=True), or number the states that occur",
+        )
         flat = np.ravel_multi_index((self.action, self.state, self.next_state), shape)
         return np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
 
@@ -168,16 +191,17 @@ class Transitions:
         >>> len(train), len(test)
         (7, 3)
         """
-        n_test = round(len(self) * test_fraction)
+        n_test = round(len(self) * min(max(as_number("test_fraction", test_fraction), -1.0), 2.0))
         if not 0 < n_test < len(self):
             raise InputError(
                 f"test_fraction is {test_fraction:.3g} of {len(self)} transitions, which leaves one side empty: "
                 "choose a fraction that puts at least one transition on each side"
             )
-        order = np.random.default_rng(seed).permutation(len(self))
+        order = np.random.default_rng(check_seed("seed", seed, generator=True)).permutation(len(self))
         return self.select(np.sort(order[n_test:])), self.select(np.sort(order[:n_test]))
 
 
+@checked()
 def sample_transitions(
     mdp: TabularMDP,
     n_per_action: int | None = None,
@@ -222,11 +246,13 @@ def sample_transitions(
             "sample_transitions got both or neither of n_per_action and n_transitions: pass exactly one of them"
         )
     rng = np.random.default_rng(seed)
+    for name, count, times in (("n_per_action", n_per_action, mdp.n_actions), ("n_transitions", n_transitions, 1)):
+        if count is not None:
+            require_memory((check_count(name, count) * times,), "a sample of transitions", f"lower {name}", copies=6)
     if n_per_action is not None:
-        check_count("n_per_action", n_per_action)
         action = np.repeat(np.arange(mdp.n_actions), n_per_action)
     else:
-        action = rng.choice(mdp.n_actions, size=check_count("n_transitions", n_transitions), p=mdp.action_frequency)
+        action = rng.choice(mdp.n_actions, size=n_transitions, p=mdp.action_frequency)
     state = rng.choice(mdp.n_states, size=action.size, p=mdp.weight)
     uniform = rng.random(action.size)
     next_state = np.empty_like(state)

@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only, require_memory
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_array, as_float, check_count, read_only, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm, tail_energy
 
@@ -52,9 +53,9 @@ class Embedding:
     def __post_init__(self) -> None:
         predicted = as_float("predicted", self.predicted, (None, None, None))
         n_actions, n_states, dim = predicted.shape
-        target = np.asarray(self.target, dtype=np.float64)
+        target = as_array("target", self.target)
         target = as_float("target", target, (n_states, dim) if target.ndim == 2 else (n_actions, n_states, dim))
-        weight = np.asarray(self.column_weight, dtype=np.float64)
+        weight = as_array("column_weight", self.column_weight)
         weight = as_float("column_weight", weight, (n_states,) if weight.ndim == 1 else (n_actions, n_states))
         weight = np.broadcast_to(weight, (n_actions, n_states))
         for name, value in (("target", target), ("predicted", predicted), ("column_weight", weight)):
@@ -143,6 +144,7 @@ class Embedding:
         return cross @ np.linalg.pinv(second_moment, hermitian=True)
 
 
+@checked()
 def spectral_embedding(cooc: CoOccurrence, dim: int, *, shared: bool = False, seed: int = 0) -> Embedding:
     """The closed-form minimiser of the spectral JEPA loss at latent dimension ``dim`` (Thm 4.3, Eckart-Young).
 
@@ -198,6 +200,7 @@ def spectral_embedding(cooc: CoOccurrence, dim: int, *, shared: bool = False, se
     return Embedding(target, predicted, cooc.column_weight)
 
 
+@checked()
 def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False, seed: int = 0) -> Array:
     """Singular values of every Mbar(a), or of the stacked matrix, in descending order.
 
@@ -241,6 +244,7 @@ def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False
     return values[0] if shared else values
 
 
+@checked()
 def tail(cooc: CoOccurrence, dim: int, *, shared: bool = False) -> Any:
     """Approximation error: the sum of squared singular values beyond ``dim`` (Thm 4.3).
 

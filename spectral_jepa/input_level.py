@@ -19,7 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_float, as_number, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import (
+    Array,
+    InputError,
+    as_float,
+    as_number,
+    check_count,
+    check_fraction,
+    check_nonnegative,
+    require_memory,
+    shown,
+)
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero, singular_value_decomposition
@@ -89,6 +100,7 @@ class InputLevelModel:
         check_count("dim", dim, 1, self.max_dim, "the intercept and the pixel directions in which observations differ")
 
 
+@checked()
 def reduced_rank_regression(cooc: CoOccurrence, observation: ArrayLike, *, shared: bool = False) -> InputLevelModel:
     """Fit the input-level model: least squares from the one-hot (x, a) to the next observation, ranked for truncation.
 
@@ -156,6 +168,7 @@ def reduced_rank_regression(cooc: CoOccurrence, observation: ArrayLike, *, share
     )
 
 
+@checked()
 def product_observations(task: ArrayLike, nuisance: ArrayLike, *, nuisance_scale: float, task_scale: float = 1.0) -> Array:
     """Observation vectors of a task seen beside a nuisance (see ``with_nuisance``): each in its own scale, side by side.
 
@@ -188,10 +201,13 @@ def product_observations(task: ArrayLike, nuisance: ArrayLike, *, nuisance_scale
     """
     first, second = as_float("task", task, (None, None)), as_float("nuisance", nuisance, (None, None))
     scales = (_check_scale("task_scale", task_scale), _check_scale("nuisance_scale", nuisance_scale))
+    size = (len(first), len(second), first.shape[1] + second.shape[1])
+    require_memory(size, "the product of observations", "use fewer values or features", copies=2)
     repeated, tiled = np.repeat(first, len(second), axis=0), np.tile(second, (len(first), 1))
     return np.hstack([scales[0] * repeated, scales[1] * tiled])
 
 
+@checked()
 def critical_nuisance_scale(
     task_value: float, persistence: ArrayLike, n_task: int, n_values: int, *, noise: float = 0.0
 ) -> Array:
@@ -234,7 +250,12 @@ def critical_nuisance_scale(
     """
     check_count("n_task", n_task, 2)
     check_count("n_values", n_values, 2)
-    kept = np.asarray(persistence, dtype=np.float64) ** 2
+    probability = np.asarray(persistence, dtype=np.float64)
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise InputError(f"persistence holds {shown(persistence)}, expected numbers between 0 and 1: they are probabilities")
+    check_fraction("task_value", task_value)
+    check_nonnegative("noise", noise)
+    kept = probability**2
     task, nuisance = (v + (1 - v) * noise for v in (task_value**2, kept))
     with np.errstate(divide="ignore"):
         return np.sqrt(n_values / n_task * task / nuisance)

@@ -146,6 +146,9 @@ def largest_singular_triplets(
     array([3., 2.])
     """
     check_count("dim", dim, 1, min(matrix.shape) - 1, "Lanczos finds all but the last singular value")
+    # Lanczos holds a basis of twice as many vectors, then the pairs themselves.
+    size = (2 * dim + 1, min(matrix.shape) + sum(matrix.shape))
+    require_memory(size, "the Lanczos basis", "ask for fewer dimensions")
     if not squared_norm(matrix):  # ARPACK refuses a zero operator.
         return np.eye(matrix.shape[0], dim), np.zeros(dim), np.eye(matrix.shape[1], dim)
     # Work on the side with fewer columns: the Gram operator is then the smaller of the two.

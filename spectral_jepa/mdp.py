@@ -7,7 +7,7 @@ p(a) -> ``action_frequency``, w+(y|a) = sum_x w(x) P(y|x,a) -> ``next_weight[a, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -21,10 +21,14 @@ from spectral_jepa._validation import (
     ROW_SUM_TOLERANCE,
     Array,
     InputError,
+    as_array,
     as_distribution,
     as_float,
+    as_labels,
+    check_finite,
     check_fraction,
     check_transition_rows,
+    check_type,
     read_only,
     require_memory,
 )
@@ -106,17 +110,6 @@ class TabularMDP:
             reward = _read_reward(reward, transition)
             reward = read_only(as_float("reward", reward, (n_states, n_actions)))
         discount = None if self.discount is None else check_fraction("discount", self.discount)
-        for name, labels, size in (
-            ("state_labels", self.state_labels, n_states),
-            ("action_labels", self.action_labels, n_actions),
-        ):
-            if labels is not None and len(labels) != size:
-                raise InputError(f"{name} has {len(labels)} entries, expected {size}: give one label for each id")
-            if labels is not None and not all(isinstance(label, Hashable) for label in labels):
-                kind = next(type(label).__name__ for label in labels if not isinstance(label, Hashable))
-                raise InputError(f"{name} holds a label of type {kind}, expected text, numbers or tuples: make it a tuple")
-            if labels is not None and len(set(labels)) < size:
-                raise InputError(f"{name} repeats a label, expected {size} different ones: make each one unique")
         values = dict(
             transition=transition,
             weight=read_only(weight),
@@ -124,6 +117,9 @@ class TabularMDP:
             discount=discount,
             start=read_only(start),
             action_frequency=read_only(frequency),
+            name=check_type("name", self.name, str, "text"),
+            state_labels=as_labels("state_labels", self.state_labels, n_states),
+            action_labels=as_labels("action_labels", self.action_labels, n_actions),
         )
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -241,6 +237,10 @@ class TabularMDP:
 def _read_transition(value: Any) -> Transition:
     """Bring every accepted form of a transition to (A, S, S) float64 or a tuple of CSR matrices."""
     if not isinstance(value, np.ndarray) and isinstance(value, Sequence) and len(value) and sp.issparse(value[0]):
+        if not all(sp.issparse(m) for m in value):
+            raise InputError("transition mixes dense with sparse matrices, expected one kind for all actions: convert some")
+        for action, m in enumerate(value):
+            as_array(f"transition of action {action}", m.data)
         matrices = tuple(sp.csr_array(m, dtype=np.float64, copy=True) for m in value)
         shapes = {m.shape for m in matrices}
         if len(shapes) != 1 or len(set(matrices[0].shape)) != 1:
@@ -250,12 +250,14 @@ def _read_transition(value: Any) -> Transition:
         return matrices
     if sp.issparse(value):
         return _read_transition([value])
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and any(sp.issparse(m) for m in value):
+        raise InputError("transition mixes dense with sparse matrices, expected one kind for all actions: convert some")
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
+        array = as_array("transition", value).astype(np.float64, copy=False)
+    except InputError as error:
+        fault = str(error).partition(", expected")[0]
         raise InputError(
-            "transition is ragged, mixes dense with sparse, or is not numeric, expected one square matrix (S, S) for each "
-            "action: give all of them the same states and the same storage"
+            f"{fault}, expected one square matrix (S, S) of real numbers for each action: give all of them the same states"
         ) from None
     if array.ndim == 2 and array.shape[0] == array.shape[1]:
         array = array[None]
@@ -289,23 +291,24 @@ def _read_reward(value: Any, transition: Transition) -> Array:
     """Bring every accepted form of a reward to two axes: expected over the next state, the same for all actions."""
     n_actions, n_states = len(transition), transition[0].shape[0]
     if sp.issparse(value):
+        as_array("reward", value.data)
         value = value.toarray()
-    if isinstance(value, Sequence) and len(value) and sp.issparse(value[0]):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and any(sp.issparse(part) for part in value):
+        if not all(sp.issparse(part) for part in value):
+            raise InputError("reward mixes dense with sparse matrices, expected one kind for all actions: convert some")
         shapes = {getattr(part, "shape", None) for part in value}
         if len(value) != n_actions or shapes != {(n_states, n_states)}:
             raise InputError(
                 f"reward is a list of {len(value)} matrices of shapes {sorted(map(str, shapes))}, expected {n_actions} "
                 f"sparse ones of shape ({n_states}, {n_states}), one for each action: check its order"
             )
+        for action, part in enumerate(value):
+            check_finite(
+                f"reward of action {action}, entry ", as_array(f"reward of action {action}", sp.csr_array(part).data)
+            )
         expected = [sp.csr_array(part).multiply(rows).sum(axis=1) for part, rows in zip(value, transition, strict=True)]
         return np.stack([np.asarray(part).ravel() for part in expected], axis=1)
-    try:
-        reward = np.asarray(value, dtype=np.float64)
-    except (ValueError, TypeError):
-        raise InputError(
-            "reward is ragged or not numeric, expected numbers of shape (states, actions): give one for each state and "
-            "action"
-        ) from None
+    reward = as_array("reward", value).astype(np.float64, copy=False)
     if reward.ndim == 1:
         return np.repeat(reward[:, None], n_actions, axis=1)
     if reward.ndim == 3 and reward.shape == (n_states, n_actions, n_states):

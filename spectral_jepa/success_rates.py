@@ -10,11 +10,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_count, check_fraction
 
 PAIR_COLUMNS = ["environment", "manifest", "pair"]
 
 
+@checked()
 def wilson_interval(n_successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a success rate; unlike the normal one it never leaves [0, 1] nor shrinks to a point.
 
@@ -45,12 +47,13 @@ def wilson_interval(n_successes: int, n: int, confidence: float = 0.95) -> tuple
     >>> [round(x, 3) for x in wilson_interval(43, 50)]
     [0.738, 0.93]
     """
-    check_count("n", n)
+    check_count("n", n, 1, 2**53)
     check_count("n_successes", n_successes, 0, n, "the number of trials")
     interval = stats.binomtest(int(n_successes), int(n)).proportion_ci(check_fraction("confidence", confidence), "wilson")
     return float(interval.low), float(interval.high)
 
 
+@checked()
 def success_table(rows: pd.DataFrame, by: Sequence[str] = ("policy",), confidence: float = 0.95) -> pd.DataFrame:
     """Success rate with its Wilson interval for each group of evaluation rows.
 
@@ -84,6 +87,8 @@ def success_table(rows: pd.DataFrame, by: Sequence[str] = ("policy",), confidenc
     >>> success_table(rows).round(2).to_numpy().tolist()[0]
     ['cem', 3, 4, 0.75, 0.3, 0.95, 20.0]
     """
+    if not len(by):
+        raise InputError("by is empty, expected the columns that name a group: pass by=['policy']")
     missing = sorted({*by, "success", "steps"} - set(rows.columns))
     if missing:
         raise InputError(f"rows lack the columns {missing}, expected those of evaluate(): pass its table or change by")
@@ -120,6 +125,7 @@ class PairedComparison:
     p_value: float
 
 
+@checked()
 def paired_comparison(
     first: ArrayLike,
     second: ArrayLike,
@@ -196,6 +202,7 @@ def paired_comparison(
     )
 
 
+@checked()
 def comparison_table(rows: pd.DataFrame, reference: str, *, column: str = "policy", seed: int = 0) -> pd.DataFrame:
     """Every policy against a reference one, on the pairs of their common manifest.
 
@@ -235,6 +242,9 @@ def comparison_table(rows: pd.DataFrame, reference: str, *, column: str = "polic
       policy reference  n  only_first  difference  p_value
     0    cem    random  4           2         0.5      0.5
     """
+    missing = sorted({column, *PAIR_COLUMNS, "success", "episode"} - set(rows.columns))
+    if missing:
+        raise InputError(f"rows lack the columns {missing}, expected those of evaluate(): pass its table or change column")
     tables = {name: group.set_index(PAIR_COLUMNS).sort_index() for name, group in rows.groupby(column, sort=False)}
     if reference not in tables:
         raise InputError(f"reference is {reference!r}, expected one of {sorted(map(str, tables))}: choose one of these")

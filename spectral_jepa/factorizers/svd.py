@@ -140,7 +140,7 @@ class RandomizedSVD(TruncatedSVDBase):
 
 def _dense_triplets(matrix: Array | sp.csr_array, dim: int) -> tuple[Array, Array, Array]:
     if sp.issparse(matrix):
-        require_memory(matrix.shape, "the full SVD of a sparse matrix", "use LanczosSVD with fewer components", 3)
+        require_memory(matrix.shape, "the full SVD of a sparse matrix", "use LanczosSVD with fewer components", copies=3)
         matrix = matrix.toarray()  # type: ignore[union-attr]
     left, values, right = singular_value_decomposition(matrix)
     return left[:, :dim], values[:dim], right[:, :dim]

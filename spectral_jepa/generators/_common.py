@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from spectral_jepa._validation import Array, InputError, as_number, check_count, require_memory
+from spectral_jepa._validation import Array, check_count, check_positive, check_seed, require_memory
+
+__all__ = ["check_positive"]
 
 Seed = int | np.random.Generator
 
@@ -16,19 +17,7 @@ REWARD_DISCOUNT = 0.9
 
 def as_generator(seed: Any) -> np.random.Generator:
     """One generator for a whole instance; ``None`` is refused because the instance could not be made again."""
-    if isinstance(seed, np.random.Generator):
-        return seed
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed is {seed!r}, expected a whole number >= 0 or a numpy Generator: pass seed=0")
-    return np.random.default_rng(int(seed))
-
-
-def check_positive(name: str, value: Any) -> float:
-    """Check that a number is finite and > 0."""
-    number = as_number(name, value)
-    if not (math.isfinite(number) and number > 0):
-        raise InputError(f"{name} is {number:.6g}, expected a finite number > 0: choose one in that range")
-    return number
+    return np.random.default_rng(check_seed("seed", seed, generator=True))
 
 
 def draw_reward(rng: np.random.Generator, n_states: int, n_rewarded: int | None) -> Array:
@@ -41,7 +30,8 @@ def draw_reward(rng: np.random.Generator, n_states: int, n_rewarded: int | None)
 
 def require_dense(n_actions: int, n_states: int, instead: str = "use fewer states or actions") -> None:
     """Refuse a dense (A, S, S) transition that would not fit."""
-    require_memory((n_actions, n_states, n_states), "the transition", instead)
+    # As it is made, and as the read-only copy that the MDP keeps.
+    require_memory((n_actions, n_states, n_states), "the transition", instead, copies=2)
 
 
 def circulant_shift(kernel: Array, shift: tuple[int, ...]) -> Array:

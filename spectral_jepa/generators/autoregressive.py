@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count
 from spectral_jepa.generators._common import require_dense
 from spectral_jepa.mdp import TabularMDP
@@ -15,6 +16,7 @@ from spectral_jepa.mdp import TabularMDP
 LARGEST = 1001
 
 
+@checked()
 def make_autoregressive(
     n_states: int = 41,
     correlation: float | Sequence[float] = 0.9,

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, check_count, check_fraction
 from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, check_positive, draw_reward, require_dense
 from spectral_jepa.mdp import TabularMDP
 
 
+@checked()
 def make_block(
     n_states: int = 60,
     n_blocks: int = 5,
@@ -89,6 +91,7 @@ def make_block(
     )
 
 
+@checked()
 def make_low_rank(
     n_states: int = 60,
     rank: int = 8,
@@ -152,6 +155,7 @@ def make_low_rank(
     return TabularMDP(transition, reward=reward, discount=discount, name="low rank")
 
 
+@checked()
 def latent_chain(mdp: TabularMDP) -> tuple[Array, Array]:
     """The latent chain of a block MDP, averaged over the states of each block.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
     InputError,
@@ -21,10 +22,12 @@ from spectral_jepa._validation import (
     check_fraction,
     check_indices,
     check_transition_rows,
+    require_memory,
 )
 from spectral_jepa.generators.products import NUISANCE_KINDS
 
 
+@checked()
 def circulant_singular_values(kernel: ArrayLike) -> Array:
     """|FFT(kernel)|: a ring or torus (or any finite abelian group) with the uniform data law.
 
@@ -57,6 +60,7 @@ def circulant_singular_values(kernel: ArrayLike) -> Array:
     return _descending(np.abs(np.fft.fftn(table)))
 
 
+@checked()
 def two_state_singular_values(p: float, q: float, weight: ArrayLike = (0.5, 0.5)) -> Array:
     """1 and |1 - p - q| sqrt(w1 w2 / (w1+ w2+)) for P = [[1 - p, p], [q, 1 - q]].
 
@@ -89,6 +93,7 @@ def two_state_singular_values(p: float, q: float, weight: ArrayLike = (0.5, 0.5)
     return np.array([1.0, second])
 
 
+@checked()
 def block_singular_values(latent: ArrayLike, block_weight: ArrayLike, n_states: int) -> Array:
     """Spectrum of the latent chain, then zeros: a block MDP looks like its Z latent states, whatever S is.
 
@@ -125,12 +130,14 @@ def block_singular_values(latent: ArrayLike, block_weight: ArrayLike, n_states: 
     table = as_float("latent", table, (w.size, w.size))
     check_transition_rows(table, 0)
     n_states = check_count("n_states", n_states, w.size, why="every block needs a state")
+    require_memory((n_states,), "the spectrum", "use fewer states")
     after = w @ table
     here, there = w > 0, after > 0
     normalised = np.sqrt(w[here])[:, None] * table[np.ix_(here, there)] / np.sqrt(after[there])
     return _descending(np.linalg.svd(normalised, compute_uv=False), n_states)
 
 
+@checked()
 def autoregressive_singular_values(n_states: int, correlation: float) -> Array:
     """1, |rho|, |rho|^2, ..., |rho|^(S-1): the AR(1) chain of :func:`make_autoregressive`.
 
@@ -156,11 +163,11 @@ def autoregressive_singular_values(n_states: int, correlation: float) -> Array:
     >>> autoregressive_singular_values(4, -0.5)
     array([1.   , 0.5  , 0.25 , 0.125])
     """
-    return check_fraction("abs(correlation)", abs(correlation)) ** np.arange(
-        check_count("n_states", n_states), dtype=np.float64
-    )
+    require_memory((check_count("n_states", n_states),), "the spectrum", "use fewer states", copies=2)
+    return check_fraction("abs(correlation)", abs(correlation)) ** np.arange(n_states, dtype=np.float64)
 
 
+@checked()
 def product_singular_values(*factors: ArrayLike) -> Array:
     """All products s_i t_j ...: chains that move independently, with a product data law.
 
@@ -190,6 +197,7 @@ def product_singular_values(*factors: ArrayLike) -> Array:
     return _descending(values)
 
 
+@checked()
 def nuisance_singular_values(task: ArrayLike, n_values: int, kind: str = "iid", *, persistence: float = 0.9) -> Array:
     """Spectrum after :func:`with_nuisance`: unchanged (iid), repeated (frozen), or repeated and shrunk (markov).
 
@@ -219,10 +227,12 @@ def nuisance_singular_values(task: ArrayLike, n_values: int, kind: str = "iid", 
     """
     check_choice("kind", kind, NUISANCE_KINDS)
     n_values = check_count("n_values", n_values)
+    require_memory((np.size(task), n_values), "the spectrum", "use fewer values", copies=2)
     keep = {"iid": 0.0, "markov": check_fraction("persistence", persistence), "frozen": 1.0}[kind]
     return product_singular_values(task, np.concatenate([[1.0], np.full(n_values - 1, keep)]))
 
 
+@checked()
 def deterministic_singular_values(successor: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """Ones, as many as the map has images, then zeros: a deterministic map x -> successor[x] (docs/theory.md, section 2.8).
 
@@ -257,6 +267,7 @@ def deterministic_singular_values(successor: ArrayLike, weight: ArrayLike | None
     return (np.arange(table.size) < np.unique(images).size).astype(np.float64)
 
 
+@checked()
 def horizon_singular_values(singular_values: ArrayLike, n_steps: int) -> Array:
     """s^H: prediction H steps ahead by a normal kernel with a stationary data law.
 

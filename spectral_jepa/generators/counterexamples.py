@@ -7,13 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_float, as_number, check_count, check_fraction
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import (
+    Array,
+    InputError,
+    as_float,
+    as_number,
+    check_count,
+    check_fraction,
+    require_memory,
+)
 from spectral_jepa.generators._common import Seed, as_generator, require_dense
 from spectral_jepa.mdp import TabularMDP
 
 GAUGE_PERMUTATIONS = ((0, 2, 1), (1, 0, 2))
 
 
+@checked()
 def make_reset(n_states: int = 4, noise: float = 0.1, *, discount: float | None = None) -> TabularMDP:
     """Reset MDP: action a sends every state to state a, or anywhere with probability ``noise``.
 
@@ -55,6 +65,7 @@ def make_reset(n_states: int = 4, noise: float = 0.1, *, discount: float | None 
     return TabularMDP(np.repeat(rows[:, None, :], n_states, axis=1), discount=discount, name="reset")
 
 
+@checked()
 def make_permutation(
     n_states: int = 6,
     n_actions: int = 2,
@@ -99,6 +110,7 @@ def make_permutation(
     """
     if permutations is None:
         n_states, n_actions = check_count("n_states", n_states), check_count("n_actions", n_actions)
+        require_dense(n_actions, n_states)
         targets = as_generator(seed).permuted(np.tile(np.arange(n_states), (n_actions, 1)), axis=1)
     else:
         targets = np.asarray(permutations)
@@ -118,6 +130,7 @@ def make_permutation(
     return TabularMDP(np.eye(targets.shape[1])[targets], discount=discount, name="permutation")
 
 
+@checked()
 def make_two_state(
     p: float | Sequence[float] = 0.3,
     q: float | Sequence[float] = 0.2,
@@ -249,6 +262,7 @@ def gauge_counterexample() -> TabularMDP:
     return make_permutation(permutations=GAUGE_PERMUTATIONS)
 
 
+@checked()
 def rare_state_counterexample(rarity: float = 1e-4) -> TabularMDP:
     """Five states x0, s, r, y, z: a plan must pass through s, which the data hardly visit.
 
@@ -314,6 +328,7 @@ def rare_state_embedding_arrays() -> tuple[Array, Array]:
     return np.eye(5), believed * np.where(next_weight > 0, 1 / np.where(next_weight > 0, next_weight, 1.0), 0.0)
 
 
+@checked()
 def reset_embedding_arrays(n_states: int = 4, angle: float = 0.05) -> tuple[Array, Array]:
     """The unit-norm embedding that fools the planner on the reset MDP.
 
@@ -347,6 +362,7 @@ def reset_embedding_arrays(n_states: int = 4, angle: float = 0.05) -> tuple[Arra
     ((3, 2), (3, 3, 2), array([0., 1.]))
     """
     n_states = check_count("n_states", n_states)
+    require_memory((n_states, n_states, 2), "the embedding", "use fewer states")
     angles = np.where(np.arange(n_states) == 0, 0.0, as_float("angle", angle, ()))
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     target = np.tile([1.0, 0.0], (n_states, 1))

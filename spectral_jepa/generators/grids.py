@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_count, check_fraction
 from spectral_jepa.generators._common import require_dense
 from spectral_jepa.mdp import TabularMDP
@@ -20,6 +21,7 @@ CLASSROOM_GRID = """
 """
 
 
+@checked()
 def make_grid(text: str = CLASSROOM_GRID, slip: float = 0.1, *, discount: float | None = 0.95) -> TabularMDP:
     """Grid world from a text map; walls and the edge of the map bounce.
 
@@ -86,6 +88,7 @@ def make_grid(text: str = CLASSROOM_GRID, slip: float = 0.1, *, discount: float 
     )
 
 
+@checked()
 def make_four_rooms(size: int = 11, slip: float = 0.1, *, discount: float | None = 0.95) -> TabularMDP:
     """Four rooms joined by one door in the middle of each inner wall; the goal is the last corner.
 

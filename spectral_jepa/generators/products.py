@@ -8,13 +8,17 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 
-from spectral_jepa._validation import Array, check_choice, check_count, check_fraction
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, check_choice, check_count, check_fraction, check_whole, require_memory
 from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, require_dense
 from spectral_jepa.mdp import TabularMDP
 
+# A reward is summed, and a sparse power formed, one step after the other.
+MAX_STEPS = 100_000
 NUISANCE_KINDS = ("iid", "markov", "frozen")
 
 
+@checked()
 def with_nuisance(
     mdp: TabularMDP,
     n_values: int,
@@ -66,15 +70,19 @@ def with_nuisance(
     """
     check_choice("kind", kind, NUISANCE_KINDS)
     n_values, persistence = check_count("n_values", n_values), check_fraction("persistence", persistence)
+    n_states = mdp.n_states * n_values
+    if isinstance(mdp.transition, tuple):
+        size = (sum(rows.nnz for rows in mdp.transition), n_values, n_values)
+        require_memory(size, "the product with its nuisance", "use fewer values", copies=2)
+    else:
+        require_dense(mdp.n_actions, n_states, "pass mdp.as_sparse() or use fewer values")
     law = np.full(n_values, 1 / n_values) if seed is None else as_generator(seed).dirichlet(np.full(n_values, 5.0))
     keep = {"iid": 0.0, "markov": persistence, "frozen": 1.0}[kind]
     nuisance = keep * np.eye(n_values) + (1 - keep) * law
-    n_states = mdp.n_states * n_values
     transition: Array | tuple[sp.csr_array, ...]
     if isinstance(mdp.transition, tuple):
         transition = tuple(sp.csr_array(sp.kron(rows, sp.csr_array(nuisance), format="csr")) for rows in mdp.transition)
     else:
-        require_dense(mdp.n_actions, n_states, "pass mdp.as_sparse() or use fewer values")
         transition = np.asarray(np.kron(mdp.transition, nuisance[None]), dtype=np.float64)
     labels = range(mdp.n_states) if mdp.state_labels is None else mdp.state_labels
     return replace(
@@ -88,6 +96,7 @@ def with_nuisance(
     )
 
 
+@checked()
 def with_horizon(mdp: TabularMDP, n_steps: int) -> TabularMDP:
     """The world seen every ``n_steps`` steps, each action being held in between: transition P_a^H.
 
@@ -121,7 +130,9 @@ def with_horizon(mdp: TabularMDP, n_steps: int) -> TabularMDP:
     >>> with_horizon(make_ring(n_states=8, slip=0.0, n_actions=2), 3).transition[1, 0].argmax()
     np.int64(3)
     """
-    n_steps = check_count("n_steps", n_steps)
+    stepwise = mdp.reward is not None or mdp.is_sparse
+    high = MAX_STEPS if stepwise else None
+    n_steps = check_count("n_steps", n_steps, 1, high, "a reward, and sparse matrices, are carried step by step" * stepwise)
     transition: Array | tuple[sp.csr_array, ...]
     if isinstance(mdp.transition, tuple):
         transition = tuple(_sparse_power(rows, n_steps) for rows in mdp.transition)
@@ -143,6 +154,7 @@ def with_horizon(mdp: TabularMDP, n_steps: int) -> TabularMDP:
     )
 
 
+@checked()
 def with_random_reward(mdp: TabularMDP, seed: Seed | Sequence[int], n_rewarded: int | None = None) -> TabularMDP:
     """Give a world a reward as the random families have one: U(0,1) on a few random states, 0 elsewhere, discount .9.
 
@@ -178,7 +190,7 @@ def with_random_reward(mdp: TabularMDP, seed: Seed | Sequence[int], n_rewarded: 
     >>> mdp.discount, int((mdp.reward[:, 0] > 0).sum())
     (0.9, 3)
     """
-    rng = np.random.default_rng(seed) if isinstance(seed, Sequence) else as_generator(seed)
+    rng = np.random.default_rng([check_whole("seed", n) for n in seed]) if isinstance(seed, Sequence) else as_generator(seed)
     count = max(1, mdp.n_states // 10) if n_rewarded is None else check_count("n_rewarded", n_rewarded, 0, mdp.n_states)
     reward = np.zeros(mdp.n_states)
     rewarded = rng.choice(mdp.n_states, count, replace=False)

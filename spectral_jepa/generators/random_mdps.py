@@ -6,11 +6,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import check_count
 from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, check_positive, draw_reward, require_dense
 from spectral_jepa.mdp import TabularMDP
 
 
+@checked()
 def make_garnet(
     n_states: int = 60,
     n_actions: int = 4,
@@ -79,6 +81,7 @@ def make_garnet(
     return TabularMDP(transition, reward=reward, discount=discount, name="garnet")
 
 
+@checked()
 def make_dirichlet(
     n_states: int = 60,
     n_actions: int = 4,

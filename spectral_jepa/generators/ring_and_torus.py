@@ -9,11 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, as_distribution, as_float, check_count, check_fraction
 from spectral_jepa.generators._common import circulant_shift, require_dense
 from spectral_jepa.mdp import TabularMDP
 
 
+@checked()
 def make_ring(
     n_states: int = 12,
     slip: float = 0.2,
@@ -69,6 +71,7 @@ def make_ring(
     return TabularMDP(transition, discount=discount, name="ring", action_labels=steps)
 
 
+@checked()
 def make_torus(
     side: int = 6,
     slip: float = 0.2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from spectral_jepa._signatures import check_fields
 from spectral_jepa._validation import InputError, as_number, check_choice, check_count
 
 ENCODERS = ("table", "mlp", "features")
@@ -51,6 +52,7 @@ class Run:
     data: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_count("dim", self.dim)
         check_count("seed", self.seed, 0)
         check_count("data", self.data, 0)
@@ -138,6 +140,7 @@ class JepaConfig:
     record_every: int = 100
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, known in (
             ("encoder", ENCODERS),
             ("predictor", PREDICTORS),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, as_float
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero, subspace_angles
 
 
+@checked()
 def refit(data: CoOccurrence, encoded: ArrayLike) -> Embedding:
     """The best spectral model that an encoder allows: g(x, a) = (E_q f f^T)^+ E[f(x+) | x, a].
 
@@ -54,6 +56,7 @@ def refit(data: CoOccurrence, encoded: ArrayLike) -> Embedding:
     return Embedding(white, predicted, data.pooled_column_weight)
 
 
+@checked()
 def encoder_angle(data: CoOccurrence, encoded: ArrayLike, *, gap: float = 1e-2, centered: bool = False) -> float:
     """Largest principal angle, in radians, between an encoder and the top right singular functions of the stack.
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from spectral_jepa._validation import Array, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.embedding import Embedding
@@ -98,6 +99,7 @@ class TrainedRuns:
         return whole
 
 
+@checked()
 def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: float) -> float:
     """The least loss of a configuration with a free predictor, from the spectrum.
 
@@ -117,6 +119,11 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     float
         NaN where no closed form is known. 0 for a prediction loss without a regulariser: a constant encoder reaches it.
 
+    Raises
+    ------
+    InputError
+        A dimension below 1 or a negative strength.
+
     Notes
     -----
     O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.5 (hard
@@ -134,6 +141,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     >>> round(optimal_loss(exact, JepaConfig(regularizer="hard_whitening"), 2, 0.0), 12)
     0.36
     """
+    check_count("dim", dim)
+    check_nonnegative("strength", strength)
     values = np.minimum(data.stacked_decomposition[1], 1.0)
     if config.loss == "spectral":
         return -float(np.sum(values[:dim] ** 2)) if config.regularizer == "none" else float("nan")

@@ -19,7 +19,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from spectral_jepa._files import hold_folder
-from spectral_jepa._validation import InputError
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_count, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.jepa.config import JepaConfig, Run
@@ -41,6 +42,7 @@ from spectral_jepa.training import Checkpoints, learning_rate
 CHUNK = 64
 
 
+@checked()
 def train_jepa(
     data: CoOccurrence | Transitions | Sequence[CoOccurrence | Transitions],
     runs: Sequence[Run],
@@ -81,7 +83,8 @@ def train_jepa(
     ------
     InputError
         No run, a run that names no data set, data of different sizes, minibatches of a CoOccurrence, subspaces with runs of
-        several dimensions, a checkpoint of another configuration (field by field), a folder in which another process trains.
+        several dimensions, a checkpoint of another configuration, of other data or in another precision (field by field), a
+        folder in which another process trains.
 
     Warns
     -----
@@ -104,15 +107,26 @@ def train_jepa(
     config = config or JepaConfig()
     if not runs:
         raise InputError("runs is empty, expected at least one Run: pass [Run(dim=4)]")
+    check_count("checkpoint_every", checkpoint_every)
     items = [data] if isinstance(data, (CoOccurrence, Transitions)) else list(data)
     place = torch.device(device)
-    batch = _Batch(Worlds.of(items, dtype).select(runs), tuple(runs), config, place, dtype)
-    description = {"jepa": config.to_dict(), "runs": {str(i): asdict(run) for i, run in enumerate(runs)}}
-    store = None if folder is None else Checkpoints(folder, description)
+    worlds = Worlds.of(items, dtype)
+    batch = _Batch(worlds.select(runs), tuple(runs), config, place, dtype)
+    store = None
+    if folder is not None:
+        # Everything that fixes the result; not the device, on which a run may go on.
+        digests = worlds.digests()
+        description = {
+            "jepa": config.to_dict(),
+            "runs": {str(i): asdict(run) for i, run in enumerate(runs)},
+            "data": {str(i): digests[i] for i in sorted({run.data for run in runs})},
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        store = Checkpoints(folder, description)
     with nullcontext() if folder is None else hold_folder(Path(folder)):
         _train(batch, store, checkpoint_every, progress)
     for line in batch.failures(store):
-        warnings.warn(line, stacklevel=2)
+        warnings.warn(line, stacklevel=3)
     return batch.result(items)
 
 
@@ -336,6 +350,7 @@ def _along(mask: Tensor, like: Tensor) -> Tensor:
     return mask.reshape(-1, *[1] * (like.ndim - 1))
 
 
+@checked()
 def n_parameters(config: JepaConfig, run: Run, n_states: int, n_actions: int) -> int:
     """Count the parameters of one run's encoder and predictor.
 
@@ -352,6 +367,11 @@ def n_parameters(config: JepaConfig, run: Run, n_states: int, n_actions: int) ->
     -------
     int
 
+    Raises
+    ------
+    InputError
+        A count below 1, or a model that would not fit in memory.
+
     Notes
     -----
     O(result): the model is built and thrown away.
@@ -363,6 +383,10 @@ def n_parameters(config: JepaConfig, run: Run, n_states: int, n_actions: int) ->
     >>> n_parameters(JepaConfig(), Run(dim=2), n_states=5, n_actions=3)
     40
     """
+    check_count("n_states", n_states)
+    check_count("n_actions", n_actions)
+    width = max(run.dim, config.hidden, config.n_features, n_states if config.encoder != "table" else 1)
+    require_memory((n_actions, n_states, width), "the model", "use fewer states, actions or dimensions")
     row_weight, column_weight = torch.ones(1, n_actions * n_states), torch.ones(1, n_states)
     model = BatchedJepa(config, [run], row_weight, column_weight, n_actions, torch.float32)
     return sum(math.prod(p.shape) for p in model.parameters())

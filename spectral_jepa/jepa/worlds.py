@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_indices
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -87,6 +89,22 @@ class Worlds:
         """Number of states S."""
         return self.joint.shape[-1]
 
+    def digests(self) -> list[str]:
+        """What tells each data set from others: a digest of its law and, for transitions, of every one in order.
+
+        Examples
+        --------
+        >>> first, second = Transitions([0, 1], [0, 0], [1, 0]), Transitions([1, 0], [0, 0], [0, 1])
+        >>> len(set(Worlds.of([first, first, second]).digests()))
+        2
+        """
+        found = []
+        for index, law in enumerate(self.joint):
+            parts = [law, *(() if self.pairs is None else self.pairs[index])]
+            content = [f"{part.dtype} {tuple(part.shape)}".encode() + part.contiguous().numpy().tobytes() for part in parts]
+            found.append(hashlib.sha256(b"".join(content)).hexdigest()[:16])
+        return found
+
     def select(self, runs: Sequence[Run]) -> Worlds:
         """The data sets that the runs name, in the order of the runs; one data set stays one, to be shared."""
         index = check_indices("data of the runs", np.array([run.data for run in runs]), len(self.joint), "data set")
@@ -99,6 +117,7 @@ class Worlds:
         return Worlds(self.joint.to(device), self.n_actions, self.pairs)
 
 
+@checked()
 def minibatches(worlds: Worlds, runs: Sequence[Run], batch_size: int, chunk: int, length: int) -> Tensor:
     """Draw the minibatches of a chunk of steps for every run, with replacement.
 

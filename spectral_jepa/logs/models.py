@@ -165,7 +165,9 @@ class _Cassandra:
             if key not in self.names:
                 raise InputError(f"{self.path} does not say its {key}, expected a line '{key}: ...': add it")
         n, k = len(self.names["states"]), len(self.names["actions"])
-        require_memory((k, n, n), "the transition and the rewards", "write it as a PRISM .tra file, which is read sparse", 2)
+        require_memory(
+            (k, n, n), "the transition and the rewards", "write it as a PRISM .tra file, which is read sparse", copies=2
+        )
         transition, reward = np.zeros((k, n, n)), np.zeros((k, n, n))
         while self.at < len(self.words):
             key = self._take()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import psutil
 import torch
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import free_memory, refuse_memory, shown_shape
 
 WORTH_ASKING = 2**28
 
@@ -17,7 +16,7 @@ def free_bytes(device: torch.device) -> int:
     """Memory that a new tensor on this device could take, with what torch holds in reserve."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return psutil.virtual_memory().available
+    return free_memory()
 
 
 def require_free(shape: Sequence[int], copies: int, dtype: torch.dtype, device: torch.device, what: str, lower: str) -> None:
@@ -31,10 +30,4 @@ def require_free(shape: Sequence[int], copies: int, dtype: torch.dtype, device: 
     needed = copies * dtype.itemsize * math.prod(shape)
     if needed < WORTH_ASKING:
         return
-    free = free_bytes(device)
-    if needed > 0.8 * free:
-        size = " x ".join(str(n) for n in shape)
-        raise InputError(
-            f"{what}, {size}, takes {needed / 2**30:.1f} GiB on {device} but only {free / 2**30:.1f} GiB are free: "
-            f"lower {lower}"
-        )
+    refuse_memory(needed, free_bytes(device), f"{what}, {shown_shape(shape)} on {device},", f"lower {lower}")

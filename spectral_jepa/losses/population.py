@@ -10,11 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spectral_jepa._validation import InputError
-from spectral_jepa.losses._weights import at_least_float32, check_samples, without_autocast
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_tensor
+from spectral_jepa.losses._weights import at_least_float32, check_law, check_samples, without_autocast
 from spectral_jepa.losses.variance import second_moment
 
 
+@checked()
 def expected_prediction_loss(predicted: Tensor, target: Tensor, joint: Tensor, *, stop_gradient: bool = False) -> Tensor:
     """Expected squared distance of prediction and target, E ||g - f+||^2 under a joint law.
 
@@ -59,6 +61,7 @@ def expected_prediction_loss(predicted: Tensor, target: Tensor, joint: Tensor, *
         return norms - 2 * _expected_product(predicted, target, joint)
 
 
+@checked()
 def expected_spectral_loss(predicted: Tensor, target: Tensor, joint: Tensor) -> Tensor:
     """Spectral loss -2 E[g^T f+] + E[(g^T f')^2] under a joint law; f' follows its column marginal, independent of g.
 
@@ -117,7 +120,10 @@ def _prepared(predicted: Tensor, target: Tensor, joint: Tensor) -> tuple[Tensor,
         raise InputError(
             f"target has {target.shape[-1]} coordinates, expected {predicted.shape[-1]} as predicted: use one dimension"
         )
-    joint = joint.detach()
+    joint = check_tensor("joint", joint, "... M S").detach()
+    check_law("joint", joint, predicted, 2)
+    check_tensor("target", at_least_float32(target), "... S D", like=at_least_float32(predicted))
+    check_tensor("joint", joint, "... M S", like=at_least_float32(predicted))
     rows, columns = joint.sum(-1), joint.sum(-2)
     total = rows.sum(-1, keepdim=True)
     return at_least_float32(predicted), at_least_float32(target), joint, rows / total, columns / total

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_fraction
 from spectral_jepa.losses._weights import at_least_float32, check_pairs, weighted_mean
 
 
+@checked()
 def prediction_loss(
     predicted: Tensor, target: Tensor, weight: Tensor | None = None, *, stop_gradient: bool = False
 ) -> Tensor:
@@ -51,6 +53,7 @@ def prediction_loss(
     return weighted_mean(squared, weight, -1)
 
 
+@checked()
 @torch.no_grad()
 def ema_update(target_tensors: Iterable[Tensor], online_tensors: Iterable[Tensor], decay: float) -> None:
     """Move the tensors of a target network towards the online ones in place: target <- decay target + (1 - decay) online.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spectral_jepa._validation import InputError, as_number, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, as_number, check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SigregSettings:
     t_max: float
 
 
+@checked()
 def from_lewm(
     *,
     strength: float = 0.09,
@@ -95,4 +97,5 @@ def from_lewm(
     for name, count in (("batch_size", batch_size), ("dim", dim), ("n_slices", n_slices)):
         check_count(name, count)
     check_count("n_knots", n_knots, 2)
+    check_positive("t_max", t_max)
     return SigregSettings(strength * dim, float(batch_size), n_slices, n_knots, float(t_max))

@@ -16,12 +16,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_count, check_nonnegative, check_tensor
 from spectral_jepa.losses._characteristic import characteristic_function, mean_over_ranks
 from spectral_jepa.losses._memory import require_free
 from spectral_jepa.losses._weights import at_least_float32, check_samples, shares, without_autocast
 
+# Far beyond the last knot that weighs anything; exp(-t^2 / 2) of it is still a number.
+LARGEST_T = 1e3
 
+
+@checked()
 def random_directions(
     dim: int, n_directions: int = 1024, *, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Tensor:
@@ -63,6 +68,7 @@ def random_directions(
     return drawn / drawn.norm(dim=0)
 
 
+@checked()
 def epps_pulley(
     views: Tensor,
     weight: Tensor | None = None,
@@ -114,8 +120,12 @@ def epps_pulley(
     """
     check_samples("views", views, weight)
     check_count("n_knots", n_knots, 2)
-    if not t_max > 0:
-        raise InputError(f"t_max is {t_max}, expected a number above 0: the published one is 3")
+    if not 0 < t_max <= LARGEST_T:
+        raise InputError(f"t_max is {t_max}, expected a number above 0, at most {LARGEST_T:g}: the published one is 3")
+    if factor is not None:
+        check_nonnegative("factor", factor)
+    size = (n_knots, *views.shape[:-2], views.shape[-1])
+    require_free(size, 4, at_least_float32(views[:0]).dtype, views.device, "the characteristic function", "n_knots")
     views = at_least_float32(views)
     if factor is None:
         factor = float(views.shape[-2] * (1 if group is None else torch.distributed.get_world_size(group)))
@@ -133,6 +143,7 @@ def epps_pulley(
         return factor * ((quadrature * normal) @ gaps)
 
 
+@checked()
 def sigreg(
     values: Tensor,
     directions: Tensor,
@@ -190,6 +201,7 @@ def sigreg(
             f"directions has shape {tuple(directions.shape)}, expected (..., {values.shape[-1]}, M): unit columns"
         )
     values, directions = at_least_float32(values), at_least_float32(directions)
+    check_tensor("directions", directions, "... D M", like=values)
     leading = torch.broadcast_shapes(values.shape[:-2], directions.shape[:-2])
     shape = (*leading, values.shape[-2], directions.shape[-1])
     what = "SIGReg's table of views with its gradient"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError
 from spectral_jepa.losses._weights import at_least_float32, check_pairs, weighted_mean, without_autocast
 from spectral_jepa.losses.variance import second_moment
 
 
+@checked()
 def spectral_loss(predicted: Tensor, target: Tensor, weight: Tensor | None = None, *, unbiased: bool = False) -> Tensor:
     """Spectral loss -2 E[g^T f+] + E[(g^T f')^2], where f' has the law of f+ but is independent of g.
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spectral_jepa._validation import InputError, check_choice, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_choice, check_count, check_tensor
+from spectral_jepa.losses._memory import require_free
 from spectral_jepa.losses._weights import at_least_float32, check_samples, identity_like, weighted_mean, without_autocast
 from spectral_jepa.losses.sigreg import sigreg
 from spectral_jepa.losses.variance import second_moment
@@ -18,6 +20,7 @@ from spectral_jepa.losses.variance import second_moment
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
 
+@checked()
 def make_subspaces(
     dim: int,
     n_subspaces: int,
@@ -73,6 +76,7 @@ def make_subspaces(
     check_count("dim", dim)
     check_count("n_subspaces", n_subspaces)
     check_choice("kind", kind, SUBSPACE_KINDS)
+    require_free((dim,), 1, dtype, generator.device, "a row of the subspaces", "dim")
     if subspace_dim is None:
         if dim % n_subspaces:
             divisors = ", ".join(str(k) for k in range(1, dim + 1) if dim % k == 0)
@@ -91,12 +95,14 @@ def make_subspaces(
             "up: leave out subspace_dim"
         )
     n_draws, n_columns = (1, dim) if kind == "partition" else (n_subspaces, subspace_dim)
+    require_free((n_draws, dim, n_columns), 3, dtype, generator.device, "the table of subspaces", "dim or n_subspaces")
     drawn = torch.randn(n_draws, dim, n_columns, generator=generator, device=generator.device, dtype=dtype)
     if kind in ("orthogonal", "partition"):
         drawn = torch.linalg.qr(drawn).Q
     return drawn.mT.reshape(n_subspaces, subspace_dim, dim).contiguous()
 
 
+@checked()
 def project(values: Tensor, subspaces: Tensor) -> Tensor:
     """Coordinates of an embedding in each subspace, W_j z.
 
@@ -127,11 +133,13 @@ def project(values: Tensor, subspaces: Tensor) -> Tensor:
     check_samples("values", values)
     _check_subspaces(subspaces, values.shape[-1])
     values, subspaces = at_least_float32(values), at_least_float32(subspaces)
+    check_tensor("subspaces", subspaces, "... K d_s D", like=values)
     with without_autocast(values):
         views = values @ subspaces.flatten(-3, -2).mT
     return views.unflatten(-1, subspaces.shape[-3:-1]).transpose(-3, -2)
 
 
+@checked()
 def orthogonality_penalty(subspaces: Tensor) -> Tensor:
     """Mean over the subspaces of the Frobenius norm ||W_j W_j^T - I||, for trainable subspaces.
 
@@ -168,6 +176,7 @@ def orthogonality_penalty(subspaces: Tensor) -> Tensor:
     return torch.linalg.matrix_norm(gram - identity_like(gram)).mean(-1)
 
 
+@checked()
 def subspace_sigreg(
     values: Tensor,
     subspaces: Tensor,
@@ -232,6 +241,7 @@ def subspace_sigreg(
     return sigreg(views, directions, seen, factor=factor, n_knots=n_knots, t_max=t_max, group=group).mean(-1)
 
 
+@checked()
 def subspace_whitening_penalty(
     values: Tensor, subspaces: Tensor, weight: Tensor | None = None, *, centered: bool = True
 ) -> Tensor:
@@ -273,6 +283,7 @@ def subspace_whitening_penalty(
     check_samples("values", values, weight)
     _check_subspaces(subspaces, values.shape[-1])
     values, subspaces = at_least_float32(values), at_least_float32(subspaces)
+    check_tensor("subspaces", subspaces, "... K d_s D", like=values)
     with without_autocast(values):
         moment = second_moment(values, weight, centered=centered).unsqueeze(-3)
         views = subspaces @ moment @ subspaces.mT
@@ -284,8 +295,9 @@ def subspace_whitening_penalty(
 
 
 def _check_subspaces(subspaces: Tensor, dim: int) -> None:
-    if subspaces.ndim < 3 or subspaces.shape[-1] != dim:
+    if subspaces.ndim < 3 or subspaces.shape[-1] != dim or not subspaces.is_floating_point() or not subspaces.numel():
         raise InputError(
-            f"subspaces has shape {tuple(subspaces.shape)}, expected (..., K, d_s, {dim}): one matrix a subspace, "
+            f"subspaces has shape {tuple(subspaces.shape)} and type {subspaces.dtype}, expected floats "
+            f"(..., K, d_s, {dim}): one matrix a subspace, "
             "see make_subspaces"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import check_nonnegative
 from spectral_jepa.losses._weights import (
     at_least_float32,
     check_samples,
@@ -14,6 +16,7 @@ from spectral_jepa.losses._weights import (
 )
 
 
+@checked()
 def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: bool = True) -> Tensor:
     """Covariance E (z - Ez)(z - Ez)^T, or E z z^T when not centred.
 
@@ -49,11 +52,12 @@ def second_moment(values: Tensor, weight: Tensor | None = None, *, centered: boo
     values = at_least_float32(values)
     if centered:
         values = values - weighted_mean(values, weight, -2).unsqueeze(-2)
-    scaled = values / values.shape[-2] if weight is None else values * shares(weight).unsqueeze(-1)
+    scaled = values / values.shape[-2] if weight is None else values * shares(weight).to(values.dtype).unsqueeze(-1)
     with without_autocast(values):
         return values.mT @ scaled
 
 
+@checked()
 def variance_penalty(values: Tensor, weight: Tensor | None = None, *, target: float = 1.0, floor: float = 1e-4) -> Tensor:
     """Hinge on the spread of each coordinate, sum_d max(0, target - sqrt(var_d + floor)).
 
@@ -87,12 +91,15 @@ def variance_penalty(values: Tensor, weight: Tensor | None = None, *, target: fl
     tensor(0.9900)
     """
     check_samples("values", values, weight)
+    check_nonnegative("target", target)
+    check_nonnegative("floor", floor)
     values = at_least_float32(values)
     centered = values - weighted_mean(values, weight, -2).unsqueeze(-2)
     variance = weighted_mean(centered.square(), weight, -2)
     return torch.relu(target - torch.sqrt(variance + floor)).sum(-1)
 
 
+@checked()
 def covariance_penalty(values: Tensor, weight: Tensor | None = None) -> Tensor:
     """Sum of the squared covariances of different coordinates, sum_{d != e} C_de^2.
 
@@ -125,6 +132,7 @@ def covariance_penalty(values: Tensor, weight: Tensor | None = None) -> Tensor:
     return moment.square().sum((-2, -1)) - moment.diagonal(dim1=-2, dim2=-1).square().sum(-1)
 
 
+@checked()
 def vicreg(
     values: Tensor,
     weight: Tensor | None = None,
@@ -168,10 +176,13 @@ def vicreg(
     >>> vicreg(torch.tensor([[1.0, 2.0], [-1.0, -2.0]]), variance=1.0, covariance=0.5)
     tensor(4.)
     """
+    check_nonnegative("variance", variance)
+    check_nonnegative("covariance", covariance)
     spread = variance_penalty(values, weight, target=target, floor=floor)
     return variance * spread + covariance * covariance_penalty(values, weight)
 
 
+@checked()
 def sample_effective_rank(values: Tensor, weight: Tensor | None = None) -> Tensor:
     """Number of directions an embedding uses: exp(entropy) of the shares of its variance.
 

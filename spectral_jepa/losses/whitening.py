@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_choice
 from spectral_jepa.losses._weights import at_least_float32, identity_like, weighted_mean, without_autocast
 from spectral_jepa.losses.variance import second_moment
 
 
+@checked()
 def whiten(values: Tensor, weight: Tensor | None = None, *, centered: bool = True, on_singular: str = "raise") -> Tensor:
     """Multiply an embedding by the symmetric inverse root of its covariance, z -> C^(-1/2) (z - E z).
 
@@ -68,6 +70,7 @@ def whiten(values: Tensor, weight: Tensor | None = None, *, centered: bool = Tru
         return (values - weighted_mean(values, weight, -2).unsqueeze(-2) if centered else values) @ root
 
 
+@checked()
 def whitening_penalty(values: Tensor, weight: Tensor | None = None, *, centered: bool = True) -> Tensor:
     """Distance of the second moment from the identity, ||E z z^T - I||_F^2 (+ ||E z||^2 when centred).
 

@@ -12,12 +12,14 @@ rollout "operator"  z_{t+1} = T z_t, T = sum_x w+(x) g(f(x),a) f(x)^T: multiplie
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count, require_memory
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count, require_memory, shown
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP
@@ -26,6 +28,7 @@ from spectral_jepa.planning.values import first_best
 SCORES = ("euclidean", "dot", "transition")
 ROLLOUTS = ("operator", "latent")
 MAX_SEQUENCES = 2_000_000
+MAX_HORIZON = 10_000
 # Starts are planned for in blocks, so that the table of (sequence, start, goal) stays near this many entries.
 BLOCK_ENTRIES = 8_000_000
 
@@ -76,9 +79,11 @@ class GoalPlan:
 
     def actions(self, sequence: NDArray[np.int64]) -> NDArray[np.int64]:
         """Spell out sequence numbers as actions, shape (..., T)."""
-        return np.stack(np.unravel_index(sequence, (self.n_actions,) * self.horizon), axis=-1)
+        powers = self.n_actions ** np.arange(self.horizon - 1, -1, -1)
+        return np.asarray(sequence)[..., None] // powers % self.n_actions
 
 
+@checked()
 def plan_goals(
     mdp: TabularMDP,
     embedding: Embedding,
@@ -135,20 +140,24 @@ def plan_goals(
             f"the embedding covers {got[0]} actions x {got[1]} states, expected {expected[0]} x {expected[1]} as in the "
             "MDP: build both from the same spaces"
         )
-    n_sequences = mdp.n_actions**horizon
-    if n_sequences > MAX_SEQUENCES:
+    # By logarithms: the number itself may have a million digits. One action has one sequence, which still takes its steps.
+    digits = min(horizon, 10**15) * math.log10(mdp.n_actions)
+    if digits > math.log10(MAX_SEQUENCES) + 1e-12 or horizon > MAX_HORIZON:
+        many = f"about 10^{digits:.0f}" if digits > 15 else f"{mdp.n_actions ** min(horizon, 60)}"
         raise InputError(
-            f"{mdp.n_actions} actions over {horizon} steps make {n_sequences} sequences, expected at most {MAX_SEQUENCES}: "
-            "lower the horizon or plan for a reward"
+            f"{mdp.n_actions} actions over {shown(horizon)} steps make {many} sequences, expected at most "
+            f"{MAX_SEQUENCES} of at most {MAX_HORIZON} steps: lower the horizon or plan for a reward"
         )
+    n_sequences = mdp.n_actions**horizon
     start_weight = as_weights("starts", starts, mdp.n_states, mdp.start)
     goal_weight = as_weights("goals", goals, mdp.n_states)
     start_ids, goal_ids = np.flatnonzero(start_weight), np.flatnonzero(goal_weight)
+    shape = len(start_ids), len(goal_ids)
+    # Four tables, and as much again while a block of them is made.
+    require_memory((4, *shape), "the four tables of starts x goals", "pass fewer starts= or goals=", copies=2)
     steps = _step_matrices(mdp, embedding, rollout) if horizon > 1 else None
     per_start = n_sequences * max(mdp.n_states, embedding.dim)
     block = max(1, BLOCK_ENTRIES // per_start)
-    shape = len(start_ids), len(goal_ids)
-    require_memory((4, *shape), "the four tables of starts x goals", "pass fewer starts= or goals=")
     best, planned = np.empty(shape), np.empty(shape)
     best_sequence, planned_sequence = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
     for i in range(0, len(start_ids), block):
@@ -171,6 +180,7 @@ def plan_goals(
     )
 
 
+@checked()
 def goal_regret(
     mdp: TabularMDP,
     embedding: Embedding,

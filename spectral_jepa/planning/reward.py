@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_weights, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_model, as_weights, check_count, require_memory
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP, Transition
 from spectral_jepa.planning.values import (
@@ -60,6 +61,7 @@ class RewardPlan:
         return self.regret / self.optimal if self.optimal > 0 else np.zeros_like(self.regret)
 
 
+@checked()
 def plan_rewards(
     mdp: TabularMDP,
     model: Transition,
@@ -106,18 +108,14 @@ def plan_rewards(
     >>> float(plan_rewards(mdp, wrong, horizon=3).regret)
     2.0
     """
-    check_count("horizon", horizon)
+    require_memory((check_count("horizon", horizon) + 1, mdp.n_states), "the table of values", "lower the horizon", copies=6)
     reward, gamma = required_reward(mdp), required_discount(mdp, discount)
     if reward.min() < 0 or reward.max() > 1:
         raise InputError(
             f"the reward of {mdp.name} spans [{reward.min():.4g}, {reward.max():.4g}], expected [0, 1] because values are "
             "clipped to what such rewards can reach: use mdp.with_unit_reward()"
         )
-    if not isinstance(model, tuple) and model.shape[-3:] != (mdp.n_actions, mdp.n_states, mdp.n_states):
-        raise InputError(
-            f"model has shape {model.shape}, expected (..., {mdp.n_actions}, {mdp.n_states}, {mdp.n_states}) as in the MDP: "
-            "build both from the same spaces"
-        )
+    model = as_model("model", model, mdp.n_actions, mdp.n_states)
     law = as_weights("start", start, mdp.n_states, mdp.start)
     true_values, optimal_policy = backward_induction(mdp.transition, reward, horizon, gamma, clip=False)
     model_values, policy = backward_induction(model, reward, horizon, gamma)
@@ -125,6 +123,7 @@ def plan_rewards(
     return RewardPlan(policy, model_values, achieved, float(true_values[0] @ law), optimal_policy, law, horizon, gamma)
 
 
+@checked()
 def reward_regret(mdp: TabularMDP, embedding: Embedding, *, relative: bool = False, **options: Any) -> float:
     """Regret of planning for the MDP's reward with the transitions read back from an embedding.
 
@@ -142,6 +141,11 @@ def reward_regret(mdp: TabularMDP, embedding: Embedding, *, relative: bool = Fal
     -------
     float
         In units of return, or in [0, 1] when relative (0 where nothing can be earned).
+
+    Raises
+    ------
+    InputError
+        As in :func:`plan_rewards`.
 
     Notes
     -----

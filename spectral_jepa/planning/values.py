@@ -17,7 +17,18 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import breadth_first_order, reverse_cuthill_mckee
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import (
+    Array,
+    InputError,
+    as_distribution,
+    as_float,
+    as_model,
+    check_count,
+    check_fraction,
+    check_indices,
+    require_memory,
+)
 from spectral_jepa.mdp import TabularMDP, Transition
 
 ActionTable = NDArray[np.int64]
@@ -166,6 +177,7 @@ def action_values(transition: Transition, values: Array) -> Array:
     return (transition.reshape(-1, n_states) @ values).reshape(n_actions, n_states, *values.shape[1:])
 
 
+@checked()
 def optimal_values(mdp: TabularMDP, discount: float | None = None, *, tolerance: float = 1e-8) -> Solution:
     """Optimal values of an infinite horizon: modified policy iteration, then the greedy policy solved exactly.
 
@@ -295,7 +307,7 @@ def _iterate_values(
                     f"{small} of {mdp.n_states} values are below the tolerance {tolerance:g}, so the policy is arbitrary "
                     "there: lower tolerance, or scale the reward up",
                     UserWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
             return Solution(values, policy, n_iterations)
         rows = _policy_rows(mdp.transition, stacked, policy)
@@ -439,6 +451,7 @@ def value_ceiling(horizon: int, discount: float) -> Array:
     return np.cumsum(discount ** np.arange(horizon + 1.0))[remaining] - discount ** remaining.astype(float)
 
 
+@checked()
 def backward_induction(
     model: Transition, reward: Array, horizon: int, discount: float = 1.0, *, clip: bool = True
 ) -> tuple[Array, ActionTable]:
@@ -465,7 +478,7 @@ def backward_induction(
     Raises
     ------
     InputError
-        If ``horizon`` is not a whole number above 0.
+        A horizon that is no whole number above 0, a discount outside [0, 1], a model and a reward of different shapes, NaN.
 
     Notes
     -----
@@ -478,8 +491,11 @@ def backward_induction(
     array([3., 0.])
     """
     check_count("horizon", horizon)
-    n_states = reward.shape[0]
+    discount = check_fraction("discount", discount)
+    n_states, n_actions = as_float("reward", reward, (None, None)).shape
+    model = as_model("model", model, n_actions, n_states)
     batch = () if isinstance(model, tuple) else model.shape[:-3]
+    require_memory((*batch, horizon + 1, n_states), "the table of values", "lower the horizon", copies=2)
     ceiling = value_ceiling(horizon, discount)
     values = np.zeros((*batch, horizon + 1, n_states))
     policy = np.zeros((*batch, horizon, n_states), dtype=np.int64)
@@ -496,6 +512,7 @@ def backward_induction(
     return values, policy
 
 
+@checked()
 def policy_values(mdp: TabularMDP, policy: ActionTable, discount: float) -> Array:
     """True values of time-dependent policies in the MDP.
 
@@ -515,7 +532,7 @@ def policy_values(mdp: TabularMDP, policy: ActionTable, discount: float) -> Arra
     Raises
     ------
     InputError
-        Without a reward.
+        Without a reward, with a discount outside [0, 1], or with a policy of another world.
 
     Notes
     -----
@@ -531,7 +548,8 @@ def policy_values(mdp: TabularMDP, policy: ActionTable, discount: float) -> Arra
            [0. , 1. ],
            [0. , 0. ]])
     """
-    reward = required_reward(mdp)
+    reward, discount = required_reward(mdp), check_fraction("discount", discount)
+    policy = _as_policy(mdp, policy)
     *batch, horizon, n_states = policy.shape
     flat = policy.reshape(-1, horizon, n_states)
     values = np.zeros((len(flat), horizon + 1, n_states))
@@ -544,6 +562,7 @@ def policy_values(mdp: TabularMDP, policy: ActionTable, discount: float) -> Arra
     return values.reshape(*batch, horizon + 1, n_states)
 
 
+@checked()
 def occupancy(mdp: TabularMDP, policy: ActionTable, start: Array | None = None) -> Array:
     """Law of (action, state) at each step under time-dependent policies.
 
@@ -563,7 +582,7 @@ def occupancy(mdp: TabularMDP, policy: ActionTable, start: Array | None = None) 
     Raises
     ------
     InputError
-        If ``start`` is not S finite numbers.
+        A policy of another world, or a ``start`` that is no law of its states.
 
     Notes
     -----
@@ -576,9 +595,10 @@ def occupancy(mdp: TabularMDP, policy: ActionTable, start: Array | None = None) 
     array([[1., 0.],
            [0., 1.]])
     """
+    policy = _as_policy(mdp, policy)
     *batch, horizon, n_states = policy.shape
     flat = policy.reshape(-1, horizon, n_states)
-    law = np.broadcast_to(mdp.start if start is None else as_float("start", start, (n_states,)), (len(flat), n_states))
+    law = np.broadcast_to(mdp.start if start is None else as_distribution("start", start, n_states), (len(flat), n_states))
     pairs = np.zeros((len(flat), horizon, mdp.n_actions, n_states))
     for step in range(horizon):
         np.put_along_axis(pairs[:, step], flat[:, step, None, :], law[:, None, :], axis=1)
@@ -586,3 +606,13 @@ def occupancy(mdp: TabularMDP, policy: ActionTable, start: Array | None = None) 
         for action, rows in enumerate(mdp.transition):
             law += (rows.T @ pairs[:, step, action].T).T
     return pairs.reshape(*batch, horizon, mdp.n_actions, n_states)
+
+
+def _as_policy(mdp: TabularMDP, policy: ActionTable) -> ActionTable:
+    """Check that a table of actions (..., H, S) is one of this world."""
+    if policy.ndim < 2 or policy.shape[-1] != mdp.n_states or not policy.size:
+        raise InputError(
+            f"policy has shape {policy.shape}, expected (..., steps, {mdp.n_states}) as {mdp.name} has {mdp.n_states} "
+            "states: give one action for each step and state"
+        )
+    return check_indices("policy", policy, mdp.n_actions, "action")

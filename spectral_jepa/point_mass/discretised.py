@@ -7,7 +7,9 @@ import math
 import numpy as np
 from scipy import stats
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
+from spectral_jepa._validation import check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.mdp import TabularMDP
@@ -20,6 +22,7 @@ NOISE_EDGES = (-1.0, 1.0)
 N_CLEAN_STATES = (len(POSITION_EDGES) + 1) ** 2 * (len(VELOCITY_EDGES) + 1) ** 2
 
 
+@checked()
 def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> Transitions:
     """Draw one-step transitions and read them on the grid.
 
@@ -35,6 +38,11 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     Transitions
         States are cells of (px, py, vx, vy, first noise feature), 675 of them; actions are the four quadrants.
 
+    Raises
+    ------
+    InputError
+        No transition.
+
     Notes
     -----
     O(n_transitions).
@@ -46,6 +54,7 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     >>> data.n_states, data.n_actions
     (675, 4)
     """
+    check_count("n_transitions", n_transitions)
     settings = world.settings
     windows = collect_windows(world, n_transitions, torch_generator(seed, n_transitions, 7, seeds="point mass"))
     terminal = settings.scale / (1 - settings.damping)
@@ -68,6 +77,7 @@ def discretised_transitions(world: PointMass, n_transitions: int, seed: int) -> 
     return Transitions(ids[0], quadrant, ids[1], n_states=N_CLEAN_STATES * (len(NOISE_EDGES) + 1), n_actions=4)
 
 
+@checked()
 def noisy_population(clean: Transitions, noise: float) -> CoOccurrence:
     """Exact co-occurrence of the grid world with an i.i.d. noise feature beside it.
 
@@ -100,6 +110,7 @@ def noisy_population(clean: Transitions, noise: float) -> CoOccurrence:
     >>> noisy_population(clean, 0.5).n_states
     675
     """
+    check_nonnegative("noise", noise)
     n_values = len(NOISE_EDGES) + 1
     middle = slice(n_values // 2, None, n_values)
     counts = clean.counts()[:, middle, middle].astype(np.float64)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._validation import InputError, check_count, require_memory
 from spectral_jepa.point_mass.settings import PointMassSettings
 
 STATE_DIM = 4
@@ -48,6 +48,7 @@ class PointMass:
     20
     """
 
+    @checked()
     def __init__(self, settings: PointMassSettings, noise: float) -> None:
         if not noise >= 0:
             raise InputError(f"noise is {noise}, expected a standard deviation >= 0: use 0 for none")
@@ -165,7 +166,10 @@ def random_actions(*shape: int, generator: torch.Generator) -> Tensor:
     return torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
 
 
-def collect_windows(world: PointMass, n_windows: int, generator: torch.Generator, device: Any = "cpu") -> Windows:
+@checked()
+def collect_windows(
+    world: PointMass, n_windows: int, generator: torch.Generator, device: str | torch.device = "cpu"
+) -> Windows:
     """Independent windows of H steps under random actions.
 
     Parameters
@@ -197,8 +201,9 @@ def collect_windows(world: PointMass, n_windows: int, generator: torch.Generator
     >>> windows.observation.shape, windows.action.shape
     (torch.Size([10, 4, 20]), torch.Size([10, 3, 2]))
     """
-    check_count("n_windows", n_windows)
     s = world.settings
+    size = (check_count("n_windows", n_windows), s.horizon + 1, world.observation_dim + s.n_noise + 4)
+    require_memory(size, "the windows", "ask for fewer", copies=0.5)
     position = s.arena * (2 * torch.rand(n_windows, 2, generator=generator) - 1)
     velocity = s.scale / (1 - s.damping) * random_actions(n_windows, generator=generator)
     action = random_actions(n_windows, s.horizon, generator=generator)
@@ -210,6 +215,7 @@ def collect_windows(world: PointMass, n_windows: int, generator: torch.Generator
     return Windows(observation.to(device), action.to(device), state.to(device))
 
 
+@checked()
 def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int, *, at_rest: bool = False) -> tuple[Tensor, Tensor]:
     """Starts at rest and goals in the arena that an expert needs ``n_steps`` steps to connect.
 
@@ -252,6 +258,7 @@ def goal_pairs(world: PointMass, n_steps: int, n_pairs: int, seed: int, *, at_re
             f"goals {n_steps} steps away are {distance:.3g} apart, expected at most the arena's side {2 * arena:.3g}: "
             "ask for fewer steps or a larger arena"
         )
+    require_memory((check_count("n_pairs", n_pairs), 16), "the pairs", "ask for fewer")
     drawn = torch.stack(
         [torch.rand(3, generator=torch_generator(seed, n_steps, pair, 11, seeds="point mass")) for pair in range(n_pairs)]
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import InputError, check_count, require_memory
 from spectral_jepa.point_mass.settings import PointMassSettings
 
 
@@ -44,17 +44,20 @@ class PointMassModel(nn.Module):
     (torch.Size([5, 4]), torch.Size([5, 7, 4]))
     """
 
+    @checked()
     def __init__(
         self,
         observation_dim: int,
         dim: int,
         settings: PointMassSettings,
         generator: torch.Generator,
-        device: Any = "cpu",
+        device: str | torch.device = "cpu",
     ) -> None:
         super().__init__()
+        check_count("observation_dim", observation_dim)
         check_count("dim", dim)
         width = settings.hidden
+        require_memory((observation_dim + dim, width + dim), "the model", "use fewer features or dimensions")
         # Built without values: torch's constructors would draw them from the global stream.
         with torch.device("meta"):
             self.encoder = mlp(observation_dim, width, dim)
@@ -110,6 +113,7 @@ class PointMassModel(nn.Module):
         return self.head(torch.stack(outputs, 1))
 
 
+@checked()
 def mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
     """Two hidden layers of SiLU units.
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
+from spectral_jepa._validation import check_choice, check_count, check_tensor, require_memory
 from spectral_jepa.action_search import Generators, PlannerCost, cross_entropy_method
 from spectral_jepa.point_mass.environment import PointMass, random_actions, shorten
 from spectral_jepa.point_mass.model import PointMassModel
 from spectral_jepa.point_mass.settings import PointMassSettings
 
 
+@checked()
 def search_actions(
     cost: PlannerCost, mean: Tensor, generators: Generators, settings: PointMassSettings, repeat: int = 1
 ) -> Tensor:
@@ -39,6 +42,11 @@ def search_actions(
     Tensor (P, K, 2)
         Mean of the last elites, actions of length at most 1.
 
+    Raises
+    ------
+    InputError
+        Another number of generators than problems, a repeat below 1, plans that would not fit in memory.
+
     Notes
     -----
     :func:`spectral_jepa.action_search.cross_entropy_method`, the elites' spread divided by their number. Cost:
@@ -53,6 +61,10 @@ def search_actions(
     >>> torch.allclose(plan, goal.expand(1, 2, 2), atol=0.02)
     True
     """
+    check_count("repeat", repeat)
+    check_tensor("mean", mean, "P K 2")
+    size = (mean.shape[0], settings.n_candidates, mean.shape[1] * repeat, 2)
+    require_memory(size, "the table of plans", "hold each action for fewer steps")
     return cross_entropy_method(
         lambda plans: cost(plans.repeat_interleave(repeat, 2)),
         mean,
@@ -93,6 +105,7 @@ class Reaching:
         return float(((self.first_hit > 0) & (self.first_hit <= budget)).double().mean())
 
 
+@checked()
 def reach_goals(
     world: PointMass,
     start: Tensor,
@@ -128,6 +141,11 @@ def reach_goals(
     -------
     Reaching
 
+    Raises
+    ------
+    InputError
+        Starts and goals of other shapes, a count below 1, an unknown planner.
+
     Notes
     -----
     A pair's result does not depend on its company, up to rounding in the batched products. Cost: one rollout of all
@@ -140,6 +158,14 @@ def reach_goals(
     >>> reach_goals(world, *goal_pairs(world, 5, 4, seed=0), 5, "simulator", budget=10, seed=0).success(10)
     1.0
     """
+    check_tensor("start", start, "P 4")
+    check_tensor("goal", goal, f"{len(start)} 4", like=start)
+    check_count("n_steps", n_steps)
+    check_count("budget", budget)
+    if isinstance(planner, str):
+        check_choice("planner", planner, ("simulator", "random"))
+    if weight is not None:
+        check_tensor("weight", weight, f"{world.observation_dim}")
     settings, n_pairs = world.settings, len(start)
     generators = [torch_generator(seed, n_steps, pair, 12, seeds="point mass") for pair in range(n_pairs)]
     first_hit = torch.full((n_pairs,), -1)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spectral_jepa._signatures import check_fields
+from spectral_jepa._validation import InputError, check_count
+
 
 @dataclass(frozen=True)
 class PointMassSettings:
@@ -73,3 +76,13 @@ class PointMassSettings:
     n_iterations: int = 4
     n_segments: int = 5
     initial_spread: float = 0.7
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name, value in vars(self).items():
+            whole = isinstance(value, int)
+            least = 0 if name.startswith(("n_nuisance", "n_noise")) or name == "feature_seed" else 1
+            if whole:
+                check_count(name, value, least)
+            elif value < 0:
+                raise InputError(f"{name} is {value:.6g}, expected a number >= 0: choose one in that range")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._signatures import check_fields, checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_choice, check_count
 from spectral_jepa.losses import prediction_loss, random_directions, sigreg, variance_penalty, whitening_penalty
@@ -38,6 +39,15 @@ class Arm:
     regularizer: str | None = None
     strength: float = 1.0
     noise_loss_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_choice("space", self.space, ("latent", "input"))
+        if self.regularizer is not None:
+            check_choice("regularizer", self.regularizer, ("variance", "whitening", "sigreg"))
+        for name in ("strength", "noise_loss_weight"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number >= 0: choose one in that range")
 
 
 ARMS = {
@@ -199,6 +209,7 @@ def regularizer(name: str | None, latent: Tensor, settings: PointMassSettings, g
     return latent.new_zeros(())
 
 
+@checked()
 def train(
     world: PointMass,
     windows: Windows,

@@ -15,11 +15,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count, require_memory
 from spectral_jepa.theory.subspace_whitening import _as_subspaces
 from spectral_jepa.theory.whitening import soft_whitening_value
 
 
+@checked()
 def pataki_rank_bound(n_subspaces: int, subspace_dim: int, dim: int) -> int:
     """The largest r with r (r + 1)/2 <= min(K d_s (d_s + 1)/2, k (k + 1)/2): some optimum has at most this rank.
 
@@ -52,6 +54,7 @@ def pataki_rank_bound(n_subspaces: int, subspace_dim: int, dim: int) -> int:
     return (math.isqrt(1 + 8 * constraints) - 1) // 2
 
 
+@checked()
 def subspace_rank_bound(n_subspaces: int, subspace_dim: int, dim: int) -> int:
     """The largest rank that an extreme point can have, whatever the K subspaces: Pataki's count, and less for K = 2 and 3.
 
@@ -83,6 +86,7 @@ def subspace_rank_bound(n_subspaces: int, subspace_dim: int, dim: int) -> int:
     return min(counted, (3 * subspace_dim + 1) // 2) if n_subspaces == 3 else counted
 
 
+@checked()
 def independent_constraints(subspaces: ArrayLike) -> int:
     """Number of linearly independent equations in W_j Sigma W_j^T = I, Sigma symmetric.
 
@@ -123,6 +127,7 @@ def independent_constraints(subspaces: ArrayLike) -> int:
     return int(np.linalg.matrix_rank(products.reshape(shape), tol=1e-9 * np.abs(products).max()))
 
 
+@checked(infinite=("penalty",))
 def partition_value(
     singular_values: ArrayLike,
     n_subspaces: int,
@@ -172,6 +177,7 @@ def partition_value(
     return blocks * float(soft_whitening_value(np.sort(values)[::-1][skipped : size + skipped], penalty))
 
 
+@checked()
 def two_subspace_eigenvalues(subspaces: ArrayLike) -> Array:
     """Eigenvalues of E[f f^T] at the optimum for K = 2, in closed form: 1/cos^2(theta_i/2), descending, (d_s,).
 
@@ -210,6 +216,7 @@ def two_subspace_eigenvalues(subspaces: ArrayLike) -> Array:
     return np.sort(2 / (1 + cosines))[::-1]
 
 
+@checked()
 def steep_spectrum_ratio(subspaces: ArrayLike) -> float:
     """gamma such that 1 - s_{d_s+1}^2 > gamma (1 - s_{d_s}^2) makes every optimum have rank d_s exactly; for K d_s <= k.
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_jepa._validation import Array, InputError, check_count, check_indices
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, check_count, check_indices, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.theory.risks import _check_spaces
@@ -24,6 +25,7 @@ from spectral_jepa.theory.risks import _check_spaces
 Indices = NDArray[np.int64]
 
 
+@checked()
 def empirical_risk(
     exact: CoOccurrence, embedding: Embedding, anchors: ArrayLike, *, action: int = 0, distinct_pairs: bool = True
 ) -> float:
@@ -68,6 +70,7 @@ def empirical_risk(
     _check_action(action, embedding)
     drawn = check_indices("anchors", np.atleast_1d(anchors), embedding.n_states, "state")
     n = check_count("the number of anchors", len(drawn), 2, None, "the second term needs pairs of them")
+    require_memory((n, n + exact.n_states), "the table of pairs of anchors", "use fewer anchors", copies=2)
     ratio = embedding.density_ratio()[action][drawn]
     following = exact.conditional()[action][drawn]
     if not (following.sum(axis=1) > 0).all():
@@ -80,6 +83,7 @@ def empirical_risk(
     return float(-2 * alignment + (pairs.sum() - np.trace(pairs)) / (n * (n - 1)))
 
 
+@checked()
 def tuple_risk(
     embedding: Embedding, anchors: ArrayLike, successors: ArrayLike, negatives: ArrayLike, *, action: int = 0
 ) -> float:
@@ -128,6 +132,7 @@ def tuple_risk(
     return float(np.mean(-2 * aligned + independent**2))
 
 
+@checked()
 def draw_tuples(
     exact: CoOccurrence, anchors: ArrayLike, *, action: int = 0, seed: int | np.random.Generator
 ) -> tuple[Indices, Indices, Indices]:

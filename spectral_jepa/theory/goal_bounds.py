@@ -9,17 +9,87 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.planning.goal import GoalPlan
 from spectral_jepa.theory.bound import Assumption, Bound
-from spectral_jepa.theory.risks import spectral_risk, transition_risk
+from spectral_jepa.theory.risks import _check_spaces, spectral_risk, transition_risk
 
 PAPER = "arXiv 2606.27014"
 QUANTITY = "mean goal regret (probability)"
 TOLERANCE = 1e-10
+# Pairs of a plan of several steps whose probability is computed again.
+CHECKED_GOALS = 8
+
+
+def check_plan(exact: CoOccurrence, plan: GoalPlan, embedding: Embedding | None = None) -> None:
+    """Check that a plan was made in the world, and an embedding on the spaces, that a bound is asked for.
+
+    The probability that the plan says it reaches is compared with the world's: of all pairs at one step, of some at more.
+    Estimated co-occurrences, and starts that the data never visit, say nothing of it.
+
+    Parameters
+    ----------
+    exact : CoOccurrence
+    plan : GoalPlan
+    embedding : Embedding, optional
+
+    Raises
+    ------
+    InputError
+        Other spaces, or other probabilities.
+
+    Notes
+    -----
+    O(n m), or O(T S^2) at T steps.
+
+    Examples
+    --------
+    >>> from spectral_jepa import TabularMDP, plan_goals, spectral_embedding
+    >>> mdp, other = TabularMDP([np.eye(3)]), TabularMDP([np.roll(np.eye(3), 1, axis=1)])
+    >>> plan = plan_goals(mdp, spectral_embedding(CoOccurrence.exact(mdp), 3))
+    >>> check_plan(CoOccurrence.exact(other), plan)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: the plan reaches goal 0 from start 0 with probability 1, expected 0 as in the \
+    co-occurrence: plan in the world that it was made from
+    """
+    if embedding is not None:
+        _check_spaces(exact, embedding)
+    ids = [*plan.starts, *plan.goals]
+    if plan.n_actions != exact.n_actions or (ids and max(ids) >= exact.n_states):
+        raise InputError(
+            f"the plan has {plan.n_actions} actions and states up to {max(ids, default=0)}, expected {exact.n_actions} "
+            f"actions and {exact.n_states} states as in the co-occurrence: plan in the world that it was made from"
+        )
+    if exact.n_samples is not None:
+        return
+    known = np.flatnonzero((exact.row_weight[:, plan.starts] > 0).all(axis=0))
+    conditional = exact.conditional()
+    if plan.horizon == 1:
+        there = conditional[plan.best_sequence, plan.starts[:, None], plan.goals[None, :]]
+        off = np.abs(there - plan.best)[known]
+        where = np.unravel_index(np.argmax(off), off.shape) if off.size else (0, 0)
+        pairs = [(int(known[where[0]]), int(where[1]))] if off.size else []
+    else:
+        there = np.full(plan.best.shape, np.nan)
+        pairs = [(int(start), goal) for start in known[:1] for goal in range(min(len(plan.goals), CHECKED_GOALS))]
+        for start, goal in pairs:
+            law = np.zeros(exact.n_states)
+            law[plan.starts[start]] = 1.0
+            for action in plan.actions(plan.best_sequence[start, goal]):
+                law = law @ conditional[action]
+            # Where mass is lost in a state that the data never leave, the world's probability is not known.
+            there[start, goal] = law[plan.goals[goal]] if abs(law.sum() - 1) < 1e-6 else plan.best[start, goal]
+    for start, goal in pairs:
+        if abs(there[start, goal] - plan.best[start, goal]) > 1e-6:
+            raise InputError(
+                f"the plan reaches goal {plan.goals[goal]} from start {plan.starts[start]} with probability "
+                f"{plan.best[start, goal]:.6g}, expected {there[start, goal]:.6g} as in the co-occurrence: plan in the "
+                "world that it was made from"
+            )
 
 
 def _pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Array:
@@ -32,6 +102,7 @@ def _pointwise_errors(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan)
     return error[(plan.best_sequence, *pair)] + error[(plan.planned_sequence, *pair)]
 
 
+@checked()
 def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Regret <= sum over the best and the planned action of sqrt(w+(g|a) / w(x)) |delta_a(x, g)|, averaged over pairs.
 
@@ -49,6 +120,11 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
     -------
     Bound
         On the mean regret; infinite at T > 1, or where the data know nothing of a start.
+
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
 
     Notes
     -----
@@ -68,6 +144,7 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
     >>> round(plan.mean_regret, 3), round(bound.value, 3), bound.holds
     (0.3, 0.7, True)
     """
+    check_plan(exact, plan, embedding)
     return Bound(
         plan.average(_pointwise_errors(exact, embedding, plan)),
         QUANTITY,
@@ -77,6 +154,7 @@ def pointwise_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
     )
 
 
+@checked()
 def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Mean regret <= sqrt(2 sum_y q(y)^2 max_a w+(y|a)) sqrt(sum_a R_S(a)), starts ~ w, goals ~ q.
 
@@ -96,6 +174,11 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     Bound
         On the mean regret; infinite where Phat puts mass on a next state that never occurs.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: docs/theory.md, 4.2.
@@ -111,6 +194,7 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     >>> round(averaged_single_step_bound(exact, poor, plan_goals(mdp, poor)).value, 3)
     0.632
     """
+    check_plan(exact, plan, embedding)
     goal_law = _spread(plan.goals, plan.goal_weight, exact.n_states)
     start_law = _spread(plan.starts, plan.start_weight, exact.n_states)
     reach = np.sqrt(np.sum(goal_law**2 * exact.column_weight.max(axis=0)))
@@ -125,6 +209,7 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     )
 
 
+@checked()
 def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Regret <= 2 T sqrt(w(g) / w(x)) max_a ||delta_a||_2, averaged over pairs; linear in T.
 
@@ -144,6 +229,11 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     Bound
         On the mean regret; infinite where the data never visit a start.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^3). Source: docs/theory.md, 4.3.
@@ -161,6 +251,7 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     >>> round(plan.mean_regret, 3), round(bound.value, 3), bound.holds
     (0.24, 3.2, True)
     """
+    check_plan(exact, plan, embedding)
     weight = exact.row_weight[0]
     scale = np.sqrt(weight)[:, None] * inverse_or_zero(np.sqrt(weight))[None, :]
     true, model = exact.conditional() * scale, embedding.transition() * scale
@@ -183,6 +274,7 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     )
 
 
+@checked()
 def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Thm 4.1 as printed: regret <= 2 c0 max_a sqrt(R_S(a)), c0 = E sqrt(max_a w(g|a) / w(x)). False in general.
 
@@ -202,6 +294,11 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     Bound
         On the mean regret.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: arXiv 2606.27014, Thm 4.1.
@@ -218,6 +315,7 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     >>> round(bound.value, 3), bound.vacuous, bound.holds
     (1.6, True, True)
     """
+    check_plan(exact, plan, embedding)
     ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     mean_ratio = plan.average(np.sqrt(ratio))
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
@@ -235,6 +333,7 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
     )
 
 
+@checked()
 def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Thm 4.2 as printed: regret <= 2 T c3 max_a sqrt(R_S(a)) for deterministic M(a), c3 = max sqrt(w(g|a) / w(x)). False.
 
@@ -255,6 +354,11 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     Bound
         On the mean regret.
 
+    Raises
+    ------
+    InputError
+        A plan of another world, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^3). Source: arXiv 2606.27014, Thm 4.2.
@@ -271,6 +375,7 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     >>> round(bound.value, 12), bound.vacuous, bound.holds
     (4.0, True, True)
     """
+    check_plan(exact, plan, embedding)
     ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
     return Bound(
@@ -294,6 +399,7 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     )
 
 
+@checked()
 def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     """c = 2 - E max_a w(x,g,a)^2 / (w(x) w(g|a)), the term that Thm 4.5 and 4.6 add under the root without need.
 
@@ -306,6 +412,11 @@ def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    InputError
+        A plan of another world.
 
     Notes
     -----
@@ -321,12 +432,14 @@ def printed_spurious_constant(exact: CoOccurrence, plan: GoalPlan) -> float:
     >>> round(printed_spurious_constant(exact, plan_goals(mdp, spectral_embedding(exact, 1))), 12)
     1.75
     """
+    check_plan(exact, plan)
     joint = exact.dense_joint()
     independent = exact.row_weight[:, :, None] * exact.column_weight[:, None, :]
     largest = (joint**2 * inverse_or_zero(independent)).max(axis=0)
     return 2 - plan.average(largest[np.ix_(plan.starts, plan.goals)])
 
 
+@checked()
 def reach_over_start(goal_weight: Array, start_weight: Array) -> Array:
     """w(goal) / w(start) for each pair; infinite for a start that the data never visit.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float
 from spectral_jepa.cooccurrence import CoOccurrence
 
@@ -18,6 +19,7 @@ from spectral_jepa.cooccurrence import CoOccurrence
 LARGEST_CONDITION = 1e8
 
 
+@checked()
 def linear_covariances(exact: CoOccurrence, target: ArrayLike) -> tuple[Array, Array, Array]:
     """C00 = E_w f f^T, C01 = E f(x) f(x+)^T and C11 = E_{w+} f f^T of an encoder: second moments, not centred.
 
@@ -56,6 +58,7 @@ def linear_covariances(exact: CoOccurrence, target: ArrayLike) -> tuple[Array, A
     return now, cross, after
 
 
+@checked()
 def best_linear_predictor(exact: CoOccurrence, target: ArrayLike) -> Array:
     """The W_a that minimise the spectral loss of g = W_a f, W_a = C11^-1 C01^T C00^-1, shape (A, k, k).
 
@@ -94,6 +97,7 @@ def best_linear_predictor(exact: CoOccurrence, target: ArrayLike) -> Array:
     return np.swapaxes(np.linalg.solve(now, np.swapaxes(half, 1, 2)), 1, 2)
 
 
+@checked()
 def vamp2_score(exact: CoOccurrence, target: ArrayLike) -> Array:
     """VAMP-2 of an encoder, ||C00^{-1/2} C01 C11^{-1/2}||_F^2 = -min_W L_spec, one value an action.
 

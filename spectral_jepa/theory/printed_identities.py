@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import check_count
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding, tail
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.goal_bounds import PAPER, TOLERANCE
-from spectral_jepa.theory.risks import jepa_loss, printed_risk_constant, unit_norm_risk_floor
+from spectral_jepa.theory.risks import _check_spaces, jepa_loss, printed_risk_constant, unit_norm_risk_floor
 
 
+@checked()
 def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: int = 0) -> Bound:
     """Thm 3.1 as printed, read as a bound: R_S(a) = loss of eq 3 minus the constant 2 - ||Mbar(a)||_F^2.
 
@@ -30,6 +32,11 @@ def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: 
     Bound
         On R_S(a); the ceiling is the risk of predicting nothing.
 
+    Raises
+    ------
+    InputError
+        An action out of range, or an embedding of other spaces.
+
     Notes
     -----
     O(A S^2 k). Source: arXiv 2606.27014, Thm 3.1; docs/theory.md, 2.1.
@@ -43,6 +50,8 @@ def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: 
     >>> identity.holds, round(identity.value, 12), spectral_risk(exact, constant).round(12)
     (True, 0.64, array([0.64]))
     """
+    _check_spaces(exact, embedding)
+    check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
     target_norm = float(exact.column_weight[action] @ np.sum(embedding.targets[action] ** 2, axis=1))
     predicted_norm = float(exact.row_weight[action] @ np.sum(embedding.predicted[action] ** 2, axis=1))
     unit = max(abs(target_norm - 1), abs(predicted_norm - 1)) < TOLERANCE
@@ -55,6 +64,7 @@ def printed_risk_identity(exact: CoOccurrence, embedding: Embedding, *, action: 
     )
 
 
+@checked()
 def printed_approximation_error(exact: CoOccurrence, dim: int, *, action: int = 0, unit_norm: bool = False) -> Bound:
     """Thm 4.3 as printed: the least R_S(a) at dimension k is tail_k(a).
 
@@ -93,6 +103,7 @@ def printed_approximation_error(exact: CoOccurrence, dim: int, *, action: int = 
     (2.0, True, False)
     """
     check_count("dim", dim, 1, exact.n_states, "the largest possible rank is the number of states")
+    check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
     value = float(tail(exact, dim)[action])
     reachable = not unit_norm or float(unit_norm_risk_floor(exact, dim)[action]) <= value + TOLERANCE
     return Bound(

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectral_jepa._validation import Array
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_model
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning.reward import RewardPlan
-from spectral_jepa.planning.values import action_values, occupancy
+from spectral_jepa.planning.values import action_values, occupancy, policy_values, required_reward, value_ceiling
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.risks import transition_risk
 
+# Values computed again agree to this, relative to them or to 1.
+SAME = 1e-8
 QUANTITY = "reward regret (return)"
 
 
+@checked()
 def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: RewardPlan) -> tuple[Array, Array]:
     """Tight and loose bound on the regret for a batch of models.
 
@@ -40,6 +44,11 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     tight, loose : arrays (...)
         In units of return. The loose one is infinite where a policy visits a pair that the data do not.
 
+    Raises
+    ------
+    InputError
+        A world, a co-occurrence, a model and a plan that do not belong together; a model with NaN.
+
     Notes
     -----
     O(H A S^2) a model. Source: docs/theory.md, 4.4.
@@ -56,6 +65,7 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     >>> plan.regret, tight.round(3), loose.round(3)
     (array([0., 1.]), array([0., 2.]), array([0.   , 5.576]))
     """
+    model = _checked(mdp, exact, model, plan)
     flat_model = model.reshape(-1, *model.shape[-3:])
     flat_policy = plan.policy.reshape(-1, *plan.policy.shape[-2:])
     flat_values = plan.model_values.reshape(-1, *plan.model_values.shape[-2:])
@@ -81,6 +91,7 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
     return tight.reshape(shape), loose.reshape(shape)
 
 
+@checked()
 def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: RewardPlan) -> tuple[Bound, Bound]:
     """Tight and loose bound on the regret of one plan, with their assumptions.
 
@@ -99,6 +110,11 @@ def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: Rewa
     -------
     tight, loose : Bound
         In units of return; the ceiling is the optimal return.
+
+    Raises
+    ------
+    InputError
+        A world, a co-occurrence, a model and a plan that do not belong together, or several models.
 
     Notes
     -----
@@ -119,6 +135,8 @@ def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: Rewa
     >>> float(plan.regret), round(tight.value, 3), round(loose.value, 3), tight.holds
     (1.0, 2.0, 5.576, True)
     """
+    if np.ndim(model) != 3:
+        raise InputError(f"model has shape {np.shape(model)}, expected one (A, S, S): use reward_bound_values for many")
     tight, loose = reward_bound_values(mdp, exact, model, plan)
     clipped = Assumption("rewards lie in [0, 1] and model values are clipped to what they can reach", True)
     covered = Assumption(
@@ -134,6 +152,44 @@ def reward_bounds(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: Rewa
             "corrected reward bound, loose form (docs/theory.md, 4.4)",
         ),
     )
+
+
+def _checked(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan: RewardPlan) -> Array:
+    """The model as an array, after checks that the world, its co-occurrence, the model and the plan belong together."""
+    shape = (mdp.n_actions, mdp.n_states)
+    if (exact.n_actions, exact.n_states) != shape:
+        raise InputError(
+            f"exact has {exact.n_actions} x {exact.n_states} actions x states, expected {shape} as in the MDP: use one world"
+        )
+    if exact.n_samples is None:
+        off = np.abs(exact.conditional() - mdp.dense()).max(axis=2)
+        off[exact.row_weight == 0] = 0
+        if off.max() > SAME:
+            action, state = (int(i) for i in np.unravel_index(np.argmax(off), off.shape))
+            raise InputError(
+                f"exact differs from the MDP in action {action}, state {state}, expected its transitions: use one world"
+            )
+    models = as_model("model", model, *shape)
+    if isinstance(models, tuple):
+        raise InputError("model is sparse, expected one dense array (..., A, S, S): call toarray() of each")
+    if plan.policy.shape != (*models.shape[:-3], plan.horizon, mdp.n_states) or not models.size:
+        raise InputError(
+            f"the plan holds policies of shape {plan.policy.shape} for models of shape {models.shape}, expected one plan "
+            "a model: plan with this model"
+        )
+    best = float(policy_values(mdp, plan.optimal_policy, plan.discount)[0] @ plan.start)
+    if abs(best - plan.optimal) > SAME * max(1.0, abs(best)):
+        raise InputError(
+            f"the plan's best return is {plan.optimal:.6g}, expected {best:.6g} as in the MDP: plan in this world"
+        )
+    following = plan.model_values[..., 1, :]
+    planned = required_reward(mdp).T + plan.discount * (models @ following[..., None, :, None])[..., 0]
+    believed = np.clip(planned.max(axis=-2), 0.0, value_ceiling(plan.horizon, plan.discount)[0])
+    if (np.abs(believed - plan.model_values[..., 0, :]) > SAME * np.maximum(1.0, believed)).any():
+        raise InputError(
+            "the plan believes in other values than the model gives, expected those of this model: plan with it"
+        )
+    return models
 
 
 def _concentrability(law: Array, rho: Array, inverse_rho: Array) -> Array:

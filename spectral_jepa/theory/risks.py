@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_model, check_count
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding, spectrum
 from spectral_jepa.linalg import inverse_or_zero, project_to_capped_simplex, squared_norm
 
 
+@checked()
 def spectral_risk(exact: CoOccurrence, embedding: Embedding) -> Array:
     """Spectral JEPA risk R_S(a) = ||Mbar(a) - G(a) F(a)^T||_F^2, one value an action.
 
@@ -51,6 +53,7 @@ def spectral_risk(exact: CoOccurrence, embedding: Embedding) -> Array:
     return np.sum(residual**2, axis=(1, 2))
 
 
+@checked()
 def spectral_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     """L_spec(a) = -2 E[g(f(x),a)^T f(x+)] + E[(g(f(x),a)^T f(x'))^2], computed as expectations, one value an action.
 
@@ -86,6 +89,7 @@ def spectral_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     return -2 * alignment + np.sum(independent * ratio**2, axis=(1, 2))
 
 
+@checked()
 def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     """The loss as printed: E||g(f(x),a) - f(x+)||^2 + E[(g^T f')^2], one value an action.
 
@@ -124,6 +128,7 @@ def jepa_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     return spectral_loss(exact, embedding) + target_norm + predicted_norm
 
 
+@checked()
 def printed_risk_constant(exact: CoOccurrence) -> Array:
     """The constant of Thm 3.1 as printed, 2 - ||Mbar(a)||_F^2; right if and only if E||f+||^2 + E||g||^2 = 2.
 
@@ -151,6 +156,7 @@ def printed_risk_constant(exact: CoOccurrence) -> Array:
     return 2 - exact.action_norms()
 
 
+@checked()
 def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = False) -> Any:
     """Weighted error of a transition model, E_w sum_y (P - Phat)^2 / w+(y|a), one value an action.
 
@@ -166,6 +172,11 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
     -------
     array (A,), or () when pooled; infinite where Phat puts mass on a next state that never occurs.
 
+    Raises
+    ------
+    InputError
+        A model of another shape, or with numbers that are not finite.
+
     Notes
     -----
     Equals R_S when Phat is read back with the same normaliser (the bridge between risk and model error). O(A S^2).
@@ -177,7 +188,12 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
     >>> transition_risk(exact, np.full((1, 2, 2), 0.5)).round(12)
     array([0.64])
     """
-    error = exact.conditional() - transition
+    model = as_model("transition", transition, exact.n_actions, exact.n_states)
+    if isinstance(model, tuple) or model.ndim != 3:
+        raise InputError(
+            "transition holds several models or sparse ones, expected one dense array (A, S, S): pass them one by one"
+        )
+    error = exact.conditional() - model
     column = np.broadcast_to(exact.pooled_column_weight, exact.column_weight.shape) if pooled else exact.column_weight
     row = exact.pooled_weight if pooled else exact.row_weight
     weighted = row[:, :, None] * error**2
@@ -187,6 +203,7 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
     return per_action.sum() if pooled else per_action
 
 
+@checked()
 def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
     """R_S of the stacked matrix, ||A - B||_F^2, for one encoder shared by all actions.
 
@@ -232,6 +249,7 @@ def pooled_risk(exact: CoOccurrence, embedding: Embedding) -> float:
     return float(np.sum((exact.stacked - predicted @ target.T) ** 2))
 
 
+@checked()
 def chi_square_information(exact: CoOccurrence) -> Array:
     """Chi-square mutual information of (x, x+) given each action: sum_xy (M - w w+)^2 / (w w+) = ||Mbar||_F^2 - 1.
 
@@ -259,6 +277,7 @@ def chi_square_information(exact: CoOccurrence) -> Array:
     return np.sum((joint - independent) ** 2 * inverse_or_zero(independent), axis=(1, 2))
 
 
+@checked()
 def unit_norm_risk_floor(exact: CoOccurrence, dim: int) -> Array:
     """A lower bound on R_S(a) over encoders and predictions of unit norm.
 

@@ -7,22 +7,27 @@ sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 (docs/theory.md, 4.5-4.6).
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_distribution, check_count, check_nonnegative, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import tail
 from spectral_jepa.linalg import inverse_or_zero, squared_norm
 from spectral_jepa.planning.goal import GoalPlan
 from spectral_jepa.theory.bound import Assumption, Bound
-from spectral_jepa.theory.goal_bounds import PAPER, printed_spurious_constant, reach_over_start
+from spectral_jepa.theory.goal_bounds import PAPER, check_plan, printed_spurious_constant, reach_over_start
 
+# Its fourth power, times the squared dimension, still is a float64 number.
+LARGEST = 1e60
 INDEPENDENT = Assumption("the transitions are i.i.d. from the data law", None)
 KNOWN = Assumption("the estimate divides by the true marginals", None)
 
 
+@checked()
 def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool = False) -> Array:
     """E||Mhat - Mbar||_F^2 = (S - ||Mbar||_F^2) / N, an equality.
 
@@ -64,6 +69,7 @@ def expected_squared_error(exact: CoOccurrence, n_samples: int, *, shared: bool 
     return (np.sum(joint * inverse, axis=(-2, -1)) - np.sum(joint**2 * inverse, axis=(-2, -1))) / n_samples
 
 
+@checked()
 def bernstein_bound(
     exact: CoOccurrence, n_samples: int, *, failure_probability: float | None = None, shared: bool = False
 ) -> tuple[Bound, ...]:
@@ -136,6 +142,7 @@ def bernstein_bound(
     return tuple(bounds)
 
 
+@checked()
 def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: int | None = None) -> Bound:
     """sqrt(R_S) <= sqrt(tail_k) + 2 sqrt(2k) ||E||_2 for the rank-k truncated SVD of Mhat = Mbar + E.
 
@@ -154,6 +161,11 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     Bound
         On sqrt(R_S); the ceiling is that of predicting nothing.
 
+    Raises
+    ------
+    InputError
+        A dimension or an action out of range, or a negative norm.
+
     Notes
     -----
     Cost of :func:`spectral_jepa.embedding.tail`. Source: docs/theory.md, 4.5.
@@ -167,6 +179,9 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     >>> round(oracle_bound(exact, 1, 0.1, action=0).value, 4)
     1.0828
     """
+    check_nonnegative("error_norm", error_norm)
+    if action is not None:
+        check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
     if action is None:
         missed, matrix = tail(exact, dim, shared=True), exact.stacked
     else:
@@ -180,6 +195,7 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     )
 
 
+@checked()
 def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> float:
     """Rademacher complexity of all functions on a finite set bounded by ``ceiling``, at N samples from ``weight``.
 
@@ -204,7 +220,7 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     Raises
     ------
     InputError
-        If ``n_samples`` is not a whole number above 0.
+        A weight that is no law, a negative ceiling, ``n_samples`` below 1 or so large that the table would not fit.
 
     Notes
     -----
@@ -218,7 +234,11 @@ def rademacher_complexity(weight: Array, n_samples: int, ceiling: float) -> floa
     0.5
     """
     check_count("n_samples", n_samples)
-    return ceiling * _unit_rademacher(np.ascontiguousarray(weight, dtype=np.float64).tobytes(), n_samples)
+    check_nonnegative("ceiling", ceiling)
+    law = as_distribution("weight", weight, len(np.atleast_1d(weight)))
+    nodes = min(n_samples, 12 * math.isqrt(n_samples)) + 1
+    require_memory((law.size, nodes), "the table of the quadrature", "use fewer samples or states", copies=3)
+    return ceiling * _unit_rademacher(np.ascontiguousarray(law).tobytes(), n_samples)
 
 
 @lru_cache(maxsize=1024)
@@ -231,6 +251,7 @@ def _unit_rademacher(weight_bytes: bytes, n_samples: int) -> float:
     return float(np.mean(walk / (1 - cosine), axis=1).sum() / n_samples)
 
 
+@checked()
 def printed_sample_bound(
     exact: CoOccurrence,
     dim: int,
@@ -283,6 +304,8 @@ def printed_sample_bound(
     (74.103, True)
     """
     check_count("dim", dim, 1, exact.n_states)
+    check_count("n_samples", n_samples)
+    check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
     kappa = _positive("ceiling", ceiling)
     rademacher = _rademacher_pair(exact, action, n_samples, kappa)
     c1, c2 = 32 * dim**2 * kappa**3 + 32 * dim * kappa, _printed_c2(dim, kappa)
@@ -296,6 +319,7 @@ def printed_sample_bound(
     )
 
 
+@checked()
 def printed_chain_bound(
     exact: CoOccurrence,
     dim: int,
@@ -353,6 +377,8 @@ def printed_chain_bound(
     (0.0, 13.131)
     """
     check_count("dim", dim, 1, exact.n_states)
+    check_count("n_samples", n_samples)
+    check_plan(exact, plan)
     kappa = _positive("ceiling", ceiling)
     rademacher = max(_rademacher_pair(exact, a, n_samples, kappa) for a in range(exact.n_actions))
     c1, c2 = 16 * dim**2 * kappa**2 + 16 * dim**2 * kappa, _printed_c2(dim, kappa)
@@ -404,8 +430,10 @@ def _printed_sampling(kappa: float) -> tuple[Assumption, ...]:
 
 
 def _positive(name: str, value: float) -> float:
-    if not value > 0:
-        raise InputError(f"{name} is {value}, expected a number above 0: pass the largest coordinate of f and g")
+    if not 0 < value < LARGEST:
+        raise InputError(
+            f"{name} is {value}, expected a number above 0 and below {LARGEST:g}: pass the largest coordinate of f and g"
+        )
     return float(value)
 
 

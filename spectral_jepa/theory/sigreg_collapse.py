@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectral_jepa._validation import as_number, check_count
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import check_count, check_nonnegative, check_positive, require_memory
 
 
+@checked()
 def sigreg_slope(n_knots: int = 17, t_max: float = 3.0) -> float:
     """c: how fast one Epps-Pulley slice falls with the variance of a small centred view, at factor 1.
 
@@ -47,14 +49,15 @@ def sigreg_slope(n_knots: int = 17, t_max: float = 3.0) -> float:
     >>> round(sigreg_slope(), 3), round(sigreg_slope(2001, 20.0), 3)
     (1.546, 1.62)
     """
-    check_count("n_knots", n_knots, 2)
-    knots = np.linspace(0, as_number("t_max", t_max), n_knots)
+    require_memory((check_count("n_knots", n_knots, 2),), "the table of knots", "use fewer", copies=4)
+    knots = np.linspace(0, check_positive("t_max", t_max), n_knots)
     weight = np.full(n_knots, 2 * t_max / (n_knots - 1))
     weight[[0, -1]] /= 2
     normal = np.exp(-(knots**2) / 2)
     return float(weight @ (normal * (1 - normal) * knots**2))
 
 
+@checked()
 def sigreg_collapse_threshold(
     dim: int, strength: float, *, factor: float = 1.0, n_knots: int = 17, t_max: float = 3.0
 ) -> float:
@@ -92,4 +95,7 @@ def sigreg_collapse_threshold(
     -16.8
     """
     check_count("dim", dim)
-    return 1 - as_number("strength", strength) * factor * sigreg_slope(n_knots, t_max) / dim
+    return (
+        1
+        - check_nonnegative("strength", strength) * check_nonnegative("factor", factor) * sigreg_slope(n_knots, t_max) / dim
+    )

@@ -19,7 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction
+from spectral_jepa._signatures import checked
+from spectral_jepa._validation import Array, InputError, as_float, check_count, check_fraction, require_memory
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning.values import required_discount, value_ceiling
 from spectral_jepa.theory.bound import Assumption, Bound
@@ -28,6 +29,7 @@ SOURCE = "simulation lemma (docs/theory.md, 2.12)"
 TOLERANCE = 1e-9
 
 
+@checked()
 def transition_error(mdp: TabularMDP, model: ArrayLike) -> float:
     """Largest total variation distance of model and world over states and actions, max sum_y |P - Phat| / 2.
 
@@ -61,6 +63,7 @@ def transition_error(mdp: TabularMDP, model: ArrayLike) -> float:
     return float(np.abs(true - as_float("model", model, true.shape)).sum(axis=2).max() / 2)
 
 
+@checked()
 def simulation_bound_values(error: float, discount: float, horizon: int | None = None) -> tuple[float, float]:
     """Tight and classic bound on |V - Vhat|_inf of any policy, for rewards in [0, 1].
 
@@ -103,13 +106,14 @@ def simulation_bound_values(error: float, discount: float, horizon: int | None =
             raise InputError("discount is 1 without a horizon, expected less than 1: pass horizon= or discount the rewards")
         ceiling = 1 / (1 - gamma)
         return gamma * eps * ceiling / (1 - gamma * (1 - eps)), gamma * eps * ceiling / (1 - gamma)
-    check_count("horizon", horizon)
+    require_memory((check_count("horizon", horizon),), "the table of values", "lower the horizon", copies=4)
     following = value_ceiling(horizon, gamma)[1:]
     steps = np.arange(horizon)
     sums = [float(np.sum((gamma * stay) ** steps * following)) for stay in (1 - eps, 1.0)]
     return gamma * eps * sums[0], gamma * eps * sums[1]
 
 
+@checked()
 def simulation_bounds(
     mdp: TabularMDP, model: ArrayLike, *, discount: float | None = None, horizon: int | None = None
 ) -> tuple[Bound, Bound]:
@@ -164,6 +168,7 @@ def simulation_bounds(
     return tight, classic
 
 
+@checked()
 def value_difference(true: ArrayLike, model: ArrayLike, reward: ArrayLike, discount: float) -> Array:
     """V - Vhat of one policy, exactly: gamma (I - gamma P)^-1 (P - Phat) Vhat, for any matrix Phat.
 

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
@@ -69,6 +70,7 @@ class SubspaceOptimum:
     ranks: Array
 
 
+@checked()
 def effective_rank(second_moment: ArrayLike) -> float:
     """exp(entropy) of the shares of the eigenvalues of a second moment or covariance; 0 for the zero matrix.
 
@@ -103,6 +105,7 @@ def effective_rank(second_moment: ArrayLike) -> float:
     return float(np.exp(-np.sum(shares * np.log(shares)))) if shares.size else 0.0
 
 
+@checked()
 def subspace_whitening_optimum(
     singular_values: ArrayLike,
     subspaces: ArrayLike,
@@ -176,6 +179,7 @@ def subspace_whitening_optimum(
     )
 
 
+@checked()
 def subspace_whitening_embedding(
     exact: CoOccurrence, loadings: ArrayLike, *, centred: bool = False, shared: bool = True
 ) -> Embedding:
@@ -229,6 +233,7 @@ def subspace_whitening_embedding(
     return Embedding(np.stack(targets), np.stack(predictions), exact.column_weight)
 
 
+@checked(infinite=("penalty",))
 def subspace_whitening_loss(
     exact: CoOccurrence, embedding: Embedding, subspaces: ArrayLike, penalty: float, *, shared: bool = False
 ) -> Any:
@@ -311,6 +316,8 @@ def _descend(costs: Array, stack: Array, rng: np.random.Generator) -> tuple[Arra
 
 def _as_subspaces(subspaces: ArrayLike, dim: int | None = None, *, orthonormal: bool = False) -> Array:
     stack = as_float("subspaces", subspaces, (None, None, dim))
+    if not len(stack):
+        raise InputError("subspaces is empty, expected at least one: axes are (subspace, row, latent coordinate)")
     if not 1 <= stack.shape[1] <= stack.shape[2]:
         raise InputError(
             f"subspaces have {stack.shape[1]} rows in R^{stack.shape[2]}, expected between 1 and {stack.shape[2]}: "

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_number, check_count, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
@@ -27,6 +28,7 @@ from spectral_jepa.linalg import inverse_or_zero, singular_value_decomposition
 from spectral_jepa.theory.risks import _check_spaces
 
 
+@checked()
 def mse_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     """Mean-square prediction error E||g(f(x),a) - f(x+)||^2 (arXiv 2606.27014, eq. 1), one value an action.
 
@@ -67,6 +69,7 @@ def mse_loss(exact: CoOccurrence, embedding: Embedding) -> Array:
     return np.array(losses)
 
 
+@checked()
 def target_second_moment(exact: CoOccurrence, embedding: Embedding) -> Array:
     """E[f(x+) f(x+)^T] under w+(.|a); the identity where the encoder is white.
 
@@ -100,6 +103,7 @@ def target_second_moment(exact: CoOccurrence, embedding: Embedding) -> Array:
     return np.swapaxes(embedding.targets, 1, 2) @ (exact.column_weight[:, :, None] * embedding.targets)
 
 
+@checked(infinite=("penalty",))
 def soft_whitening_loss(exact: CoOccurrence, embedding: Embedding, penalty: float) -> Array:
     """E||g - f+||^2 + penalty ||E[f f^T] - I||_F^2 for any encoder and prediction, one value an action.
 
@@ -138,6 +142,7 @@ def soft_whitening_loss(exact: CoOccurrence, embedding: Embedding, penalty: floa
     return mse_loss(exact, embedding) + _check_penalty(penalty) * np.sum(gap**2, axis=(1, 2))
 
 
+@checked()
 def whitened_mse_value(exact: CoOccurrence, dim: int, *, centred: bool = False, shared: bool = False) -> Any:
     """The least E||g - f+||^2 over white encoders of dimension ``dim``: sum_{i<=k} (1 - s_i^2).
 
@@ -177,6 +182,7 @@ def whitened_mse_value(exact: CoOccurrence, dim: int, *, centred: bool = False, 
     return np.array([np.sum(1 - _leading_reached(exact, action, dim, centred)[1] ** 2) for action in actions])
 
 
+@checked(infinite=("penalty",))
 def soft_whitening_scales(singular_values: ArrayLike, penalty: float) -> Array:
     """Squared scale d_i^2 = max(0, 1 - (1 - s_i^2) / (2 penalty)) of each right singular function at the optimum.
 
@@ -204,6 +210,7 @@ def soft_whitening_scales(singular_values: ArrayLike, penalty: float) -> Array:
     return np.maximum(0.0, 1 - _unpredicted(singular_values) / (2 * _check_penalty(penalty)))
 
 
+@checked(infinite=("penalty",))
 def soft_whitening_value(singular_values: ArrayLike, penalty: float) -> Any:
     """The least E||g - f+||^2 + penalty ||E[f f^T] - I||_F^2: sum_i d_i^2 (1 - s_i^2) + penalty (d_i^2 - 1)^2.
 
@@ -236,6 +243,7 @@ def soft_whitening_value(singular_values: ArrayLike, penalty: float) -> Any:
     return float(total) if total.ndim == 0 else total
 
 
+@checked(infinite=("penalty",))
 def soft_whitening_embedding(
     exact: CoOccurrence, dim: int, penalty: float, *, centred: bool = False, shared: bool = False
 ) -> Embedding:

@@ -165,3 +165,25 @@ def test_no_reward_and_no_discount(refused):
         optimal_values(TabularMDP([np.eye(2)], reward=[0, 1]))
     with refused("horizon is 0"):
         backward_induction(np.eye(2)[None], np.zeros((2, 1)), 0)
+
+
+def test_finite_horizon_refuses_what_has_no_value(refused):
+    """Discounts, rewards, actions and starts out of range would give numbers that mean nothing."""
+    model, reward, policy = np.eye(2)[None], np.zeros((2, 1)), np.array([[0, -1]])
+    for discount in (-1.0, float("nan"), 1.5):
+        with refused(f"discount is {discount:g}"):
+            backward_induction(model, reward, 2, discount)
+        with refused(f"discount is {discount:g}"):
+            policy_values(MDP, np.zeros((2, 2), dtype=int), discount)
+    with refused("reward[0, 0] is nan"):
+        backward_induction(model, np.full((2, 1), np.nan), 2)
+    with refused("model has shape (1, 2, 2)", "3, 3"):
+        backward_induction(model, np.zeros((3, 1)), 2)
+    with refused("policy[1] is -1", "action between 0 and 1"):
+        policy_values(MDP, policy, 0.5)
+    with refused("policy[1] is -1"):
+        occupancy(MDP, policy)
+    with refused("policy has shape (1, 3)"):
+        occupancy(MDP, np.zeros((1, 3), dtype=int))
+    with refused("start[0] is -1"):
+        occupancy(MDP, np.zeros((1, 2), dtype=int), np.array([-1.0, 2.0]))

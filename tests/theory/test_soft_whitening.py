@@ -256,10 +256,10 @@ def test_experiment_agrees(family, correlation, penalty, rank):
 
 def test_wrong_input(draw_world, refused):
     exact = draw_world(0, 5, 1).exact
-    for penalty in (0, -1.0, np.nan):
-        with refused("penalty is", "above 0"):
+    for penalty, fragment in ((0, "above 0"), (-1.0, "above 0"), (np.nan, "penalty is nan")):
+        with refused("penalty is", fragment):
             soft_whitening_scales([0.5], penalty)
-        with refused("penalty is", "above 0"):
+        with refused("penalty is", fragment):
             soft_whitening_embedding(exact, 2, penalty)
     with refused("singular_values hold 1.5", "between 0 and 1"):
         soft_whitening_value([0.5, 1.5], 0.3)

@@ -102,7 +102,7 @@ def test_rewards_of_every_form():
 
 
 def test_rewards_and_labels_of_no_form(refused):
-    with refused("reward is ragged or not numeric"):
+    with refused("reward holds text"):
         TabularMDP(GOOD, reward=["a", "b"])
     with refused("reward is a list of 1 matrices", "expected 2 sparse ones"):
         TabularMDP(GOOD, reward=[sp.csr_array(np.eye(2))])
@@ -177,7 +177,7 @@ def test_bad_rows_are_named(refused, index, value, fragments, sparse):
         ([sp.csr_array(np.ones((2, 3)) / 3)], ["(2, 3)", "one square shape"]),
         ([np.eye(2), np.eye(3)], ["ragged", "one square matrix"]),
         ([np.eye(2), sp.csr_array(np.eye(2))], ["mixes dense with sparse"]),
-        ([[["a", "b"], ["c", "d"]]], ["not numeric"]),
+        ([[["a", "b"], ["c", "d"]]], ["holds text"]),
     ],
 )
 def test_bad_shapes(refused, transition, fragments):
