@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Test processes.
 JOBS ?= 2
+# What `make check` runs: the tests of one function or one rule each, none of which trains.
+FAST := tests/unit tests/planning tests/logs tests/docs/test_rules.py tests/docs/test_public_api.py
 # What to install as torch. Empty: the CPU build named below, or, where nvidia-smi sees a GPU, whatever pyproject.toml allows.
 TORCH ?=
 TORCH_CPU := torch==2.13.0

@@ -197,7 +197,7 @@ def test_keeping_is_refused_before_anything_runs(clone, capsys, case):
         (["figures", "spectra"], "results"),
         (["spectrum", "nope"], "world 'nope' is unknown, expected"),
         (["spectrum", "block", "--set", "colour", "3"], "block has no option 'colour', expected one of n_states"),
-        (["spectrum", "FrozenLake-v1", "--set", "nonsense", "5"], "FrozenLake-v1 is a Gymnasium world and has no option"),
+        (["spectrum", "FrozenLake-v1", "--set", "nonsense", "5"], "FrozenLake-v1 cannot be made with nonsense 5"),
         (["repro", "--check"], "paper_repro.md does not exist, expected the clone's"),
         (["analyze", "missing.csv"], "missing.csv"),
     ],

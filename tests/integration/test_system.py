@@ -65,7 +65,7 @@ def test_real_ones(tmp_path, monkeypatch, capsys):
         (["spectrum", "ring", "--out", "file/below"], "file/below: not a directory"),
         (["spectrum", "ring", "--out", "x" * 300], "file name too long"),
         (["sweep", "spectra", "--folder", "file"], "is or lies under a file"),
-        (["pixels", "collect", "--preset", "tiny", "--out", "file/data.h5"], "file: "),
+        (["pixels", "collect", "--preset", "tiny", "--out", "file/data.h5"], "file is a file"),
         (["repro", "--check"], "paper_repro.md"),
     ):
         with pytest.raises(SystemExit) as stop:

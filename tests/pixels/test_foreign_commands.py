@@ -97,7 +97,7 @@ def test_names_of_policies_are_unique(tmp_path):
         (["--set", "planning.n_iterations", "0"], "n_iterations is 0"),
         (
             ["--set", "planning.n_samples", "1000000000000"],
-            "GiB as a dense array * lower planning.n_samples or planning.horizon",
+            "GiB but only * lower planning.n_samples or planning.horizon",
         ),
         (
             ["--set", "planning.horizon", "99999999999999999999"],
