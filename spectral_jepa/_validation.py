@@ -399,15 +399,16 @@ def check_tensor(name: str, value: Any, axes: str, *, like: Any = None) -> Any:
 
 
 def check_device(name: str, value: Any) -> Any:
-    """Check that torch can hold a tensor on a device of this machine."""
+    """Check that torch can compute on a device of this machine; the error gives torch's reason."""
     torch = import_module("torch")  # by name: the theory half loads no torch
     if not isinstance(value, (str, torch.device)):
         raise InputError(f"{name} is {shown(value)}, expected a device: pass 'cpu' or 'cuda'")
     try:
-        torch.empty(0, device=value)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.ones(1, device=value).add(1).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError, ModuleNotFoundError) as error:
+        reason = first_line(error).partition(". ")[0]
         raise InputError(
-            f"{name} is {str(value)!r}, expected a device that torch finds here ({first_line(error)[:80]}): pass 'cpu'"
+            f"{name} is {str(value)!r}, which torch cannot use here ({reason}): pass 'cpu' or leave it out"
         ) from None
     return value
 

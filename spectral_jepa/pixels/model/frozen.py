@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float, UInt8
-from spectral_jepa._validation import InputError, check_count, first_line
+from spectral_jepa._validation import InputError, check_count, check_device
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.interfaces import Encoder, Pictures, TorchModel
 
@@ -232,15 +232,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: device is 'meta', which torch cannot use here (...): pass 'cpu' or leave it out
     """
-    try:
-        chosen = torch.device(device)
-        torch.ones(1, device=chosen).add(1).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError, ModuleNotFoundError) as error:
-        reason = first_line(error).partition(". ")[0]
-        raise InputError(
-            f"device is {str(device)!r}, which torch cannot use here ({reason}): pass 'cpu' or leave it out"
-        ) from None
-    return chosen
+    return torch.device(check_device("device", device))
 
 
 def weights_digest(model: TorchModel) -> str:
