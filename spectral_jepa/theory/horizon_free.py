@@ -118,7 +118,7 @@ def horizon_free_error(left_out: float, horizon: int, *, shared: bool = False) -
 def horizon_free_factor(left_out: float, horizon: int, *, shared: bool = False, contraction: float = 1.0) -> float:
     """c with regret(x, y) <= 2 sqrt(w(y) / w(x)) c over T steps: s, whatever T; min(1, sqrt(T) s) through an encoder.
 
-    With a spectral gap, ||N_a|| <= sigma off the constant, it shrinks: s sigma^(T-1), resp. min(sigma^T, sqrt(T) s sigma^(T-1)).
+    With a spectral gap, ||N_a|| <= sigma off the constant, s sigma^(T-1), resp. min(sigma^T, sqrt(T) s sigma^(T-1)).
 
     Parameters
     ----------
@@ -223,7 +223,8 @@ def horizon_free_bound(
     factor = _factor(_norm(rest), plan.horizon, encoder, contraction)
     pairs = np.sqrt(reach_over_start(weight[plan.goals], weight[plan.starts]))
     if gap:
-        off = np.sqrt(np.maximum(0.0, 1 - weight))
+        # Never 0, which times the infinite ratio of a start without mass would be no number.
+        off = np.sqrt(np.maximum(TOLERANCE, 1 - weight))
         pairs = pairs * off[plan.starts][:, None] * off[plan.goals][None, :]
     transposed = np.swapaxes(model, 1, 2)
     apart = [_norm(rest @ transposed) < TOLERANCE, encoder or _norm(transposed @ rest) < TOLERANCE]

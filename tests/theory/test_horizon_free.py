@@ -16,6 +16,7 @@ from spectral_jepa import (
     horizon_free_factor,
     multi_step_bound,
     plan_goals,
+    printed_multi_step_bound,
     spectral_embedding,
     two_vector_form,
 )
@@ -384,7 +385,12 @@ def test_a_state_without_mass_is_not_covered(as_world):
     failed = [a.text for a in horizon_free_bound(world.exact, embedding, plan).assumptions if not a.holds]
     assert failed == ["w is positive everywhere"]
     everywhere = plan_goals(world.mdp, embedding, horizon=2, starts=[0, 1, 2])
-    assert horizon_free_bound(world.exact, embedding, everywhere).value == np.inf
+    for gap in (False, True):
+        assert horizon_free_bound(world.exact, embedding, everywhere, gap=gap).value == np.inf
+    alone = as_world([np.eye(2)], weight=[1.0, 0.0])
+    embedding = spectral_embedding(alone.exact, 1)
+    plan = plan_goals(alone.mdp, embedding, starts=[1], goals=[0])
+    assert horizon_free_bound(alone.exact, embedding, plan, gap=True).value == np.inf
 
 
 def test_other_planners_are_not_covered(draw_world):
@@ -409,3 +415,27 @@ def test_wrong_numbers(refused):
         horizon_free_error(0.5, 0)
     with refused("model has shape"):
         two_vector_form(np.ones(3), np.ones(2), 0.5)
+
+
+@pytest.mark.parametrize("family", ["Metropolis chains", "moving blocks"])
+def test_the_experiment_measures_what_the_package_does(family):
+    module = load_experiment("horizon").module
+    mdp = module.FAMILIES[family](0)
+    exact, everywhere = CoOccurrence.exact(mdp), np.ones(mdp.n_states) / mdp.n_states
+    rows = module.run_cell(family, 2, 0, 200)
+    assert {row["shared"] for row in rows} == {False, True}
+    for row in rows:
+        assert row["all_sequences"] and row["largest_horizon_free"] <= 1 and row["error"] <= row["error_bound"] + 1e-12
+        embedding = spectral_embedding(exact, int(row["dim"]), shared=row["shared"])
+        plan = plan_goals(mdp, embedding, horizon=2, starts=everywhere)
+        assert row["best"] == pytest.approx(plan.average(plan.best), rel=1e-9)
+        assert row["regret"] == pytest.approx(plan.mean_regret, rel=1e-6, abs=1e-9)
+        for name, bound in (
+            ("multi_step", multi_step_bound(exact, embedding, plan)),
+            ("horizon_free", horizon_free_bound(exact, embedding, plan)),
+            ("horizon_free_gap", horizon_free_bound(exact, embedding, plan, gap=True)),
+            ("printed", printed_multi_step_bound(exact, embedding, plan)),
+        ):
+            assert row[name] == pytest.approx(bound.value, rel=1e-8), name
+            assert bound.holds or name == "printed"
+    assert max(row["regret"] for row in rows) > 1e-3
