@@ -97,7 +97,10 @@ def pretraining_panel(axis, part, at, colors, shown):
 def regret_panel(axis, at, scale, ylabel, title, curves):
     """Measured regret and its bounds as shares of the best possible, on a log axis; no curve without its hypothesis."""
     for column, label, color, style in curves:
-        if column not in at or at[column].isna().all():
+        if column not in at:  # a table kept from before the curve
+            continue
+        if at[column].isna().all():
+            axis.plot([], [], color=COLORS[color], ls=style, label=f"{label} (not met here)")
             continue
         share = at.assign(share=at[column] / at[scale])
         curve = mean_band(share, by="dim", value="share")

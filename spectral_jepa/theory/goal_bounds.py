@@ -215,6 +215,7 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
 
     delta_a compares P and the Phat that the planner multiplies, both as D^{1/2} (.) D^{-1/2}; for a truncated SVD its
     norm is s_{k+1}(a). Should some ||B(a)||_2 = beta exceed 1, T becomes 1 + beta + ... + beta^{T-1}. Needs no determinism.
+    Models that truncate each action do not need the T: :func:`horizon_free_bound`.
 
     Parameters
     ----------
