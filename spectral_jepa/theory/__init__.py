@@ -18,6 +18,12 @@ from spectral_jepa.theory.goal_bounds import (
     printed_single_step_bound,
     printed_spurious_constant,
 )
+from spectral_jepa.theory.horizon_free import (
+    horizon_free_bound,
+    horizon_free_error,
+    horizon_free_factor,
+    two_vector_form,
+)
 from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
 from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
@@ -75,6 +81,9 @@ __all__ = [
     "effective_rank",
     "empirical_risk",
     "expected_squared_error",
+    "horizon_free_bound",
+    "horizon_free_error",
+    "horizon_free_factor",
     "independent_constraints",
     "jepa_loss",
     "linear_covariances",
@@ -116,6 +125,7 @@ __all__ = [
     "transition_risk",
     "tuple_risk",
     "two_subspace_eigenvalues",
+    "two_vector_form",
     "unit_norm_risk_floor",
     "value_difference",
     "vamp2_score",

@@ -215,6 +215,7 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
 
     delta_a compares P and the Phat that the planner multiplies, both as D^{1/2} (.) D^{-1/2}; for a truncated SVD its
     norm is s_{k+1}(a). Should some ||B(a)||_2 = beta exceed 1, T becomes 1 + beta + ... + beta^{T-1}. Needs no determinism.
+    Models that truncate each action do not need the T: :func:`horizon_free_bound`.
 
     Parameters
     ----------
@@ -253,8 +254,7 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     """
     check_plan(exact, plan, embedding)
     weight = exact.row_weight[0]
-    scale = np.sqrt(weight)[:, None] * inverse_or_zero(np.sqrt(weight))[None, :]
-    true, model = exact.conditional() * scale, embedding.transition() * scale
+    true, model = _in_weights(exact, embedding)
     error = np.linalg.norm(true - model, ord=2, axis=(1, 2)).max()
     beta = max(1.0, float(np.linalg.norm(model, ord=2, axis=(1, 2)).max()))
     steps = float(np.sum(beta ** np.arange(plan.horizon)))
@@ -462,6 +462,13 @@ def reach_over_start(goal_weight: Array, start_weight: Array) -> Array:
     """
     safe = np.where(start_weight > 0, start_weight, 1.0)
     return np.where(start_weight[:, None] > 0, goal_weight[None, :] / safe[:, None], np.inf)
+
+
+def _in_weights(exact: CoOccurrence, embedding: Embedding) -> tuple[Array, Array]:
+    """D^{1/2} (.) D^{-1/2} of P and of the Phat that the planner multiplies, D = diag(w), each (A, S, S)."""
+    weight = exact.row_weight[0]
+    scale = np.sqrt(weight)[:, None] * inverse_or_zero(np.sqrt(weight))[None, :]
+    return exact.conditional() * scale, embedding.transition() * scale
 
 
 def _times_risk(factor: float, risk: float) -> float:

@@ -123,6 +123,9 @@ def calls():
         sj.effective_rank: dict(second_moment=np.eye(3)),
         sj.empirical_risk: ee | dict(anchors=np.array([0, 1, 2]), action=0, distinct_pairs=True),
         sj.expected_squared_error: dict(exact=exact, n_samples=10, shared=False),
+        sj.horizon_free_bound: eep | dict(shared=False, gap=True),
+        sj.horizon_free_error: dict(left_out=0.3, horizon=2, shared=False),
+        sj.horizon_free_factor: dict(left_out=0.3, horizon=2, shared=False, contraction=0.9),
         sj.independent_constraints: dict(subspaces=t["subspaces"]),
         sj.jepa_loss: ee,
         sj.linear_covariances: dict(exact=exact, target=np.array(embedding.target)),
@@ -171,6 +174,7 @@ def calls():
             embedding=embedding, anchors=np.array([0]), successors=np.array([1]), negatives=np.array([2]), action=0
         ),
         sj.two_subspace_eigenvalues: dict(subspaces=t["subspaces"]),
+        sj.two_vector_form: dict(true=np.ones(3), model=np.ones(3), left_out=0.3, scale=1.0),
         sj.unit_norm_risk_floor: dict(exact=exact, dim=2),
         sj.value_difference: dict(true=t["model"][0], model=t["model"][1], reward=np.array(mdp.reward[:, 0]), discount=0.9),
         sj.vamp2_score: dict(exact=exact, target=np.array(embedding.target)),
