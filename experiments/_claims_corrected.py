@@ -288,3 +288,33 @@ def plug_in_rows(rng, n):
         comparison("plug-in: largest |row sum - 1| over k", gaps[0], "<=", 1e-10),
         comparison("known marginals: largest |row sum - 1|", gaps[1], ">=", 1e-2),
     ]
+
+
+# --- SIGReg over batches ---------------------------------------------------------------------------------------------
+
+
+def sigreg_over_batches(rng, n):
+    """The mean of SIGReg over all batches of N samples at k = 1, near f = 0 and (N = 1) far from it."""
+    law, knots = np.array([0.5, 0.3, 0.2]), np.linspace(0, 3, 17)
+    window = np.exp(-(knots**2) / 2)
+    values = np.array([1.0, -1.0, -1.0]) / np.sqrt(law[0] * (1 - law[0])) / 2  # variance 1
+    values = values - law @ values
+
+    def mean_score(values, size, rule=window):
+        batches = np.array(list(itertools.product(range(3), repeat=size)))
+        waves = np.exp(1j * knots[:, None] * values[batches][:, None, :]).mean(-1)
+        return size * np.prod(law[batches], axis=1) @ (2 * np.trapezoid(rule * np.abs(waves - window) ** 2, knots))
+
+    rows = []
+    for size in (1, 2, 4, 8):
+        slopes = [(mean_score(e * values, size) - mean_score(0 * values, size)) / e**2 for e in (0.02, 0.01)]
+        measured = (4 * slopes[1] - slopes[0]) / 3  # without the next order of the size
+        gap = measured + size * sj.sigreg_slope(batch_size=size)
+        of_law = measured + size * sj.sigreg_slope()
+        rows.append(comparison(f"N = {size}, factor N: slope by enumeration", measured, "<=" if size > 1 else ">=", 0))
+        rows.append(comparison(f"N = {size}: |slope + (N c - c')|, to six digits", round(abs(gap), 6), "<=", 1e-6))
+        rows.append(comparison(f"N = {size}: slope + N c, that of the population (control: c')", of_law, ">=", 2.4))
+    above = min(
+        mean_score(size * rng.standard_normal(3), 1) - mean_score(0 * values, 1) for size in np.logspace(-2, 2, n // 20)
+    )
+    return [*rows, comparison("N = 1: least rise above collapse, embeddings of every size", above, ">=", 1e-9)]

@@ -7,6 +7,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 """
 
 from kinds import Mutant, mutants_of
+from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -1424,7 +1425,7 @@ TRAINED = (
     )
     + mutants_of(
         "theory/sigreg_collapse.py",
-        ("window twice", "normal * (1 - normal) * knots**2", "normal**2 * (1 - normal) * knots**2", "the window enters once",
+        ("window twice", "normal * (1 - normal - lost) * knots**2", "normal**2 * (1 - normal - lost) * knots**2", "the window enters once",
          COLLAPSED),
     )
 )  # fmt: skip
@@ -1435,5 +1436,6 @@ MUTANTS = [
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
+    *TABLE_A_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
