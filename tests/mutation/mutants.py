@@ -1425,8 +1425,8 @@ TRAINED = (
     )
     + mutants_of(
         "theory/sigreg_collapse.py",
-        ("window twice", "normal * (1 - normal - lost) * knots**2", "normal**2 * (1 - normal - lost) * knots**2", "the window enters once",
-         COLLAPSED),
+        ("window twice", "normal * (1 - normal - lost) * knots**2", "normal**2 * (1 - normal - lost) * knots**2",
+         "the window enters once", COLLAPSED),
     )
 )  # fmt: skip
 
