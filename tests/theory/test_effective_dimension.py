@@ -368,6 +368,9 @@ def test_not_centred_only_the_rank_of_an_optimum_is_fixed():
     best = [one for one in found if one.value < least + 1e-7]
     assert best and min(one.value for one in found) == pytest.approx(least, abs=1e-7)
     assert np.ptp([one.eigenvalues[1] for one in best]) < 1e-5 and {one.rank for one in best} == {2}
+    for one in best:  # 1.988 or 1.675, by lambda_1
+        shares = one.eigenvalues[:2] / one.eigenvalues[:2].sum()
+        assert one.effective_rank == pytest.approx(np.prod(shares**-shares), abs=1e-5) and one.effective_rank < 1.99
     # Control: centred, the same two moments differ in value, and every start ends with the eigenvalues of the closed form.
     centred = np.array([0.95, 0.8, 0.6, 0.4])
     costs = [cost(centred, moment_of(stack, np.diag([sign, 1.0]))) for sign in (1, -1)]
