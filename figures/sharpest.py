@@ -58,7 +58,7 @@ def draw(table):
     figures = {"sharpest": figure}
     searched = table[table["kind"] == "search"]
     if not searched.empty:
-        own, axis = new_figure(1, 1, width=5.5, height=3.7)
+        own, axis = new_figure(1, 1, width=6.5, height=3.7)
         history_panel(np.ravel(axis)[0], pd.concat([searched, best]))
         figures["sharpest_search"] = own
     return figures
@@ -211,5 +211,5 @@ def history_panel(axis, rows):
     handles = {"color": SHADES, "label": list(LABELS.values())}
     for color, label in zip(*handles.values(), strict=True):
         axis.plot([], [], color=color, label=label)
-    axis.legend(loc="lower right", fontsize=7)
-    axis.set_title("the search for large ratios comes to rest")
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
+    axis.set_title("how near the search came to each corrected bound")

@@ -380,6 +380,24 @@ def test_not_centred_only_the_rank_of_an_optimum_is_fixed():
         assert found.eigenvalues[:2] == pytest.approx(two_subspace_eigenvalues(stack), abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_not_centred_two_subspaces_always_leave_the_first_eigenvalue_free(seed):
+    """Any principal angles, any spectrum with s_1 = 1: turning the first pair round changes lambda_1 and nothing else."""
+    rng = np.random.default_rng(seed)
+    degrees, rest = np.sort(rng.uniform(5, 85, size=3))[::-1], np.sort(rng.random(5))[::-1]
+    stack, turned = planes_at(*degrees), np.diag([-1.0, 1.0, 1.0])
+    moments = [moment_of(stack, between) for between in (np.eye(3), turned)]
+    spectra = [scipy.linalg.eigvalsh(moment)[::-1] for moment in moments]
+    values = np.array([1.0, *rest])
+    least = (1 - values[:3] ** 2) @ (1 / np.cos(np.deg2rad(degrees) / 2) ** 2)
+    assert [cost(values, moment) for moment in moments] == pytest.approx([least] * 2, rel=1e-9)
+    assert np.abs(spectra[0][1:] - spectra[1][1:]).max() < 1e-9 * spectra[1][0]
+    assert spectra[1][0] == pytest.approx(1 / np.sin(np.deg2rad(degrees[0]) / 2) ** 2, rel=1e-9)
+    assert spectra[1][0] > spectra[0][0] + 1e-3
+    values[0] = 0.99 * rest[0] + 0.01  # the control: s_1 below 1, and only one of them is least
+    assert cost(values, moments[1]) > cost(values, moments[0]) + 1e-6
+
+
 def test_a_deterministic_world_has_optima_of_every_rank():
     """All s_i = 1: everything costs nothing, so that K = 2 fixes d_s for some optimum only. Another spectrum does."""
     stack, flat = planes_at(60, 30), np.ones(4)
