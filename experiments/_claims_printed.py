@@ -109,6 +109,11 @@ def two_state_refuted(rng, n):
         for name, embedding in (("own", own), ("shared", shared))
         for score in ("euclidean", "dot", "transition")
     }
+    share, leak = 0.999, 1e-4
+    leaky = sj.TabularMDP([[[1 - leak, leak], [1, 0]], [[leak, 1 - leak], [0, 1]]], weight=[share, 1 - share])
+    truth = sj.CoOccurrence.exact(leaky)
+    one = sj.Embedding(np.eye(2), truth.conditional() / truth.column_weight[:, None], truth.column_weight)
+    worst = sj.plan_goals(leaky, one, score="euclidean")
     bounds = [
         sj.printed_single_step_bound(exact, embedding, plans[name, "euclidean"]).value
         for name, embedding in (("own", own), ("shared", shared))
@@ -117,6 +122,8 @@ def two_state_refuted(rng, n):
         comparison("printed bound, both embeddings", max(bounds), "<=", 1e-10),
         comparison("shared encoder: regret of the Euclidean planner", plans["shared", "euclidean"].mean_regret, "=", 0.05),
         comparison("shared encoder: regret of the dot planner", plans["shared", "dot"].mean_regret, "=", 0.05),
+        comparison("shared encoder, leak: regret of the Euclidean planner", worst.mean_regret, "=", share * (1 - 2 * leak)),
+        comparison("its printed bound", sj.printed_single_step_bound(truth, one, worst).value, "<=", 1e-10),
         comparison("an SVD an action: regret of the dot planner", plans["own", "dot"].mean_regret, "=", 0.05),
         comparison("an SVD an action: regret of the Euclidean planner", plans["own", "euclidean"].mean_regret, "<=", 1e-12),
         comparison("planner that maximises Phat, both", max(plans[n, "transition"].mean_regret for n in ("own", "shared")),
