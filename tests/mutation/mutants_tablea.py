@@ -2,7 +2,7 @@
 
 from kinds import mutants_of
 
-COLLAPSED, RANK = "theory/test_sigreg_collapse.py", "theory/test_effective_dimension.py"
+COLLAPSED, RANK = "theory/test_sigreg_batches.py", "theory/test_effective_dimension.py"
 
 BATCHES = mutants_of(
     "theory/sigreg_collapse.py",
