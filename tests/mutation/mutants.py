@@ -9,6 +9,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 
 from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
+from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -1426,8 +1427,8 @@ TRAINED = (
     )
     + mutants_of(
         "theory/sigreg_collapse.py",
-        ("window twice", "normal * (1 - normal) * knots**2", "normal**2 * (1 - normal) * knots**2", "the window enters once",
-         COLLAPSED),
+        ("window twice", "normal * (1 - normal - lost) * knots**2", "normal**2 * (1 - normal - lost) * knots**2",
+         "the window enters once", COLLAPSED),
     )
 )  # fmt: skip
 
@@ -1436,6 +1437,8 @@ MUTANTS = [
     *(WORLD + DATA + MATRICES + EMBEDDING + LINALG + GOALS + DYNAMIC_PROGRAMMING + REWARD_PLANS),
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
-    *(LOSSES + TRAINED + TRAINED_MUTANTS + HORIZON_MUTANTS),
+    *(LOSSES + TRAINED + TRAINED_MUTANTS),
+    *HORIZON_MUTANTS,
+    *TABLE_A_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
