@@ -1,0 +1,154 @@
+"""A price instead of a dimension: soft-thresholded embeddings beside truncated ones, on the worlds of ``bound_vs_dim``.
+
+For each world, sample size and seed (the same logs as in ``bound_vs_dim``): the truncation at every dimension, soft
+thresholding over a grid of prices, and what the data alone choose: a price by Bernstein, by a bootstrap, by half-samples
+(the noise level of ``analyze``) or by held-out transitions; a dimension by held-out transitions or by counting the values
+above the noise level; and what ``analyze`` recommends, its price, its dimension, and whichever its folds prefer. Each is
+measured exactly in the true world: sqrt(R_S) and reward regret with one shared encoder, one-step goal regret with one
+encoder an action. Plug-in counts, constant kept (docs/price.md, 3); the oracle inequality is measured beside them on counts
+with known marginals, at the price ||E||_2.
+"""
+
+import numpy as np
+import pandas as pd
+
+import spectral_jepa as sj
+from spectral_jepa.sweep.experiment import comparison, load_experiment
+from spectral_jepa.sweep.results import reference_table
+
+HORIZON = 40
+PRICES = (0.0, *np.round(np.geomspace(0.02, 1.0, 15), 4).tolist())
+DIMS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 60)
+SAMPLES = [300, 1000, 3000, 10_000, 32_000, 128_000]
+FAMILIES = (
+    "low rank 8", "block 5", "block 5 + 10 % noise", "torus 8 x 8", "four rooms", "garnet", "low rank 8, 120 states",
+)  # fmt: skip
+# What chooses from the data alone, in the order of the tables.
+CHOICES = (
+    "held-out price", "analyze price", "half-sample price", "bootstrap price", "Bernstein price",
+    "held-out k", "k above the noise", "the better of both",
+)  # fmt: skip
+PRESETS = {
+    "quick": {"family": list(FAMILIES), "n_transitions": SAMPLES, "seed": range(6)},
+    "paper": {"family": list(FAMILIES), "n_transitions": [*SAMPLES, 512_000], "seed": range(40)},
+}
+
+
+def run_cell(family, n_transitions, seed):
+    """One world, one sample: a row for each dimension, each price, each choice, and one for the oracle inequality."""
+    mdp = load_experiment("bound_vs_dim").module.FAMILIES[family](seed)
+    exact = sj.CoOccurrence.exact(mdp)
+    data = sj.sample_transitions(mdp, n_transitions=n_transitions, seed=np.random.default_rng([seed, n_transitions]))
+    sampled = sj.CoOccurrence.from_transitions(data, unseen_actions="zero")
+    analysis = sj.analyze(data, seed=seed)
+    shared, own = chosen_prices(data, analysis, seed)
+    rows = [{"kind": "rank", "choice": "", "dim": k} for k in DIMS if k < mdp.n_states]
+    rows += [{"kind": "rank", "choice": "", "dim": mdp.n_states}]
+    rows += [{"kind": "price", "choice": "", "price": theta} for theta in PRICES]
+    rows += [{"kind": "chosen", "choice": name, "price": theta} for name, theta in shared.items()]
+    whole = [embed(sampled, row, shared=True) for row in rows]
+    rows += [{"kind": "chosen", "choice": name} | what for name, what in chosen_dims(analysis).items()]
+    whole += [embed(sampled, row, shared=True) for row in rows[len(whole) :]]
+    plan = sj.plan_rewards(mdp, np.stack([embedding.transition() for embedding in whole]), horizon=HORIZON)
+    for i, (row, embedding) in enumerate(zip(rows, whole, strict=True)):
+        per_action = {"price": own[row["choice"]]} if row["choice"] in own and "price" in row else {}
+        single = embed(sampled, row | per_action, shared=False)
+        goals = sj.plan_goals(mdp, single)
+        row |= {
+            "kept": embedding.dim,
+            "root_risk": float(np.sqrt(sj.transition_risk(exact, embedding.transition(), pooled=True))),
+            "reward_regret": float(plan.regret[i] / plan.optimal),
+            "goal_regret": goals.mean_regret / goals.average(goals.best),
+        }
+    return [*rows, oracle_row(mdp, exact, data)]
+
+
+def chosen_prices(data, analysis, seed):
+    """Prices that the data choose: of the stack, and one an action."""
+    shared = {
+        "held-out price": sj.held_out_price(data, shared=True, seed=seed),
+        "analyze price": analysis.price,
+        "half-sample price": min(analysis.noise_level, 1.0),
+        "bootstrap price": sj.bootstrap_price(data, shared=True, seed=seed),
+        "Bernstein price": sj.bernstein_price(data, shared=True),
+    }
+    # What analyze says is about the stack; the noise of an action is that of its own share of the log.
+    growth = np.sqrt(len(data) / np.maximum(data.actions_seen, 1))
+    own = {name: np.minimum(shared[name] * growth, 1.0) for name in ("analyze price", "half-sample price")}
+    own |= {
+        "held-out price": sj.held_out_price(data, seed=seed),
+        "bootstrap price": sj.bootstrap_price(data, seed=seed),
+        "Bernstein price": sj.bernstein_price(data),
+        "the better of both": own["analyze price"],
+    }
+    return shared, own
+
+
+def chosen_dims(analysis):
+    """Dimensions that the data choose, and the price or the dimension, whichever has the lower held-out risk."""
+    dim = {"dim": analysis.held_out_dim}
+    priced = analysis.priced_risk([analysis.price])[0] < analysis.held_out_mean.min()
+    above = int(np.count_nonzero(analysis.singular_values > analysis.noise_level))
+    return {
+        "held-out k": dim,
+        "k above the noise": {"dim": max(above, 1)},
+        "the better of both": {"price": analysis.price} if priced else dim,
+    }
+
+
+def embed(cooc, row, *, shared):
+    """The embedding that a row describes: truncated where it has a dimension, else priced."""
+    if row.get("dim") is not None:
+        return sj.spectral_embedding(cooc, row["dim"], shared=shared)
+    return sj.soft_threshold_embedding(cooc, row["price"], shared=shared)
+
+
+def oracle_row(mdp, exact, data):
+    """Counts over N sqrt(rho q), constant kept, at the price ||E||_2: risk, bound, and the best truncation in hindsight."""
+    known = sj.CoOccurrence.from_transitions(data, "known", known=mdp, unseen_actions="zero")
+    # The estimate divides by the true rho: weigh each action by how often it came up.
+    frequency = np.bincount(data.action, minlength=mdp.n_actions) / len(data)
+    estimate = known.stacked * np.repeat(frequency / mdp.action_frequency, mdp.n_states)[:, None]
+    constant = np.sqrt(np.outer(exact.pooled_weight, exact.pooled_column_weight))
+    norm = float(np.linalg.norm(estimate - exact.stacked, ord=2))
+    left, values, right = np.linalg.svd(estimate - constant, full_matrices=False)
+    model = constant + (left * np.maximum(values - norm, 0)) @ right
+    left, values, right = np.linalg.svd(estimate, full_matrices=False)
+    # ||A_k - Mbar||^2 at every k from one product: sum of v_i^2 - 2 v_i <u_i, Mbar w_i>, cumulated.
+    gained = np.cumsum(2 * values * np.einsum("xi,xy,iy->i", left, exact.stacked, right) - values**2)
+    truncated = np.maximum(np.sum(exact.stacked**2) - gained, 0)
+    bounds = [sj.oracle_bound(exact, k, norm).value for k in range(1, mdp.n_states + 1)]
+    return {
+        "kind": "oracle",
+        "choice": "",
+        "price": norm,
+        "root_risk": float(np.linalg.norm(model - exact.stacked)),
+        "bound": sj.soft_threshold_bound(exact, norm, norm, keep_constant=True).value,
+        "truncated_root_risk": float(np.sqrt(truncated.min())),
+        "truncated_bound": min(bounds),
+        "root_norm": float(np.linalg.norm(exact.stacked)),
+    }
+
+
+def comparisons(table):
+    """One row a cell: what each choice reaches, and the best dimension and the best price in hindsight."""
+    table = table[table["status"] == "ok"] if "status" in table else table
+    cell = ["family", "n_transitions", "seed"]
+    measures = ["root_risk", "reward_regret", "goal_regret"]
+    parts = []
+    for kind, name in (("rank", "best k"), ("price", "best price")):
+        best = table[table["kind"] == kind].groupby(cell, sort=False)[measures].min()
+        parts.append(best.assign(choice=name).reset_index())
+    parts.append(table[table["kind"] == "chosen"][[*cell, "choice", "kept", *measures]])
+    return pd.concat(parts, ignore_index=True)
+
+
+def summary(table):
+    """Means over seeds of risk and regret of every choice, by family and sample size."""
+    rows = comparisons(table)
+    means = rows.groupby(["family", "n_transitions", "choice"], sort=False)[["root_risk", "reward_regret", "kept"]].mean()
+    wide = means.unstack("choice")
+    columns = ["best k", "best price", "held-out k", "held-out price", "the better of both", "half-sample price"]
+    result = wide["root_risk"][columns].add_prefix("error, ")
+    result = result.join(wide["reward_regret"][columns].add_prefix("regret, "))
+    return result.join(wide["kept"][["held-out price", "held-out k"]].add_prefix("kept, ")).reset_index()
