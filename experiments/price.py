@@ -152,3 +152,88 @@ def summary(table):
     result = wide["root_risk"][columns].add_prefix("error, ")
     result = result.join(wide["reward_regret"][columns].add_prefix("regret, "))
     return result.join(wide["kept"][["held-out price", "held-out k"]].add_prefix("kept, ")).reset_index()
+
+
+def headline(measure):
+    """Means over seeds of the committed quick table: settings (family and sample size) by choice."""
+    rows = comparisons(reference_table("price"))
+    return rows.groupby(["family", "n_transitions", "choice"], sort=False)[measure].mean().unstack("choice")
+
+
+def oracle_of_a_price(rng, n):
+    """R_S <= sum_i min(s_i^2, (theta + ||E||_2)^2): random and adversarial E, then the worlds of the table."""
+    ratios, below, controls = [], [], []
+    for _ in range(20 * n):
+        shape = rng.integers(1, 7, 2)
+        true, error = rng.standard_normal(shape) * 10 ** rng.uniform(-1, 1), rng.standard_normal(shape)
+        left, values, right = np.linalg.svd(true, full_matrices=False)
+        if rng.random() < 0.5:  # low rank, and noise against it: the worst there is
+            values = values * (np.arange(values.size) < rng.integers(1, values.size + 1))
+            true, error = (left * values) @ right, -(left @ right) + 0.1 * rng.random() * error
+        error *= 10 ** rng.uniform(-2, 1)
+        norm = np.linalg.norm(error, 2)
+        for factor, kept in ((1 + rng.exponential() * (rng.random() < 0.5), ratios), (rng.random(), controls)):
+            price = factor * norm
+            left, values, right = np.linalg.svd(true + error, full_matrices=False)
+            risk = np.sum((true - (left * np.maximum(values - price, 0)) @ right) ** 2)
+            energy = np.linalg.svd(true, compute_uv=False) ** 2
+            kept.append(risk / np.sum(np.minimum(energy, (price + norm) ** 2)))
+            if factor == 1:
+                tails = np.append(np.cumsum(energy[::-1])[::-1], 0)
+                truncated = (np.sqrt(tails) + 2 * np.sqrt(2 * np.arange(tails.size)) * norm) ** 2
+                below.append(np.sum(np.minimum(energy, 4 * norm**2)) / truncated[1:].min())
+    table = reference_table("price")
+    table = table[table["kind"] == "oracle"]
+    return [
+        comparison(f"R_S / bound, largest of {len(ratios):,} instances", max(ratios), "<=", 1 + 1e-10),
+        comparison("the same, attained", max(ratios), ">=", 0.999),
+        comparison("bound / least square of 4.5 over k, at the price ||E||_2, largest", max(below), "<=", 1),
+        comparison("control, prices below ||E||_2: largest R_S / bound", max(controls), ">=", 1.2),
+        comparison("table, known marginals, constant kept: largest sqrt(R_S) / bound",
+                   (table["root_risk"] / table["bound"]).max(), "<=", 1 + 1e-10),
+        comparison("table: bound / error of predicting nothing, largest", (table["bound"] / table["root_norm"]).max(), "<=", 1),
+        comparison("table: share of logs on which 4.5 says less than predicting nothing",
+                   (table["truncated_bound"] < table["root_norm"]).mean(), "<=", 0.5),
+    ]  # fmt: skip
+
+
+def price_against_dimension(rng, n):
+    """Chosen from the data: where a price has less error than a dimension, and where it has more."""
+    risk = headline("root_risk")
+    ratio = (risk["held-out price"] / risk["held-out k"]).unstack("n_transitions")
+    few = ratio.loc[["torus 8 x 8", "garnet"], [300, 1000]]
+    plenty = ratio.loc[["low rank 8", "block 5", "low rank 8, 120 states"], [32_000, 128_000]]
+    both = risk["the better of both"] / np.minimum(risk["analyze price"], risk["held-out k"])
+    return [
+        comparison("heavy tails, N <= 1,000: price / dimension, largest", few.to_numpy().max(), "<=", 0.95),
+        comparison(
+            "low rank, N >= 32,000: price / dimension, least (the dimension wins)", plenty.to_numpy().min(), ">=", 1.1
+        ),
+        comparison("settings in which the price has less error, of 42", int((ratio < 0.995).to_numpy().sum()), ">=", 15),
+        comparison("settings in which the dimension has less error, of 42", int((ratio > 1.005).to_numpy().sum()), ">=", 10),
+        comparison("whichever the folds prefer: error over the better of the two, largest of 42", both.max(), "<=", 1.2),
+    ]
+
+
+def price_of_the_noise(rng, n):
+    """The prices that estimate ||E||_2 are too dear: the guarantee's price is not the best one."""
+    risk = headline("root_risk")
+    table = reference_table("price")
+    true = table[table["kind"] == "oracle"].groupby(["family", "n_transitions"])["price"].mean()
+    chosen = table[table["kind"] == "chosen"].groupby(["choice", "family", "n_transitions"])["price"].mean()
+    large = (slice(None), [10_000, 32_000, 128_000])
+    boot = (chosen["bootstrap price"] / true).loc[large]
+    bernstein = (chosen["Bernstein price"] / true).loc[large]
+    mean = {name: np.exp(np.log(risk[name] / risk["best price"]).mean()) for name in CHOICES[:5]}
+    return [
+        comparison("N >= 10,000: bootstrap / true ||E||_2, least", boot.min(), ">=", 0.9),
+        comparison("the same, largest", boot.max(), "<=", 1.1),
+        comparison("N >= 10,000: Bernstein / true ||E||_2, least", bernstein.min(), ">=", 1.9),
+        *(
+            comparison(f"error at the {name} over that at the best price, geometric mean", mean[name], relation, limit)
+            for name, relation, limit in (
+                ("held-out price", "<=", 1.05), ("analyze price", "<=", 1.05), ("half-sample price", ">=", 1.2),
+                ("bootstrap price", ">=", 1.2), ("Bernstein price", ">=", 1.8),
+            )
+        ),
+    ]  # fmt: skip

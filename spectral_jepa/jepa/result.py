@@ -117,8 +117,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     Returns
     -------
     float
-        NaN where no closed form is known. 0 for a prediction loss without a regulariser, which a constant encoder reaches, and
-        with norms, which 0 does.
+        NaN where no closed form is known. 0 for a prediction loss without a regulariser, which a constant encoder reaches,
+        and with norms, which 0 does.
 
     Raises
     ------
@@ -127,9 +127,9 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
 
     Notes
     -----
-    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.4 (with norms), 2.5 (hard
-    whitening), 2.6 (soft whitening), 2.7 (one encoder for all actions); docs/effective_dimension.md, 2 (whitening in the
-    blocks of a partition).
+    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.4 (with
+    norms), 2.5 (hard whitening), 2.6 (soft whitening), 2.7 (one encoder for all actions); docs/effective_dimension.md, 2
+    (whitening in the blocks of a partition).
 
     Examples
     --------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count, require_memory
@@ -21,6 +21,7 @@ from spectral_jepa.theory.sampling_bounds import bernstein_bound
 
 # Prices tried on held-out data: none, then a quarter more at each step, up to 1, at which only the constant is left.
 GRID = np.append(0.0, np.geomspace(0.003, 1.0, 27))
+MOST_DRAWS = 10_000
 
 
 @checked()
@@ -98,7 +99,7 @@ def bootstrap_price(
     Raises
     ------
     InputError
-        If ``quantile`` is not in (0, 1), ``n_draws`` is below 1, or the counts would not fit in memory.
+        If ``quantile`` is not in (0, 1), ``n_draws`` is not between 1 and 10,000, or the counts would not fit in memory.
 
     Notes
     -----
@@ -112,7 +113,7 @@ def bootstrap_price(
     >>> round(bootstrap_price(sample_transitions(world, n_transitions=20_000, seed=0), shared=True), 2)
     0.06
     """
-    check_count("n_draws", n_draws)
+    check_count("n_draws", n_draws, 1, MOST_DRAWS, "their mean is sharp long before")
     if quantile is not None and not 0 < quantile < 1:
         raise InputError(f"quantile is {quantile:g}, expected a number between 0 and 1: for example 0.95")
     rng = np.random.default_rng(seed)
@@ -122,6 +123,7 @@ def bootstrap_price(
         if not total:
             prices.append(1.0)
             continue
+        require_memory((n_draws, *counts.shape), "the resampled counts", "use fewer draws", copies=3)
         rows, columns = (inverse_or_zero(np.sqrt(counts.sum(axis=axis) / total)) for axis in (1, 0))
         drawn = rng.multinomial(total, counts.ravel() / total, size=n_draws).reshape(n_draws, *counts.shape)
         norms = np.linalg.norm(rows[:, None] * (drawn - counts) / total * columns, ord=2, axis=(1, 2))
@@ -174,7 +176,9 @@ def held_out_price(
     check_count("n_folds", n_folds, 2)
     tried = np.sort(GRID if prices is None else as_float("prices", prices, (None,)))[::-1]
     if not tried.size or tried[-1] < 0:
-        raise InputError("prices is empty or holds a negative number, expected numbers >= 0: leave it out for a grid up to 1")
+        raise InputError(
+            "prices is empty or holds a negative number, expected numbers >= 0: leave it out for a grid up to 1"
+        )
     rng = np.random.default_rng(seed)
     found = []
     for counts in _counts(data, shared):
@@ -244,7 +248,7 @@ def held_out_risks(train: ArrayLike, test: ArrayLike, prices: ArrayLike) -> Arra
     return pairs - 2 * paid @ aligned
 
 
-def _counts(data: Transitions, shared: bool) -> Array:
+def _counts(data: Transitions, shared: bool) -> NDArray[np.int64]:
     """Counts (A, S, S), or those of the stack (1, A * S, S), as whole numbers."""
     shape = (data.n_actions, data.n_states, data.n_states)
     require_memory(shape, "the counts of every action", SPARSE_ADVICE, copies=4)

@@ -23,7 +23,9 @@ from spectral_jepa.theory.prices import held_out_risks
 def test_bernstein_is_the_formula_at_the_laws_of_the_log():
     """Two actions of 20 and 10 transitions: v = 2 / N and L = 3 at the uniform law, d = 4."""
     first, second = [[9, 1], [1, 9]], [[4, 1], [1, 4]]
-    rows = [(x, a, y) for a, counts in enumerate((first, second)) for x in (0, 1) for y in (0, 1) for _ in range(counts[x][y])]
+    rows = [
+        (x, a, y) for a, counts in enumerate((first, second)) for x in (0, 1) for y in (0, 1) for _ in range(counts[x][y])
+    ]
     data = Transitions(*np.transpose(rows), 2, 3)
     log = np.log(4)
     by_hand = [np.sqrt(2 * 2 / n * log) + 3 * log / (3 * n) for n in (20, 10)]

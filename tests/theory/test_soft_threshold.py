@@ -243,9 +243,7 @@ def test_sparse_counts_give_the_same_model(shared):
     assert sp.issparse(sparse.normalized[0])
     for price in (0.02, 0.15):
         for keep in (False, True):
-            ours, other = (
-                soft_threshold_embedding(c, price, shared=shared, keep_constant=keep) for c in (sparse, dense)
-            )
+            ours, other = (soft_threshold_embedding(c, price, shared=shared, keep_constant=keep) for c in (sparse, dense))
             assert ours.dim == other.dim
             np.testing.assert_allclose(ours.transition(), other.transition(), rtol=0, atol=1e-8)
     known = [CoOccurrence.from_transitions(data, "known", known=world, sparse=kind) for kind in (False, True)]
