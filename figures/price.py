@@ -41,9 +41,9 @@ def draw(table):
     less, more = int((ratio < 0.995).sum()), int((ratio > 1.005).sum())
     worse = int((both > 1.005).sum())
     figure.suptitle(
-        f"A held-out price has less error than a held-out dimension in {less} of {len(ratio)} settings (few data, heavy tails) "
-        f"and more in {more} (low rank, many data);\nwhichever of the two the folds prefer is worse than the dimension in "
-        f"{worse}, by {both.max() - 1:.0%} at most. Regret follows less clearly.",
+        f"A held-out price has less error than a held-out dimension in {less} of {len(ratio)} settings (few data, heavy "
+        f"tails) and more in {more} (low rank, many data);\nwhichever of the two the folds prefer is worse than the "
+        f"dimension in {worse}, by {both.max() - 1:.0%} at most. Regret follows less clearly.",
         size=11,
     )
     return {"price": figure}
