@@ -161,7 +161,7 @@ def headline(measure):
 
 
 def oracle_of_a_price(rng, n):
-    """R_S <= sum_i min(s_i^2, (theta + ||E||_2)^2): random E and E against a low rank, prices at and above it; below it as a control."""
+    """R_S <= sum_i min(s_i^2, (theta + ||E||_2)^2): random and adversarial E, prices from it up; below it as a control."""
     ratios, below, controls = [], [], []
     for _ in range(n):
         shape = rng.integers(1, 7, 2)
