@@ -1,12 +1,14 @@
 """Wrong versions of the code, chosen by hand: each is mathematically wrong, none is the same thing written otherwise.
 
-Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py.
+Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py,
+of the price in mutants_price.py.
 
 A record names the wrong version, its file in the package, the text before and after, why it is wrong, and the test files
 that must notice. `before` occurs exactly once in its file (test_mutants_apply.py), so that the list cannot rot in silence.
 """
 
 from kinds import Mutant, mutants_of
+from mutants_price import PRICE_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -1435,5 +1437,6 @@ MUTANTS = [
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
+    *PRICE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
