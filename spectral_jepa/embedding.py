@@ -274,7 +274,8 @@ def soft_threshold_embedding(
     else:
         column, row = cooc.column_weight, cooc.row_weight
     target = inverse_or_zero(np.sqrt(column))[..., None] * right
-    return Embedding(target, inverse_or_zero(np.sqrt(row))[:, :, None] * left * values[:, None, :], column)
+    predicted = inverse_or_zero(np.sqrt(row))[:, :, None] * (left * values[:, None, :])
+    return Embedding(target, predicted, column)
 
 
 @checked()
@@ -394,13 +395,13 @@ def _thresholded(
     if not keep_constant or cooc.constant_pair(action)[0].any():
         left, values, right = _above(cooc, action, price, seed)
     else:  # not a singular pair: normalisers that are not the marginals, or an action without data
-        row = cooc.pooled_weight.ravel() if action is None else cooc.row_weight[action]
-        column = cooc.pooled_column_weight if action is None else cooc.column_weight[action]
+        rows = cooc.pooled_weight.ravel() if action is None else cooc.row_weight[action]
+        columns = cooc.pooled_column_weight if action is None else cooc.column_weight[action]
         matrix: Any = cooc.stacked if action is None else cooc.normalized[action]
         if sp.issparse(matrix):
             require_memory(matrix.shape, "the matrix without its constant", "use plug-in counts", copies=4)
             matrix = matrix.toarray()
-        first = np.sqrt(row)[:, None], np.sqrt(column)[:, None]
+        first = np.sqrt(rows)[:, None], np.sqrt(columns)[:, None]
         rest = singular_value_decomposition(matrix - first[0] * first[1].T)
         left, right = np.hstack([first[0], rest[0]]), np.hstack([first[1], rest[2]])
         values = np.concatenate([[1.0], rest[1]])

@@ -24,8 +24,8 @@ PRICE_MUTANTS = (
         ),
         (
             "constant of the wrong law",
-            "first = np.sqrt(row)[:, None], np.sqrt(column)[:, None]",
-            "first = np.sqrt(row)[:, None], np.sqrt(np.full_like(column, 1 / column.size))[:, None]",
+            "first = np.sqrt(rows)[:, None], np.sqrt(columns)[:, None]",
+            "first = np.sqrt(rows)[:, None], np.sqrt(np.full_like(columns, 1 / columns.size))[:, None]",
             "the constant's right vector is the root of the column law",
             SOFT,
         ),
