@@ -5,7 +5,6 @@ from matplotlib import colormaps
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
-from spectral_jepa.sweep.experiment import load_experiment
 
 # A setting in which the price wins, and one in which the dimension does.
 SHOWN = (("garnet", 1000), ("low rank 8", 128_000))
@@ -20,9 +19,8 @@ PRICE_STYLES = {
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"]
-    means = load_experiment("price").module.comparisons(table)
-    means = means.groupby(["family", "n_transitions", "choice"], sort=False)[["root_risk", "reward_regret"]].mean()
-    wide = means.unstack("choice")
+    chosen = table[table["kind"] == "chosen"].groupby(["family", "n_transitions", "choice"], sort=False)
+    wide = chosen[["root_risk", "reward_regret"]].mean().unstack("choice")
     risk = wide["root_risk"]
     ratio, both = risk["held-out price"] / risk["held-out k"], risk["the better of both"] / risk["held-out k"]
     figure, axes = new_figure(2, 3, width=4.5, height=3.9)
