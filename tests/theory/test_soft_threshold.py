@@ -319,3 +319,47 @@ def test_search_finds_no_violation():
         climbed.append(best)
     print(f"largest of 20,000 random: {worst:.6f}; of 500 climbs: {max(climbed):.6f}, median {np.median(climbed):.4f}")
     assert 0.99 < max(climbed) <= 1 + 1e-10
+
+
+def low_price_ratio(true, error, factor):
+    """sqrt(R_S) over the bound of docs/price.md, 2, at the price factor * ||E||_2, any factor >= 0."""
+    errors = np.linalg.svd(error, compute_uv=False)
+    price = factor * errors[0]
+    through = np.sqrt(np.sum(np.maximum(errors - price, 0) ** 2))
+    values = np.linalg.svd(true, compute_uv=False)
+    bounds = [
+        through + np.sqrt((np.sqrt(np.sum(values[k:] ** 2)) + through) ** 2 + 4 * k * price**2)
+        for k in range(values.size + 1)
+    ]
+    return np.linalg.norm(true - threshold(true + error, price)) / min(bounds)
+
+
+@pytest.mark.slow
+def test_search_finds_no_violation_below_the_noise():
+    """20,000 random and 200 x 150 hill-climbed instances of the second form, at prices from 0 to ||E||_2."""
+    rng, found = np.random.default_rng(1), []
+    for _ in range(20_000):
+        shape = rng.integers(1, 7, 2)
+        true, error = rng.standard_normal(shape) * 10 ** rng.uniform(-1, 1), rng.standard_normal(shape)
+        if rng.random() < 0.5:
+            true = threshold(true, np.quantile(scipy.linalg.svdvals(true), rng.random())) + 1e-9
+        if rng.random() < 0.3:
+            error = -threshold(true, 0) / np.linalg.norm(true, 2) + 0.1 * rng.random() * error
+        found.append(low_price_ratio(true, error * 10 ** rng.uniform(-2, 1), rng.random()))
+    assert max(found) <= 1 + 1e-10
+    climbed = {"half": [], "any": []}
+    for trial in range(200):
+        shape, kind = rng.integers(2, 5, 2), ("half", "any")[trial % 2]
+        state = [rng.standard_normal(shape), 0.3 * rng.standard_normal(shape), 0.5]
+        best, step = low_price_ratio(*state), 0.3
+        for _ in range(150):
+            new = [state[0] + step * rng.standard_normal(shape), state[1] + step * rng.standard_normal(shape) / 2]
+            new.append(0.5 if kind == "half" else float(np.clip(state[2] + step * rng.standard_normal(), 0, 1)))
+            ratio = low_price_ratio(*new)
+            if ratio > best:
+                state, best = new, ratio
+            else:
+                step = max(0.98 * step, 1e-3)
+        climbed[kind].append(best)
+    print(f"random: {max(found):.4f}, median {np.median(found):.3f}; climbed:", {k: max(v) for k, v in climbed.items()})
+    assert 0.9 < max(climbed["any"]) <= 1 + 1e-10 and 0.5 < max(climbed["half"]) <= 1 + 1e-10
