@@ -297,7 +297,7 @@ def priced_risk(values: Array, dims: NDArray[np.int64], aligned: Array, independ
     array([-1.7074, -1.    ])
     """
     theta = np.asarray(prices, dtype=np.float64)[:, None]
-    factor = np.maximum(1 - theta * inverse_or_zero(values), 0.0)
+    factor = np.where(values > 0, np.maximum(1 - theta * inverse_or_zero(values), 0.0), 0.0)
     factor[:, 0] = 1.0
     first = np.append(0, dims[:-1])
     factor = np.add.reduceat(factor, first, axis=1) / np.diff(np.append(0, dims))
