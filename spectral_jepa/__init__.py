@@ -4,7 +4,7 @@ import spectral_jepa._processes  # noqa: F401  # isort: skip  # first: a command
 from spectral_jepa._validation import InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions
-from spectral_jepa.embedding import Embedding, spectral_embedding, spectrum, tail
+from spectral_jepa.embedding import Embedding, soft_threshold_embedding, spectral_embedding, spectrum, tail
 from spectral_jepa.generators import *  # noqa: F403
 from spectral_jepa.generators import __all__ as _generator_names
 from spectral_jepa.input_level import (
@@ -55,6 +55,7 @@ __all__ = [
     "reward_regret",
     "run_sweep",
     "sample_transitions",
+    "soft_threshold_embedding",
     "spectral_embedding",
     "spectrum",
     "tail",

@@ -12,7 +12,13 @@ from numpy.typing import ArrayLike
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_array, as_float, check_count, read_only, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
-from spectral_jepa.linalg import inverse_or_zero, largest_singular_triplets, squared_norm, tail_energy
+from spectral_jepa.linalg import (
+    inverse_or_zero,
+    largest_singular_triplets,
+    singular_value_decomposition,
+    squared_norm,
+    tail_energy,
+)
 
 # Lanczos tolerance where only singular values are wanted: their error is of its square, 1e-12.
 VALUES_TOLERANCE = 1e-6
@@ -201,6 +207,78 @@ def spectral_embedding(cooc: CoOccurrence, dim: int, *, shared: bool = False, se
 
 
 @checked()
+def soft_threshold_embedding(
+    cooc: CoOccurrence, price: ArrayLike, *, shared: bool = False, keep_constant: bool = True, seed: int = 0
+) -> Embedding:
+    """The minimiser of the spectral loss plus ``price`` times the squared norms: every singular value loses the price.
+
+    A price instead of a dimension: B has singular values max(0, s_i - price), so the data decide how many directions stay.
+
+    Parameters
+    ----------
+    cooc : CoOccurrence
+        Exact or estimated.
+    price : float >= 0, or array (A,) of prices
+        theta, in units of singular values; the guarantee asks for at least ||E||_2, the spectral norm of the sampling error.
+        One number for all actions, or one an action (not when ``shared``).
+    shared : bool
+        One encoder for all actions, from the stacked matrix, instead of one an action.
+    keep_constant : bool
+        True: the constant function, which is known and needs no data, is taken out before the threshold and put back whole.
+        Plug-in counts then give transition rows that sum to 1, as planning needs. False: it pays like any other direction,
+        which is the minimiser of L_spec + price (||F||_F^2 + ||G||_F^2).
+    seed : int
+        Seeds the Lanczos start on sparse matrices.
+
+    Returns
+    -------
+    Embedding
+        One coordinate a direction that is left (of the action with most of them), at least 1; those that an action does not
+        use are 0. Gauge: f white, g carries the thresholded values. With known marginals the constant kept is no singular
+        vector: it has a coordinate of its own, which is not orthogonal to the rest.
+
+    Raises
+    ------
+    InputError
+        A negative price, or prices that are not one an action.
+
+    Notes
+    -----
+    O(A S^3): one full SVD, cached on ``cooc`` unless the constant is kept and is no singular pair. Sparse ones use Lanczos
+    for twice as many directions until the next is below the price. Source: docs/price.md, 1 and 3.
+
+    Examples
+    --------
+    Singular values 1 and .8: the second becomes .5, and 1 stays or becomes .7.
+
+    >>> from spectral_jepa.mdp import TabularMDP
+    >>> cooc = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> soft_threshold_embedding(cooc, 0.3).transition().round(12)
+    array([[[0.75, 0.25],
+            [0.25, 0.75]]])
+    >>> soft_threshold_embedding(cooc, 0.3, keep_constant=False).transition().sum(-1).round(12)
+    array([[0.7, 0.7]])
+    >>> soft_threshold_embedding(cooc, 0.9).dim
+    1
+    """
+    prices = _prices(price, 1 if shared else cooc.n_actions, shared)
+    actions: list[int | None] = [None] if shared else list(range(cooc.n_actions))
+    triplets = [
+        _thresholded(cooc, action, float(theta), keep_constant, seed) for action, theta in zip(actions, prices, strict=True)
+    ]
+    dim = max(1, *(values.size for _, values, _ in triplets))
+    left, values, right = (np.stack(parts) for parts in zip(*(_padded(t, dim) for t in triplets), strict=True))
+    if shared:
+        column, row = cooc.pooled_column_weight, cooc.pooled_weight
+        left, right = left.reshape(cooc.n_actions, cooc.n_states, dim), right[0]
+    else:
+        column, row = cooc.column_weight, cooc.row_weight
+    target = inverse_or_zero(np.sqrt(column))[..., None] * right
+    predicted = inverse_or_zero(np.sqrt(row))[:, :, None] * (left * values[:, None, :])
+    return Embedding(target, predicted, column)
+
+
+@checked()
 def spectrum(cooc: CoOccurrence, dim: int | None = None, *, shared: bool = False, seed: int = 0) -> Array:
     """Singular values of every Mbar(a), or of the stacked matrix, in descending order.
 
@@ -298,3 +376,54 @@ def _leading(
     matrix = cooc.stacked if action is None else cooc.normalized[action]
     assert isinstance(matrix, sp.csr_array)
     return largest_singular_triplets(matrix, dim, seed=seed, tolerance=tolerance, top=cooc.constant_pair(action))
+
+
+def _prices(price: ArrayLike, n: int, shared: bool) -> Array:
+    """One price >= 0 for each of the n matrices."""
+    prices = as_float("price", price, ()) if np.ndim(price) == 0 else as_float("price", price, (n,))
+    if shared and prices.ndim:
+        raise InputError("price has one entry an action, expected one number when shared: the stack is one matrix")
+    if (prices < 0).any():
+        raise InputError(f"price is {prices.min():.6g}, expected a number >= 0: what a direction must be worth to be kept")
+    return np.broadcast_to(prices, (n,))
+
+
+def _thresholded(
+    cooc: CoOccurrence, action: int | None, price: float, keep_constant: bool, seed: int
+) -> tuple[Array, Array, Array]:
+    """Left vectors, thresholded values and right vectors of one matrix, those that are left; the kept constant first."""
+    if not keep_constant or cooc.constant_pair(action)[0].any():
+        left, values, right = _above(cooc, action, price, seed)
+    else:  # not a singular pair: normalisers that are not the marginals, or an action without data
+        rows = cooc.pooled_weight.ravel() if action is None else cooc.row_weight[action]
+        columns = cooc.pooled_column_weight if action is None else cooc.column_weight[action]
+        matrix: Any = cooc.stacked if action is None else cooc.normalized[action]
+        if sp.issparse(matrix):
+            require_memory(matrix.shape, "the matrix without its constant", "use plug-in counts", copies=4)
+            matrix = matrix.toarray()
+        first = np.sqrt(rows)[:, None], np.sqrt(columns)[:, None]
+        rest = singular_value_decomposition(matrix - first[0] * first[1].T)
+        left, right = np.hstack([first[0], rest[0]]), np.hstack([first[1], rest[2]])
+        values = np.concatenate([[1.0], rest[1]])
+    paid = np.maximum(values - price, 0.0)
+    if keep_constant and values.size:
+        paid[0] = values[0]
+    n_left = int(np.count_nonzero(paid))
+    return left[:, :n_left], paid[:n_left], right[:, :n_left]
+
+
+def _above(cooc: CoOccurrence, action: int | None, price: float, seed: int) -> tuple[Array, Array, Array]:
+    """Singular triplets of one action (or of the stack), at least all those above ``price``."""
+    dim = cooc.n_states if not cooc.is_sparse else min(8, cooc.n_states)
+    while True:
+        left, values, right = _leading(cooc, action, dim, seed)
+        if dim == cooc.n_states or values[-1] <= price:
+            return left, values, right
+        dim = min(2 * dim, cooc.n_states)
+
+
+def _padded(triplet: tuple[Array, Array, Array], dim: int) -> tuple[Array, Array, Array]:
+    """The same product with ``dim`` columns, the new ones 0."""
+    left, values, right = triplet
+    more = dim - values.size
+    return np.pad(left, ((0, 0), (0, more))), np.pad(values, (0, more)), np.pad(right, ((0, 0), (0, more)))

@@ -20,6 +20,7 @@ REGULARIZERS = (
     "sigreg",
     "subspace_whitening",
     "subspace_sigreg",
+    "norms",
 )
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 OPTIMIZERS = ("adam", "sgd")
@@ -78,7 +79,8 @@ class JepaConfig:
         weights.
     regularizer : str
         One of ``REGULARIZERS``. "hard_whitening" is no penalty: it makes E[f f^T] = I by the symmetric inverse root at each
-        step (:func:`spectral_jepa.losses.whiten`).
+        step (:func:`spectral_jepa.losses.whiten`). "norms" is E||f+||^2 + E||g||^2: beside the spectral loss the price of
+        docs/price.md, the strength being theta (arXiv 2606.27014, eq. 3, has 1).
     centered : bool
         Ask for mean zero as well, which excludes the constant function (the three kinds of whitening only).
     n_subspaces, subspace_kind, subspace_dim, orthogonality

@@ -218,7 +218,7 @@ def regularizer_value(
     Returns
     -------
     Tensor (R,)
-        0 for "none" and "hard_whitening", which are no penalties.
+        0 for "none" and "hard_whitening", which are no penalties, and for "norms", which needs the prediction, too.
 
     Notes
     -----
@@ -304,7 +304,10 @@ def population_losses(
         error = expected_spectral_loss(predicted, target, law)
     else:
         error = expected_prediction_loss(predicted, target, law, stop_gradient=config.target != "gradient")
-    penalty = regularizer_value(config, latent, weight, n_padded, subspaces, directions)
+    if config.regularizer == "norms":
+        penalty = _mean_square(latent, weight) + _mean_square(predicted, joint.sum(-1))
+    else:
+        penalty = regularizer_value(config, latent, weight, n_padded, subspaces, directions)
     return Losses(error + strength * penalty, error, penalty)
 
 
@@ -352,5 +355,14 @@ def minibatch_losses(
         error = spectral_loss(prediction, seen, unbiased=True)
     else:
         error = prediction_loss(prediction, seen, stop_gradient=config.target != "gradient")
-    penalty = regularizer_value(config, taken(latent, columns), None, n_padded, subspaces, directions)
+    if config.regularizer == "norms":
+        penalty = _mean_square(taken(latent, columns)) + _mean_square(prediction)
+    else:
+        penalty = regularizer_value(config, taken(latent, columns), None, n_padded, subspaces, directions)
     return Losses(error + strength * penalty, error, penalty)
+
+
+def _mean_square(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """E||v||^2 of every run (R, N, D) under a law (1 or R, N), up to a factor; padding is 0 and adds nothing."""
+    squares = values.square().sum(-1)
+    return squares.mean(-1) if weight is None else (weight * squares).sum(-1) / weight.sum(-1)

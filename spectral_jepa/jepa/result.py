@@ -117,7 +117,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     Returns
     -------
     float
-        NaN where no closed form is known. 0 for a prediction loss without a regulariser: a constant encoder reaches it.
+        NaN where no closed form is known. 0 for a prediction loss without a regulariser, which a constant encoder reaches,
+        and with norms, which 0 does.
 
     Raises
     ------
@@ -126,9 +127,9 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
 
     Notes
     -----
-    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.5 (hard
-    whitening), 2.6 (soft whitening), 2.7 (one encoder for all actions); docs/effective_dimension.md, 2 (whitening in the
-    blocks of a partition).
+    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.4 (with
+    norms), 2.5 (hard whitening), 2.6 (soft whitening), 2.7 (one encoder for all actions); docs/effective_dimension.md, 2
+    (whitening in the blocks of a partition).
 
     Examples
     --------
@@ -145,12 +146,13 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     check_nonnegative("strength", strength)
     values = np.minimum(data.stacked_decomposition[1], 1.0)
     if config.loss == "spectral":
-        return -float(np.sum(values[:dim] ** 2)) if config.regularizer == "none" else float("nan")
+        price = {"none": 0.0, "norms": strength}.get(config.regularizer, np.nan)
+        return -float(np.sum(np.maximum(values[:dim] - price, 0.0) ** 2))
     if config.target != "gradient":
         return float("nan")
     if config.regularizer == "hard_whitening":
         return float(whitened_mse_value(data, dim, centred=config.centered, shared=True))
-    if config.regularizer == "none" or strength == 0:
+    if config.regularizer in ("none", "norms") or strength == 0:
         return 0.0
     reached, first = int(np.sum(data.pooled_column_weight > 0)), int(config.centered)
 

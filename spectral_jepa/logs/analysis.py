@@ -132,6 +132,29 @@ class Analysis:
         """The dimension that each fold alone would choose: how sure the choice is."""
         return self.dims[self.held_out_risk.argmin(axis=1)]
 
+    def priced_risk(self, prices: ArrayLike) -> Array:
+        """Held-out risk of soft thresholding at each price, the constant kept, shape (P,); comparable with held_out_mean.
+
+        Parameters
+        ----------
+        prices : array (P,)
+            What every singular value after the first would lose.
+        """
+        # The two means of each fold, which held_out_risk and sample_error combine: no fold is fitted again.
+        n_folds = len(self.held_out_risk)
+        aligned = self.sample_error * n_folds / (n_folds - 1) - self.held_out_mean
+        return estimates.priced_risk(self.singular_values, self.dims, aligned, 2 * aligned + self.held_out_mean, prices)
+
+    @property
+    def price(self) -> float:
+        """The price of least held-out risk for :func:`spectral_jepa.soft_threshold_embedding`, instead of a dimension."""
+        return float(estimates.PRICES[self.priced_risk(estimates.PRICES).argmin()])
+
+    @property
+    def priced_dim(self) -> int:
+        """How many of the computed singular values are above that price, the constant included."""
+        return max(1, int(np.count_nonzero(self.singular_values > self.price)))
+
     def oracle_terms(self, *, bernstein: bool = False) -> tuple[Array, Array]:
         """sqrt(tail_k) and 2 sqrt(2k) ||E||_2, the two terms of the oracle inequality, each (D,).
 
@@ -169,6 +192,7 @@ class Analysis:
             f"level {self.noise_level:.2f} (half-sample estimate).",
             f"Dimension: held-out risk is least at k = {best}; the smallest within one standard error is "
             f"k = {self.one_standard_error_dim} (the folds alone choose {', '.join(map(str, self.fold_dims))}).",
+            self._price_finding(),
             f"Worst case: the oracle inequality is least at k = {self.oracle_dim()} with that noise level and at "
             f"k = {self.oracle_dim(bernstein=True)} with Bernstein's {self.bernstein.value:.2g}{vacuous}; it is a worst "
             "case, no forecast.",
@@ -192,6 +216,16 @@ class Analysis:
                 f"{1 - share:.0%} of it from directions left out and {share:.0%} from sampling; {advice}."
             )
         return lines
+
+    def _price_finding(self) -> str:
+        """The second recommendation, and which of the two the folds prefer."""
+        gain = float(self.held_out_mean.min() - self.priced_risk([self.price])[0])
+        more = " or more" if self.priced_dim == self.dims[-1] < self.max_dim else ""
+        better = f"{abs(gain):.2g} {'less' if gain > 0 else 'more'} than at k = {self.held_out_dim}"
+        return (
+            f"Price: instead of a dimension, soft thresholding has the least held-out risk at price {self.price:.3g}, which "
+            f"keeps {self.priced_dim}{more} directions: {better}, so take the {'price' if gain > 0 else 'dimension'}."
+        )
 
     @property
     def _capped(self) -> bool:
@@ -278,6 +312,9 @@ def analyze(
       the share captured by k directions is <Ahat_k, Ahat'> with Ahat' from held-out transitions, in which the stretching
       of noisy singular values and the rotation of noisy vectors nearly cancel. Their difference, clipped at 0 and made
       monotone, is the tail.
+    - Price. Soft thresholding at theta multiplies coordinate i by 1 - theta / s_i. Its held-out risk is put together from
+      the increments over dimensions of the two means below, at the values of the whole log: no fit of its own, and cross
+      terms only where dims are consecutive (docs/price.md, 5).
     - Held-out risk. L_spec = -2 mean g^T f+ + mean over pairs of different held-out transitions of (g_i^T f_j)^2, for every
       dimension from one decomposition a fold. It estimates R_S minus a constant. Folds are random rows: transitions from
       one trajectory make its standard error too small.

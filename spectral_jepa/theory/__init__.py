@@ -25,6 +25,7 @@ from spectral_jepa.theory.horizon_free import (
     two_vector_form,
 )
 from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
+from spectral_jepa.theory.prices import bernstein_price, bootstrap_price, held_out_price
 from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
 from spectral_jepa.theory.risks import (
@@ -52,6 +53,7 @@ from spectral_jepa.theory.simulation import (
     transition_error,
     value_difference,
 )
+from spectral_jepa.theory.soft_threshold import soft_threshold_bound
 from spectral_jepa.theory.subspace_whitening import (
     SubspaceOptimum,
     effective_rank,
@@ -75,12 +77,15 @@ __all__ = [
     "SubspaceOptimum",
     "averaged_single_step_bound",
     "bernstein_bound",
+    "bernstein_price",
     "best_linear_predictor",
+    "bootstrap_price",
     "chi_square_information",
     "draw_tuples",
     "effective_rank",
     "empirical_risk",
     "expected_squared_error",
+    "held_out_price",
     "horizon_free_bound",
     "horizon_free_error",
     "horizon_free_factor",
@@ -109,6 +114,7 @@ __all__ = [
     "sigreg_slope",
     "simulation_bound_values",
     "simulation_bounds",
+    "soft_threshold_bound",
     "soft_whitening_embedding",
     "soft_whitening_loss",
     "soft_whitening_scales",

@@ -1,7 +1,7 @@
 """Wrong versions of the code, chosen by hand: each is mathematically wrong, none is the same thing written otherwise.
 
 Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py, those
-of horizon-free planning in mutants_horizon.py.
+of one result each in the other files of this folder.
 
 A record names the wrong version, its file in the package, the text before and after, why it is wrong, and the test files
 that must notice. `before` occurs exactly once in its file (test_mutants_apply.py), so that the list cannot rot in silence.
@@ -9,6 +9,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 
 from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
+from mutants_price import PRICE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
@@ -1440,5 +1441,6 @@ MUTANTS = [
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
     *HORIZON_MUTANTS,
     *TABLE_A_MUTANTS,
+    *PRICE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]

@@ -117,6 +117,10 @@ def calls():
         # theory
         sj.averaged_single_step_bound: eep,
         sj.bernstein_bound: dict(exact=exact, n_samples=10, failure_probability=0.1, shared=False),
+        sj.bernstein_price: dict(data=t["clean"], failure_probability=0.1, shared=True),
+        sj.bootstrap_price: dict(data=t["clean"], quantile=0.5, n_draws=2, shared=True, seed=0),
+        sj.held_out_price: dict(data=t["clean"], prices=np.array([0.1, 0.5]), n_folds=2, shared=True, seed=0),
+        sj.soft_threshold_bound: dict(exact=exact, price=0.2, error=np.array([0.1, 0.05]), action=0, keep_constant=True),
         sj.best_linear_predictor: dict(exact=exact, target=np.array(embedding.target)),
         sj.chi_square_information: dict(exact=exact),
         sj.draw_tuples: dict(exact=exact, anchors=np.array([0, 1, 2]), action=0, seed=0),
@@ -188,6 +192,9 @@ def calls():
         sj.reduced_rank_regression: dict(cooc=exact, observation=np.eye(6), shared=False),
         sj.reward_regret: dict(mdp=mdp, embedding=embedding, relative=False, horizon=3, discount=0.9, start=np.array([0])),
         sj.sample_transitions: dict(mdp=mdp, n_per_action=5, seed=0),
+        sj.soft_threshold_embedding: dict(
+            cooc=exact, price=np.array([0.1, 0.2]), shared=False, keep_constant=True, seed=0
+        ),
         sj.spectral_embedding: dict(cooc=exact, dim=2, shared=False, seed=0),
         sj.spectrum: dict(cooc=exact, dim=2, shared=False, seed=0),
         sj.tail: dict(cooc=exact, dim=2, shared=False),
