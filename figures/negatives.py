@@ -24,8 +24,8 @@ def draw(table):
     spread_panel(axes[2], exact)
     worst = {name: exact.loc[exact["planner"] == name, "regret"].max() for name in PLANNERS}
     figure.suptitle(
-        f"At risk 0 the Euclidean planner loses up to {worst['euclidean']:.2f}, the dot planner with each action's negatives "
-        f"up to {worst['own dot']:.2f}, with pooled negatives {worst['pooled dot']:.0g}",
+        f"At risk 0 the Euclidean planner loses up to {worst['euclidean']:.2f}, the dot planner with each action's own "
+        f"negatives up to {worst['own dot']:.2f}, with pooled negatives {worst['pooled dot']:.0g}",
         size=11,
     )
     return {"negatives": figure}
@@ -57,13 +57,14 @@ def scatter_panel(axis, part):
     axis.plot(n, (1 - 1 / n) * (limit - 2 / (3 * n)), color=COLORS["measured"], label="scatter world, closed form")
     axis.plot(rows["n_states"], rows["regret"], ls="", marker="o", ms=6, color=COLORS["measured"], label="measured")
     axis.axhline(limit, color="0.5", lw=0.9, ls=":")
-    axis.axhline(0, color=COLORS["printed"], label="Thm 4.1 as printed")
+    axis.axhline(0, color=COLORS["printed"])
+    axis.text(n[-1], 0.004, "Thm 4.1 as printed", size=8, color=COLORS["printed"], ha="right")
     axis.text(3, limit + 0.006, "$1 - 1/\\sqrt{2}$", size=8)
     axis.set_xscale("log")
     axis.set_ylim(-0.015, 0.36)
     axis.set_xlabel("states $n$")
     axis.set_ylabel("mean regret of the Euclidean planner")
-    axis.legend(loc="lower right")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 0.08))
     axis.set_title("equal, uniform, stationary marginals")
 
 
@@ -75,7 +76,11 @@ def spread_panel(axis, part):
     axis.plot(shown["bound"], shown["regret"].clip(lower=floor), ls="", marker="o", ms=5, color=COLORS["measured"])
     ends = np.array([1e-5, 0.6])
     axis.plot(ends, ends, color=COLORS["tight"], label="regret = bound")
-    aside = {"low rank": (-4, 6, "right"), "block": (-4, 6, "right")}
+    aside = {
+        "low rank": (-6, 8, "right"), "dirichlet 1": (5, -10, "left"), "block": (5, 0, "left"),
+        "scatter 96": (-6, 3, "right"), "scatter 24": (6, -6, "left"), "four rooms, slip .3": (-5, 5, "right"),
+        "permutation, skewed law": (-10, 16, "center"), "garnet": (5, -8, "left"), "dirichlet .1": (-6, 3, "right"),
+    }  # fmt: skip
     for family, row in shown.iterrows():
         dx, dy, side = aside.get(family, (5, -9, "left"))
         at = (row["bound"], max(row["regret"], floor))

@@ -25,6 +25,7 @@ from spectral_jepa.generators.counterexamples import (
     reset_counterexample,
     reset_embedding_arrays,
     two_state_counterexample,
+    with_leap,
 )
 from spectral_jepa.generators.grids import make_four_rooms, make_grid
 from spectral_jepa.generators.products import with_horizon, with_nuisance
@@ -63,5 +64,6 @@ __all__ = [
     "two_state_counterexample",
     "two_state_singular_values",
     "with_horizon",
+    "with_leap",
     "with_nuisance",
 ]

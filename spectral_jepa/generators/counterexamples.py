@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -230,6 +231,56 @@ def make_scatter(n_states: int = 6, reach: float | None = None, *, discount: flo
     transition = reach * moved + (1 - reach) * np.eye(n_states)
     transition[0] = 1 / n_states
     return TabularMDP(transition, discount=discount, name="scatter")
+
+
+@checked()
+def with_leap(mdp: TabularMDP, reach: float = 0.3) -> TabularMDP:
+    """The same world with reluctant actions and a way to anywhere: what the Euclidean planner falls for in any world.
+
+    Each action does what it did with probability ``reach`` and nothing otherwise; a last action leaps to a state drawn
+    uniformly.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    reach : float in [0, 1]
+
+    Returns
+    -------
+    TabularMDP
+        Dense, one action more ("leap" if actions have labels), uniform action frequency, without a reward; other settings as
+        before.
+
+    Raises
+    ------
+    InputError
+        If ``reach`` is out of range.
+
+    Notes
+    -----
+    O(A S^2). Source: docs/negatives.md, section 5.
+
+    Examples
+    --------
+    >>> with_leap(make_permutation(permutations=[(1, 0)]), reach=0.25).transition
+    array([[[0.75, 0.25],
+            [0.25, 0.75]],
+    <BLANKLINE>
+           [[0.5 , 0.5 ],
+            [0.5 , 0.5 ]]])
+    """
+    reach, n_states = check_fraction("reach", reach), mdp.n_states
+    require_dense(mdp.n_actions + 1, n_states, "use fewer states")
+    slow = reach * mdp.dense() + (1 - reach) * np.eye(n_states)
+    leap = np.full((1, n_states, n_states), 1 / n_states)
+    return replace(
+        mdp,
+        transition=np.concatenate([slow, leap]),
+        reward=None,
+        action_frequency=None,  # type: ignore[arg-type]
+        name=f"{mdp.name} with a leap",
+        action_labels=None if mdp.action_labels is None else (*mdp.action_labels, "leap"),
+    )
 
 
 @checked()

@@ -113,7 +113,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     data : CoOccurrence
         Under whose law the loss is meant; the runs share one encoder for all actions.
     config : JepaConfig
-        ``loss``, ``negatives``, ``target``, ``regularizer``, ``centered`` and, for subspaces, their number and kind are read.
+        ``loss``, ``negatives``, ``target``, ``regularizer``, ``centered`` and, for subspaces, their number and kind are
+        read.
     dim : int
         Latent dimension k.
     strength : float

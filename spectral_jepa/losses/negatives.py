@@ -7,7 +7,6 @@ any one law for all of them, the pooled successors' or another, gives ratios tha
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from spectral_jepa._signatures import checked

@@ -131,10 +131,10 @@ def pooled_action_risks(exact: CoOccurrence, transition: Array) -> Array:
 
 @checked()
 def pooled_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
-    """Thm 4.1 in the form in which it is true: mean regret <= sqrt(2 sum_y mu(y)^2 q(y)) sqrt(sum_a R(a)), R normalised by q.
+    """Thm 4.1 in the form in which it is true: mean regret <= sqrt(2 sum_y mu(y)^2 q(y)) sqrt(sum_a R(a)).
 
-    For the planner that maximises g^T f read back with one measure for all actions, whatever the laws w+(.|a), starts ~ w,
-    goals ~ mu. The constant is attained, also with laws w+(.|a) that differ.
+    R(a) is normalised by q. For the planner that maximises g^T f read back with one measure for all actions, whatever the
+    laws w+(.|a), starts ~ w, goals ~ mu. The constant is attained, also with laws w+(.|a) that differ.
 
     Parameters
     ----------
@@ -239,10 +239,11 @@ def euclidean_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
         error = (exact.conditional() - embedding.transition())[:, plan.starts][:, :, plan.goals]
         norm = np.sum(embedding.predicted**2, axis=2)[:, plan.starts, None]
         measure = embedding.column_weight[0, plan.goals]
-        pair = tuple(np.indices(plan.best_sequence.shape))
-        best, planned = (plan.best_sequence, *pair), (plan.planned_sequence, *pair)
-        bias = np.broadcast_to(norm, error.shape) * measure / 2
-        value = plan.average(error[best] - error[planned] + bias[best] - bias[planned])
+        part = error + norm * measure / 2
+        best, planned = (
+            np.take_along_axis(part, chosen[None], axis=0)[0] for chosen in (plan.best_sequence, plan.planned_sequence)
+        )
+        value = plan.average(best - planned)
     return Bound(
         value,
         QUANTITY,

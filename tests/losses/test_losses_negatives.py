@@ -62,9 +62,7 @@ def test_the_sampled_loss_is_unbiased():
     for pair in range(9):
         for first in range(3):
             for second in range(3):
-                drawn = negatives_spectral_loss(
-                    predicted[[pair // 3]], target[[pair % 3]], target[[first, second]]
-                )
+                drawn = negatives_spectral_loss(predicted[[pair // 3]], target[[pair % 3]], target[[first, second]])
                 mean += float(p[pair] * q[first] * q[second] * drawn)
     assert mean == pytest.approx(float(expected_negatives_spectral_loss(predicted, target, joint, negatives)), rel=1e-12)
 
@@ -86,7 +84,7 @@ def test_negatives_of_another_dimension_are_refused(refused):
     "settings, fragment",
     [
         ({"negatives": "uniform"}, "prediction loss, which has none"),
-        ({"negatives": "action", "loss": "spectral", "batch_size": 8}, "exact expectations"),
+        ({"negatives": "action", "loss": "spectral", "batch_size": 8}, "expected None"),
         ({"negatives": "own"}, "negatives"),
     ],
 )

@@ -1,4 +1,4 @@
-"""docs/negatives.md: what the Euclidean planner prefers, how much it can lose, and the cure by negatives from the pooled law."""
+"""docs/negatives.md: what the Euclidean planner prefers, how much it can lose, and the cure by pooled negatives."""
 
 import itertools
 
@@ -41,8 +41,6 @@ def white_arrays(law, transition, seed, dim=None):
 def halves(predicted, target):
     """-||g(x, a) - f(y)||^2 / 2, shape (A, S, S)."""
     return -np.sum((predicted[:, :, None, :] - target[None, None]) ** 2, axis=-1) / 2
-
-
 
 
 # --- Identity ---------------------------------------------------------------------------------------------------------
@@ -111,9 +109,7 @@ def test_pooled_risks_by_hand(draw_world, draw_embedding, seed):
     law, embedding = pooled_law(world), draw_embedding(seed, world, 2, column_weight=pooled_law(world))
     model = embedding.transition()
     by_hand = [
-        sum(
-            world.weight[x] * (world.transition[a, x, y] - model[a, x, y]) ** 2 / law[y] for x in range(5) for y in range(5)
-        )
+        sum(world.weight[x] * (world.transition[a, x, y] - model[a, x, y]) ** 2 / law[y] for x in range(5) for y in range(5))
         for a in range(3)
     ]
     assert pooled_action_risks(world.exact, model) == pytest.approx(by_hand, rel=1e-12)
@@ -244,7 +240,7 @@ def test_the_euclidean_bound_is_attained_where_the_planner_hardly_cares():
 
 
 def test_the_pooled_bound_is_attained_with_marginals_that_differ(as_world):
-    """P = q -+ e mu q s with s = +-1 the same in every row, and a model that leans to the wrong action by next to nothing."""
+    """P = q -+ e mu q s, s = +-1 the same in every row, and a model that leans to the wrong action by next to nothing."""
     law, goals = np.array([0.3, 0.3, 0.2, 0.2]), np.array([0.1, 0.1, 0.4, 0.4])
     step = 0.9 * goals * law * np.array([1, -1, 1, -1])
     sign = np.array([1, -1])[:, None, None]
