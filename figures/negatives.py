@@ -42,7 +42,7 @@ def family_panel(axis, part):
         axis.plot(share, where, ls="", marker=marker, ms=4.5, color=COLORS[color], label=label)
     axis.set_yticks(range(len(families)), families, fontsize=7.5)
     axis.set_xlim(-0.03, 1.0)
-    axis.set_ylim(-0.7, len(families) + 2.4)
+    axis.set_ylim(-0.7, len(families) + 3.2)
     axis.legend(loc="upper left", handletextpad=0.2)
     axis.set_xlabel("mean regret / mean best value, one step")
     axis.set_title("exact embeddings, $k = n$")

@@ -176,8 +176,8 @@ class JepaConfig:
             )
         if self.negatives == "action" and self.batch_size is not None:
             raise InputError(
-                f"negatives is 'action' with batch_size {self.batch_size}, expected None: a minibatch may hold an action once, "
-                "so train on exact expectations"
+                f"negatives is 'action' with batch_size {self.batch_size}, expected None: a minibatch may hold an action "
+                "once, so train on exact expectations"
             )
 
     def to_dict(self) -> dict[str, Any]:

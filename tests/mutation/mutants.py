@@ -1,12 +1,14 @@
 """Wrong versions of the code, chosen by hand: each is mathematically wrong, none is the same thing written otherwise.
 
-Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py.
+Those of the theory and the losses stand here, those of what collects, trains, plans and keeps in mutants_trained.py,
+those of docs/negatives.md in mutants_negatives.py.
 
 A record names the wrong version, its file in the package, the text before and after, why it is wrong, and the test files
 that must notice. `before` occurs exactly once in its file (test_mutants_apply.py), so that the list cannot rot in silence.
 """
 
 from kinds import Mutant, mutants_of
+from mutants_negatives import NEGATIVES_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -1434,6 +1436,6 @@ MUTANTS = [
     *(WORLD + DATA + MATRICES + EMBEDDING + LINALG + GOALS + DYNAMIC_PROGRAMMING + REWARD_PLANS),
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
-    *(LOSSES + TRAINED + TRAINED_MUTANTS),
+    *(LOSSES + TRAINED + TRAINED_MUTANTS + NEGATIVES_MUTANTS),
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
