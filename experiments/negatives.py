@@ -157,7 +157,7 @@ def euclidean_bias(rng, n):
         rows.append(comparison(f"scatter, n = {n_states}: regret", plan.mean_regret, "=", expected))
         printed = sj.printed_single_step_bound(sj.CoOccurrence.exact(mdp), white, plan)
         rows.append(comparison(f"scatter, n = {n_states}: bound as printed", printed.value, "<=", 1e-7))
-        rows.append(comparison("its hypotheses as printed are met", printed.holds_as_printed, "=", 1))
+        rows.append(comparison(f"scatter, n = {n_states}: its hypotheses are met", printed.holds_as_printed, "=", 1))
     rare = sj.rare_outcome_counterexample(0.02)
     regret = sj.goal_regret(rare, exact_and_white(rare), score="euclidean", starts=[0], goals=[2])
     return [*rows, comparison("rare outcome: regret from x0 to y", regret, "=", 0.97)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, check_tensor
 from spectral_jepa.losses._weights import (
     at_least_float32,
     check_law,
@@ -129,7 +129,7 @@ def expected_negatives_spectral_loss(predicted: Tensor, target: Tensor, joint: T
             "give one law of next states for all rows, or one for each row"
         )
     check_law("negatives", negatives, predicted, 1)
-    law = shares(negatives.detach()).to(predicted.dtype)
+    law = shares(check_tensor("negatives", negatives, "... M S", like=predicted).detach())
     with without_autocast(predicted):
         if law.shape[-2] == 1:
             moments = second_moment(predicted, rows, centered=False), second_moment(target, law[..., 0, :], centered=False)

@@ -96,8 +96,8 @@ NEGATIVES_MUTANTS = (
         ),
         (
             "rows of the law not normalised",
-            "law = shares(negatives.detach()).to(predicted.dtype)",
-            "law = negatives.detach().to(predicted.dtype)",
+            'law = shares(check_tensor("negatives", negatives, "... M S", like=predicted).detach())',
+            'law = check_tensor("negatives", negatives, "... M S", like=predicted).detach()',
             "a law up to a factor",
             LOSS,
         ),
