@@ -1,4 +1,4 @@
-"""LeWM trained from pictures of a stochastic grid: its cost prefers the unpredictable action, and the pooled score does not.
+"""LeWM trained from pictures of a stochastic grid: where moves rarely succeed its cost prefers to leap anywhere.
 
 The world is a 5 x 5 grid drawn as pictures of 28 x 28: four moves that succeed with probability ``reach`` and otherwise
 leave things as they are, and a leap that lands anywhere. A small LeWM ("SIGReg", its released strength and factor) or the
