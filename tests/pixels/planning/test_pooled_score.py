@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from spectral_jepa import make_grid, with_leap
+from spectral_jepa import make_grid, make_two_state, with_leap
 from spectral_jepa.pixels.config import PlanningConfig
 from spectral_jepa.pixels.planning.grid_world import RenderedGrid, SpectralPixelModel, reach
 from spectral_jepa.pixels.planning.latent import latent_cost
 from spectral_jepa.pixels.planning.pooled_score import PooledScore
+from spectral_jepa.sweep.experiment import load_experiment
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,18 @@ def test_directions_that_tell_nothing_apart_are_left_out():
 def test_latents_that_cannot_be_scored_are_refused(latents, settings, fragment, refused):
     with refused(fragment, "expected"):
         PooledScore.fit(latents, **settings)
+
+
+def test_the_exact_simulator_of_the_experiment():
+    """Two states and one way to the other: 1 - (1 - p)^budget. And its rows, after two steps of training."""
+    experiment = load_experiment("negatives_pixels")
+    chain = make_two_state(p=0.3, q=0.3)
+    found = experiment.module.arrivals(chain, np.ones((1, 2, 2)), (1, 4))
+    assert found == pytest.approx({1: 0.3, 4: 1 - 0.7**4}, abs=1e-12)
+    rows = {row["score"]: row for row in experiment(model="whitening", reach=0.2, n_steps=2, seed=0)}
+    # Always leaping: each step hits one of 25 cells.
+    leaping = [1 - (24 / 25) ** budget for budget in (5, 20)]
+    assert [rows["exact, distance"][f"arrived_{budget}"] for budget in (5, 20)] == pytest.approx(leaping, abs=1e-12)
+    assert rows["exact, distance"]["leap_next_door"] == 1 and rows["exact, pooled score"]["leap_next_door"] == 0
+    assert rows["exact, pooled score"]["regret"] < 1e-12 < rows["distance"]["regret"]
+    assert rows["exact, pooled score"]["arrived_20"] > leaping[1] + 0.3
