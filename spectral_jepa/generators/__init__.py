@@ -17,12 +17,15 @@ from spectral_jepa.generators.counterexamples import (
     gauge_embedding_arrays,
     make_permutation,
     make_reset,
+    make_scatter,
     make_two_state,
+    rare_outcome_counterexample,
     rare_state_counterexample,
     rare_state_embedding_arrays,
     reset_counterexample,
     reset_embedding_arrays,
     two_state_counterexample,
+    with_leap,
 )
 from spectral_jepa.generators.grids import make_four_rooms, make_grid
 from spectral_jepa.generators.products import with_horizon, with_nuisance
@@ -48,10 +51,12 @@ __all__ = [
     "make_permutation",
     "make_reset",
     "make_ring",
+    "make_scatter",
     "make_torus",
     "make_two_state",
     "nuisance_singular_values",
     "product_singular_values",
+    "rare_outcome_counterexample",
     "rare_state_counterexample",
     "rare_state_embedding_arrays",
     "reset_counterexample",
@@ -59,5 +64,6 @@ __all__ = [
     "two_state_counterexample",
     "two_state_singular_values",
     "with_horizon",
+    "with_leap",
     "with_nuisance",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -183,6 +184,147 @@ def make_two_state(
     leave_0, leave_1 = np.broadcast_arrays(leave_0, leave_1)
     transition = np.stack([np.stack([1 - leave_0, leave_0], axis=-1), np.stack([leave_1, 1 - leave_1], axis=-1)], axis=1)
     return TabularMDP(transition, weight=weight, discount=discount, name="two states")  # type: ignore[arg-type]
+
+
+@checked()
+def make_scatter(n_states: int = 6, reach: float | None = None, *, discount: float | None = None) -> TabularMDP:
+    """Scatter MDP: action 0 leaps anywhere, action c moves c places on along a ring with probability ``reach``, else stays.
+
+    Every action commutes with shifts, so all keep the uniform law. A move's outcome is one of two states, the leap's any:
+    with an exact white encoder the Euclidean planner leaps for every goal but the one where it stands, up to a reach of
+    1 - sqrt((S - 1) / (2 S)), and each time loses reach - 1 / S.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of states and of actions, at least 2.
+    reach : float in [0, 1], optional
+        Default: 1 - 1 / sqrt(2) + 1 / (3 S), just below that threshold; at most 1.
+    discount : float in [0, 1], optional
+        Discount factor, for a reward added later.
+
+    Returns
+    -------
+    TabularMDP
+        Dense, uniform ``weight`` (stationary for every action), no reward.
+
+    Raises
+    ------
+    InputError
+        ``n_states`` or ``reach`` out of range.
+
+    Notes
+    -----
+    O(S^3). Source: docs/negatives.md, section 2; refutes arXiv 2606.27014, Thm 4.1, with its own planner.
+
+    Examples
+    --------
+    >>> make_scatter(4, reach=0.25).transition[:2, 0]
+    array([[0.25, 0.25, 0.25, 0.25],
+           [0.75, 0.25, 0.  , 0.  ]])
+    """
+    n_states = check_count("n_states", n_states, 2)
+    require_dense(n_states, n_states, "use fewer states")
+    reach = 1 - 1 / np.sqrt(2) + 1 / (3 * n_states) if reach is None else check_fraction("reach", reach)
+    places = np.arange(n_states)
+    moved = np.eye(n_states)[(places[:, None] + places[None, :]) % n_states]  # [action, state, next state]
+    transition = reach * moved + (1 - reach) * np.eye(n_states)
+    transition[0] = 1 / n_states
+    return TabularMDP(transition, discount=discount, name="scatter")
+
+
+@checked()
+def with_leap(mdp: TabularMDP, reach: float = 0.3) -> TabularMDP:
+    """The same world with reluctant actions and a way to anywhere: what the Euclidean planner falls for in any world.
+
+    Each action does what it did with probability ``reach`` and nothing otherwise; a last action leaps to a state drawn
+    uniformly.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    reach : float in [0, 1]
+
+    Returns
+    -------
+    TabularMDP
+        Dense, one action more ("leap" if actions have labels), uniform action frequency, without a reward; other settings as
+        before.
+
+    Raises
+    ------
+    InputError
+        If ``reach`` is out of range.
+
+    Notes
+    -----
+    O(A S^2). Source: docs/negatives.md, section 5.
+
+    Examples
+    --------
+    >>> with_leap(make_permutation(permutations=[(1, 0)]), reach=0.25).transition
+    array([[[0.75, 0.25],
+            [0.25, 0.75]],
+    <BLANKLINE>
+           [[0.5 , 0.5 ],
+            [0.5 , 0.5 ]]])
+    """
+    reach, n_states = check_fraction("reach", reach), mdp.n_states
+    require_dense(mdp.n_actions + 1, n_states, "use fewer states")
+    slow = reach * mdp.dense() + (1 - reach) * np.eye(n_states)
+    leap = np.full((1, n_states, n_states), 1 / n_states)
+    return replace(
+        mdp,
+        transition=np.concatenate([slow, leap]),
+        reward=None,
+        action_frequency=None,  # type: ignore[arg-type]
+        name=f"{mdp.name} with a leap",
+        action_labels=None if mdp.action_labels is None else (*mdp.action_labels, "leap"),
+    )
+
+
+@checked()
+def rare_outcome_counterexample(rarity: float = 0.05) -> TabularMDP:
+    """Four states x0, z, y, u: exact, white, equal stationary marginals, and yet Euclidean regret near 1 from x0 to y.
+
+    From x0 action 0 leads to the goal y, but for a little that lands in the much rarer z; action 1 draws the next state from
+    the data law itself. The white encoder puts z so far out that the Euclidean planner shuns action 0.
+
+    Parameters
+    ----------
+    rarity : float in (0, 1/4)
+        w(y); with half of it, e: w(x0) = e^2, w(z) = e^3, and action 0 misses y with probability e.
+
+    Returns
+    -------
+    TabularMDP
+        Dense; ``weight`` is stationary for both actions; no reward.
+
+    Raises
+    ------
+    InputError
+        If ``rarity`` is out of range.
+
+    Notes
+    -----
+    Regret from x0 to y is 1 - 3 rarity / 2. Source: docs/negatives.md, section 2.
+
+    Examples
+    --------
+    >>> rare_outcome_counterexample(0.2).transition[:, 0].round(3)  # from x0
+    array([[0.   , 0.1  , 0.9  , 0.   ],
+           [0.01 , 0.001, 0.2  , 0.789]])
+    """
+    if not 0 < as_number("rarity", rarity) < 0.25:
+        raise InputError(f"rarity is {rarity}, expected a number between 0 and 1/4: it is the weight of the goal")
+    miss = rarity / 2
+    weight = np.array([miss**2, miss**3, rarity, 0.0])
+    weight[3] = 1 - weight.sum()
+    aimed = np.array([0.0, miss, 1 - miss, 0.0])
+    # The other rows share what is left of the columns, so that action 0 keeps the data law, too.
+    rest = (weight - weight[0] * aimed) / (1 - weight[0])
+    transition = np.stack([np.stack([aimed, rest, rest, rest]), np.tile(weight, (4, 1))])
+    return TabularMDP(transition, weight=weight, name="rare outcome")
 
 
 def reset_counterexample() -> TabularMDP:

@@ -11,6 +11,7 @@ from spectral_jepa._validation import InputError, as_number, check_choice, check
 ENCODERS = ("table", "mlp", "features")
 PREDICTORS = ("free", "linear", "mlp", "film")
 LOSSES = ("prediction", "spectral")
+NEGATIVES = ("pooled", "uniform", "action")
 TARGETS = ("gradient", "stop_gradient", "ema")
 REGULARIZERS = (
     "none",
@@ -74,6 +75,10 @@ class JepaConfig:
         (FiLM), with a skip connection.
     loss : {"prediction", "spectral"}
         E||g - f+||^2, or L_spec = -2 E[g.f+] + E[(g.f')^2].
+    negatives : {"pooled", "uniform", "action"}
+        Law of f' in the spectral loss: the next states of all actions (q), the uniform law, or, as printed in
+        arXiv 2606.27014, eq. 2, the next states of the prediction's own action (w+), which leaves predictions of different
+        actions incomparable; on exact expectations only. See docs/negatives.md.
     target : {"gradient", "stop_gradient", "ema"}
         What stands in for f+ in the prediction loss: the encoder, the encoder as a constant, or a moving average of its
         weights.
@@ -110,12 +115,14 @@ class JepaConfig:
     Raises
     ------
     InputError
-        An unknown name, a count below its least, the spectral loss with another target than "gradient".
+        An unknown name, a count below its least, the spectral loss with another target than "gradient", negatives other than
+        pooled with the prediction loss, which has none, negatives of the action with minibatches.
     """
 
     encoder: str = "table"
     predictor: str = "free"
     loss: str = "prediction"
+    negatives: str = "pooled"
     target: str = "gradient"
     regularizer: str = "whitening"
     centered: bool = False
@@ -147,6 +154,7 @@ class JepaConfig:
             ("encoder", ENCODERS),
             ("predictor", PREDICTORS),
             ("loss", LOSSES),
+            ("negatives", NEGATIVES),
             ("target", TARGETS),
             ("regularizer", REGULARIZERS),
             ("subspace_kind", SUBSPACE_KINDS),
@@ -161,6 +169,17 @@ class JepaConfig:
         if self.loss == "spectral" and self.target != "gradient":
             raise InputError(
                 f"target is {self.target!r} with the spectral loss, expected 'gradient': others need loss='prediction'"
+            )
+
+        if self.negatives != "pooled" and self.loss != "spectral":
+            raise InputError(
+                f"negatives is {self.negatives!r} with the prediction loss, which has none, expected 'pooled': others need "
+                "loss='spectral'"
+            )
+        if self.negatives == "action" and self.batch_size is not None:
+            raise InputError(
+                f"negatives is 'action' with batch_size {self.batch_size}, expected None: a minibatch may hold an action "
+                "once, so train on exact expectations"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, require_memory
 from spectral_jepa.jepa.config import JepaConfig, Run
 from spectral_jepa.losses import (
+    expected_negatives_spectral_loss,
     expected_prediction_loss,
     expected_spectral_loss,
     make_subspaces,
+    negatives_spectral_loss,
     orthogonality_penalty,
     prediction_loss,
     random_directions,
@@ -253,6 +255,47 @@ def regularizer_value(
     return values.new_zeros(len(values))
 
 
+def negative_law(config: JepaConfig, joint: Tensor) -> Tensor:
+    """The law of the negatives f' of the spectral loss, for every row of the joint law or once for all.
+
+    Parameters
+    ----------
+    config : JepaConfig
+        ``negatives``.
+    joint : Tensor (..., A * S, S)
+        Law of (state-action pair, next state), rows ordered action first.
+
+    Returns
+    -------
+    Tensor (..., 1, S), or (..., A * S, S) for the negatives of each action
+        Up to a factor. An action that never occurs gets the pooled law, which no loss reads.
+
+    Notes
+    -----
+    O(A S^2). Source: docs/negatives.md, 4.
+
+    Examples
+    --------
+    Two states and two actions, which always lead to state 0 and to state 1.
+
+    >>> joint = torch.tensor([[0.25, 0.0], [0.25, 0.0], [0.0, 0.25], [0.0, 0.25]])
+    >>> negative_law(JepaConfig(loss="spectral", negatives="pooled"), joint)
+    tensor([[0.5000, 0.5000]])
+    >>> negative_law(JepaConfig(loss="spectral", negatives="action"), joint)[1:3]
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.5000]])
+    """
+    pooled = joint.sum(-2, keepdim=True)
+    if config.negatives == "uniform":
+        return torch.ones_like(pooled)
+    if config.negatives == "pooled":
+        return pooled
+    n_states = joint.shape[-1]
+    own = joint.unflatten(-2, (-1, n_states)).sum(-2, keepdim=True)  # (..., A, 1, S)
+    own = torch.where(own.sum(-1, keepdim=True) > 0, own, pooled.unsqueeze(-3))
+    return own.expand(*own.shape[:-2], n_states, n_states).flatten(-3, -2)
+
+
 def population_losses(
     config: JepaConfig, latent: Tensor, predicted: Tensor, target: Tensor, joint: Tensor, weight: Tensor,
     strength: Tensor, n_padded: Tensor, subspaces: Tensor | None, directions: Tensor | None,
@@ -285,7 +328,7 @@ def population_losses(
 
     Notes
     -----
-    O(R A S^2 D) beside the regulariser. Source: docs/theory.md, 2.1 (spectral) and 2.5 (prediction).
+    O(R A S^2 D) beside the regulariser. Source: docs/theory.md, 2.1 (spectral) and 2.5 (prediction); docs/negatives.md, 4.
 
     Examples
     --------
@@ -300,8 +343,10 @@ def population_losses(
     [0.36, 0.36, 0.0]
     """
     law = joint[0] if len(joint) == 1 else joint
-    if config.loss == "spectral":
+    if config.loss == "spectral" and config.negatives == "pooled":
         error = expected_spectral_loss(predicted, target, law)
+    elif config.loss == "spectral":
+        error = expected_negatives_spectral_loss(predicted, target, law, negative_law(config, law))
     else:
         error = expected_prediction_loss(predicted, target, law, stop_gradient=config.target != "gradient")
     if config.regularizer == "norms":
@@ -351,7 +396,9 @@ def minibatch_losses(
 
     rows, columns = batch[0], batch[1]
     prediction, seen = taken(predicted, rows), taken(target, columns)
-    if config.loss == "spectral":
+    if config.loss == "spectral" and config.negatives == "uniform":
+        error = negatives_spectral_loss(prediction, seen, target)
+    elif config.loss == "spectral":
         error = spectral_loss(prediction, seen, unbiased=True)
     else:
         error = prediction_loss(prediction, seen, stop_gradient=config.target != "gradient")

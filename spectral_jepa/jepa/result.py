@@ -74,10 +74,15 @@ class TrainedRuns:
         return len(self.runs)
 
     def embedding(self, run: int) -> Embedding:
-        """Encoder and prediction of one run, read back with the pooled law q of its data."""
+        """Encoder and prediction of one run, read back with the law of its negatives: the pooled law q unless chosen."""
         check_count("run", run, 0, len(self.runs) - 1)
         dim, data = self.runs[run].dim, self.data[self.runs[run].data]
-        return Embedding(self.encoded[run, :, :dim], self.predicted[run, :, :, :dim], data.pooled_column_weight)
+        laws = {
+            "pooled": data.pooled_column_weight,
+            "uniform": np.full(data.n_states, 1 / data.n_states),
+            "action": data.column_weight,
+        }
+        return Embedding(self.encoded[run, :, :dim], self.predicted[run, :, :, :dim], laws[self.config.negatives])
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -108,7 +113,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     data : CoOccurrence
         Under whose law the loss is meant; the runs share one encoder for all actions.
     config : JepaConfig
-        ``loss``, ``target``, ``regularizer``, ``centered`` and, for subspaces, their number and kind are read.
+        ``loss``, ``negatives``, ``target``, ``regularizer``, ``centered`` and, for subspaces, their number and kind are
+        read.
     dim : int
         Latent dimension k.
     strength : float
@@ -127,7 +133,8 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
 
     Notes
     -----
-    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral), 2.4 (with
+    O(A S^3) once a ``data``, whose decomposition is kept, then O(k). Sources: docs/theory.md, 2.2 (spectral; with uniform
+    negatives the stack normalised by them, docs/negatives.md, 4; with those of each action no SVD solves it), 2.4 (with
     norms), 2.5 (hard whitening), 2.6 (soft whitening), 2.7 (one encoder for all actions); docs/effective_dimension.md, 2
     (whitening in the blocks of a partition).
 
@@ -146,6 +153,11 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
     check_nonnegative("strength", strength)
     values = np.minimum(data.stacked_decomposition[1], 1.0)
     if config.loss == "spectral":
+        if config.negatives == "action" or (config.negatives == "uniform" and config.regularizer == "norms"):
+            return float("nan")  # the second: norms in the law of the successors, negatives in another
+        if config.negatives == "uniform":
+            rows = np.sqrt(data.pooled_weight)[:, :, None] * data.conditional()
+            values = np.linalg.svd(rows.reshape(-1, data.n_states) * np.sqrt(data.n_states), compute_uv=False)
         price = {"none": 0.0, "norms": strength}.get(config.regularizer, np.nan)
         return -float(np.sum(np.maximum(values[:dim] - price, 0.0) ** 2))
     if config.target != "gradient":

@@ -7,9 +7,10 @@ computed and returned in float32 or float64. All randomness comes from the gener
 
 A loss is one of two prediction errors (:func:`prediction_loss`, :func:`spectral_loss`; under the exact law of a finite
 world :func:`expected_prediction_loss`, :func:`expected_spectral_loss`), alone or with a regulariser that keeps the
-embedding from collapsing.
+embedding from collapsing. :func:`negatives_spectral_loss` lets the caller choose the law of the negatives.
 """
 
+from spectral_jepa.losses.negatives import expected_negatives_spectral_loss, negatives_spectral_loss
 from spectral_jepa.losses.population import expected_prediction_loss, expected_spectral_loss
 from spectral_jepa.losses.prediction import ema_update, prediction_loss
 from spectral_jepa.losses.published import SigregSettings, from_lewm
@@ -36,10 +37,12 @@ __all__ = [
     "covariance_penalty",
     "ema_update",
     "epps_pulley",
+    "expected_negatives_spectral_loss",
     "expected_prediction_loss",
     "expected_spectral_loss",
     "from_lewm",
     "make_subspaces",
+    "negatives_spectral_loss",
     "orthogonality_penalty",
     "prediction_loss",
     "project",

@@ -25,6 +25,13 @@ from spectral_jepa.theory.horizon_free import (
     two_vector_form,
 )
 from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
+from spectral_jepa.theory.pooled_negatives import (
+    euclidean_regret_ceiling,
+    euclidean_single_step_bound,
+    outcome_chi_square,
+    pooled_action_risks,
+    pooled_single_step_bound,
+)
 from spectral_jepa.theory.prices import bernstein_price, bootstrap_price, held_out_price
 from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
@@ -84,6 +91,8 @@ __all__ = [
     "draw_tuples",
     "effective_rank",
     "empirical_risk",
+    "euclidean_regret_ceiling",
+    "euclidean_single_step_bound",
     "expected_squared_error",
     "held_out_price",
     "horizon_free_bound",
@@ -95,10 +104,13 @@ __all__ = [
     "mse_loss",
     "multi_step_bound",
     "oracle_bound",
+    "outcome_chi_square",
     "partition_value",
     "pataki_rank_bound",
     "pointwise_single_step_bound",
+    "pooled_action_risks",
     "pooled_risk",
+    "pooled_single_step_bound",
     "printed_approximation_error",
     "printed_chain_bound",
     "printed_multi_step_bound",

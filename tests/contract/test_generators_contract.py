@@ -42,6 +42,7 @@ WRONG = {
     ],
     "make_reset": [{"n_states": 0}, {"noise": 1.1}],
     "make_ring": [{"n_states": 0}, {"slip": 1.1}, {"kernel": [0.5, 0.5]}, {"n_states": 2, "kernel": [0.6, 0.6]}],
+    "make_scatter": [{"n_states": 1}, {"n_states": 10**5}, {"reach": 1.1}, {"reach": float("nan")}],
     "make_torus": [{"side": 0}, {"n_actions": 3}, {"slip": float("nan")}, {"kernel": np.ones(36) / 36}],
     "make_two_state": [{"p": 1.2}, {"q": [-0.1]}, {"p": [0.1, 0.2], "q": [0.1, 0.2, 0.3]}, {"weight": [0.5, 0.6]}],
 }

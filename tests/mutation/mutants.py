@@ -9,6 +9,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 
 from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
+from mutants_negatives import NEGATIVES_MUTANTS
 from mutants_price import PRICE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
@@ -1442,5 +1443,6 @@ MUTANTS = [
     *HORIZON_MUTANTS,
     *TABLE_A_MUTANTS,
     *PRICE_MUTANTS,
+    *NEGATIVES_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]

@@ -16,6 +16,7 @@ from spectral_jepa.embedding import spectral_embedding
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.pixels.config import PlanningConfig
 from spectral_jepa.pixels.planning.latent import plan_discrete
+from spectral_jepa.pixels.planning.pooled_score import PooledScore
 
 AGENT, WALL, FLOOR = (255, 0, 0), (0, 0, 0), (255, 255, 255)
 
@@ -129,6 +130,7 @@ def reach(
     *,
     budget: int,
     seed: int = 0,
+    score: PooledScore | None = None,
 ) -> NDArray[np.int64]:
     """Plan from pictures to pictures, carry out, replan.
 
@@ -145,6 +147,8 @@ def reach(
         Steps.
     seed : int
         Of the planner and of the world's chance.
+    score : PooledScore, optional
+        As in :func:`spectral_jepa.pixels.planning.latent.plan`.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def reach(
             break
         latents = model.encode(torch.from_numpy(grid.draw(here[left])))
         chosen = [generators[i] for i in left]
-        actions = plan_discrete(model, config, latents, targets[left], chosen, n_actions=mdp.n_actions).numpy()
+        actions = plan_discrete(model, config, latents, targets[left], chosen, n_actions=mdp.n_actions, score=score).numpy()
         for count in range(min(config.execute, budget - taken)):
             moving = steps[left] < 0
             ids = left[moving]

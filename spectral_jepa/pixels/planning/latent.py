@@ -25,6 +25,7 @@ from spectral_jepa.action_search import (
 )
 from spectral_jepa.pixels.config import PlanningConfig
 from spectral_jepa.pixels.interfaces import Rollout
+from spectral_jepa.pixels.planning.pooled_score import PooledScore
 
 METHODS = ("cem", "mppi", "adam", "random")
 # Sequences that one call of the model sees on a GPU. On a CPU it is the samples of one episode: they fit the cache, and
@@ -42,6 +43,7 @@ def plan(
     block_dim: int | None = None,
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
+    score: PooledScore | None = None,
 ) -> Float[Tensor, "E n A"]:
     """Plan for many episodes at once.
 
@@ -62,6 +64,9 @@ def plan(
         Needed for h > 1.
     chunk : int, optional
         Largest number of sequences in one call of the model. Default: ``n_samples`` on a CPU, 65,536 on a GPU.
+    score : PooledScore, optional
+        What to maximise. Default: minus the published squared distance, which prefers unpredictable outcomes where the world
+        is left to chance (docs/negatives.md).
 
     Returns
     -------
@@ -101,7 +106,7 @@ def plan(
         return fill_normal(mean, generators).mul_(config.initial_std)[:, : config.execute]
     search = torch.no_grad() if config.method == "adam" else torch.inference_mode()
     with search, _precision(config.precision, latents.device):
-        cost = latent_cost(model, latents, goals, past_blocks, chunk)
+        cost = latent_cost(model, latents, goals, past_blocks, chunk, score)
         try:
             if config.method == "cem":
                 found = cross_entropy_method(cost, mean, generators, n_elites=config.n_elites, **sizes)
@@ -127,12 +132,13 @@ def plan_discrete(
     n_actions: int,
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
+    score: PooledScore | None = None,
 ) -> Int[Tensor, "E n"]:
     """:func:`plan` for discrete actions: the model's blocks are one-hot vectors, the search a categorical CEM.
 
     Parameters
     ----------
-    model, config, latents, goals, generators, past_blocks, chunk
+    model, config, latents, goals, generators, past_blocks, chunk, score
         As in :func:`plan`; ``config.method`` must be "cem", and ``initial_std`` is not read.
     n_actions : int
         Length of the one-hot blocks, at least 2.
@@ -167,7 +173,7 @@ def plan_discrete(
     check_choice("method", config.method, ("cem",))
     with torch.inference_mode(), _precision(config.precision, latents.device):
         found = categorical_cross_entropy_method(
-            latent_cost(model, latents, goals, past_blocks, chunk),
+            latent_cost(model, latents, goals, past_blocks, chunk, score),
             len(latents),
             generators,
             horizon=config.horizon,
@@ -186,12 +192,13 @@ def latent_cost(
     goals: Float[Tensor, "E D"],
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
+    score: PooledScore | None = None,
 ) -> PlannerCost:
     """The published cost: squared distance, summed over coordinates, of the last predicted latent and the goal's.
 
     Parameters
     ----------
-    model, latents, goals, past_blocks, chunk
+    model, latents, goals, past_blocks, chunk, score
         As in :func:`plan`.
 
     Returns
@@ -238,18 +245,19 @@ def latent_cost(
         for part in (slice(e, e + episodes) for e in range(0, n_episodes, episodes)):
             past = None if past_blocks is None else past_blocks[part]
             pieces = plans[part].split(samples, 1)
-            rows.append(torch.cat([_distances(model, latents[part], goals[part], past, piece) for piece in pieces], 1))
+            rows.append(torch.cat([_costs(model, latents[part], goals[part], past, piece, score) for piece in pieces], 1))
         return torch.cat(rows)
 
     return cost
 
 
-def _distances(
+def _costs(
     model: Rollout,
     latents: Float[Tensor, "E h D"],
     goals: Float[Tensor, "E D"],
     past: Float[Tensor, "E p A"] | None,
     plans: Float[Tensor, "E S H A"],
+    score: PooledScore | None,
 ) -> Float[Tensor, "E S"]:
     """Costs (E, S) by one call of the model."""
     shape = plans.shape[:2]
@@ -259,7 +267,8 @@ def _distances(
 
     more = () if past is None else (repeat(past),)
     last = model.rollout(repeat(latents), plans.flatten(0, 1), *more)[:, -1]
-    return (last.view(*shape, -1) - goals[:, None]).square().sum(-1)
+    predicted = last.view(*shape, -1)
+    return (predicted - goals[:, None]).square().sum(-1) if score is None else -score(predicted, goals[:, None])
 
 
 def check_settings(config: PlanningConfig) -> None:
