@@ -18,7 +18,23 @@ from spectral_jepa.theory.goal_bounds import (
     printed_single_step_bound,
     printed_spurious_constant,
 )
+from spectral_jepa.theory.horizon_free_extensions import (
+    SharedWorstCase,
+    clip_contraction,
+    concentrability_horizon_bound,
+    discounted_horizon_bound,
+    noisy_horizon_error,
+    shared_encoder_worst_case,
+)
 from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
+from spectral_jepa.theory.minimax import (
+    minimax_risk_lower_bound,
+    minimax_risk_upper_bound,
+    packing_bayes_risk,
+    packing_kernels,
+    packing_strength,
+)
+from spectral_jepa.theory.oracle_constant import sharp_oracle_bound
 from spectral_jepa.theory.printed_identities import printed_approximation_error, printed_risk_identity
 from spectral_jepa.theory.reward_bounds import reward_bound_values, reward_bounds
 from spectral_jepa.theory.risks import (
@@ -66,11 +82,15 @@ from spectral_jepa.theory.whitening import (
 __all__ = [
     "Assumption",
     "Bound",
+    "SharedWorstCase",
     "SubspaceOptimum",
     "averaged_single_step_bound",
     "bernstein_bound",
     "best_linear_predictor",
     "chi_square_information",
+    "clip_contraction",
+    "concentrability_horizon_bound",
+    "discounted_horizon_bound",
     "draw_tuples",
     "effective_rank",
     "empirical_risk",
@@ -78,9 +98,15 @@ __all__ = [
     "independent_constraints",
     "jepa_loss",
     "linear_covariances",
+    "minimax_risk_lower_bound",
+    "minimax_risk_upper_bound",
     "mse_loss",
     "multi_step_bound",
+    "noisy_horizon_error",
     "oracle_bound",
+    "packing_bayes_risk",
+    "packing_kernels",
+    "packing_strength",
     "partition_value",
     "pataki_rank_bound",
     "pointwise_single_step_bound",
@@ -96,6 +122,8 @@ __all__ = [
     "rademacher_complexity",
     "reward_bound_values",
     "reward_bounds",
+    "shared_encoder_worst_case",
+    "sharp_oracle_bound",
     "sigreg_collapse_threshold",
     "sigreg_slope",
     "simulation_bound_values",

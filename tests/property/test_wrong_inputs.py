@@ -119,6 +119,11 @@ def calls():
         sj.bernstein_bound: dict(exact=exact, n_samples=10, failure_probability=0.1, shared=False),
         sj.best_linear_predictor: dict(exact=exact, target=np.array(embedding.target)),
         sj.chi_square_information: dict(exact=exact),
+        sj.clip_contraction: dict(matrix=np.eye(3)),
+        sj.concentrability_horizon_bound: eep,
+        sj.discounted_horizon_bound: dict(
+            exact=exact, dim=2, reward=np.arange(6.0), start=np.full(6, 1 / 6), discount=0.9, horizon=3
+        ),
         sj.draw_tuples: dict(exact=exact, anchors=np.array([0, 1, 2]), action=0, seed=0),
         sj.effective_rank: dict(second_moment=np.eye(3)),
         sj.empirical_risk: ee | dict(anchors=np.array([0, 1, 2]), action=0, distinct_pairs=True),
@@ -126,9 +131,17 @@ def calls():
         sj.independent_constraints: dict(subspaces=t["subspaces"]),
         sj.jepa_loss: ee,
         sj.linear_covariances: dict(exact=exact, target=np.array(embedding.target)),
+        sj.minimax_risk_lower_bound: dict(n_states=6, dim=3, n_samples=10),
+        sj.minimax_risk_upper_bound: dict(n_states=6, dim=3, n_samples=10),
         sj.mse_loss: ee,
         sj.multi_step_bound: eep,
+        sj.noisy_horizon_error: dict(left_out=0.5, error_norm=0.1, horizon=3, clipped=True),
         sj.oracle_bound: dict(exact=exact, dim=2, error_norm=0.1, action=0),
+        sj.packing_bayes_risk: dict(
+            n_states=6, dim=2, n_samples=5, values=np.array([-0.5, 0.5]), probabilities=np.array([0.5, 0.5])
+        ),
+        sj.packing_kernels: dict(coordinates=np.full((3, 1), 0.5), n_states=6),
+        sj.packing_strength: dict(n_states=6, dim=3, n_samples=10),
         sj.partition_value: dict(singular_values=t["singular"], n_subspaces=1, subspace_dim=2, penalty=1.0, centred=False),
         sj.pataki_rank_bound: dict(n_subspaces=2, subspace_dim=2, dim=4),
         sj.pointwise_single_step_bound: eep,
@@ -147,6 +160,8 @@ def calls():
         sj.rademacher_complexity: dict(weight=np.array([0.5, 0.5]), n_samples=10, ceiling=1.0),
         sj.reward_bound_values: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.reward_bounds: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
+        sj.shared_encoder_worst_case: dict(left_out=0.5, horizon=2, scale=1.0),
+        sj.sharp_oracle_bound: dict(exact=exact, dim=2, error_norm=0.1, action=0),
         sj.sigreg_collapse_threshold: dict(dim=4, strength=0.1, factor=1.0, n_knots=5, t_max=3.0),
         sj.sigreg_slope: dict(n_knots=5, t_max=3.0),
         sj.simulation_bound_values: dict(error=0.1, discount=0.9, horizon=3),
@@ -289,6 +304,7 @@ RECORDS = {
     *(
         "Reaching",
         "RewardPlan",
+        "SharedWorstCase",
         "SigregSettings",
         "Solution",
         "SubspaceOptimum",
