@@ -7,6 +7,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 """
 
 from kinds import Mutant, mutants_of
+from mutants_rates import RATE_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -1435,5 +1436,6 @@ MUTANTS = [
     *(GOAL_BOUNDS + PRINTED_IDENTITIES + REWARD_BOUNDS + RISKS + SAMPLING),
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
+    *RATE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
