@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.integrate
 
 from spectral_jepa import (
     CoOccurrence,
@@ -147,11 +148,30 @@ def test_the_truncated_svd_lies_between(seed, n_states, dim, n_samples):
     assert minimax_risk_upper_bound(n_states, dim, n_samples) == pytest.approx(capped, rel=1e-12)
 
 
+def test_the_upper_bound_is_the_tail_of_bernstein_integrated():
+    n_states, dim, n_samples = 512, 2, 300_000
+
+    def quantile(chance):
+        log = np.log(2 * n_states / chance)
+        return np.sqrt(2 * n_states / n_samples * log), 2 * (n_states + 1) / (3 * n_samples) * log
+
+    split, _ = scipy.integrate.quad(lambda chance: 2 * sum(part**2 for part in quantile(chance)), 0, 1)
+    whole, _ = scipy.integrate.quad(lambda chance: sum(quantile(chance)) ** 2, 0, 1)
+    bound = minimax_risk_upper_bound(n_states, dim, n_samples)
+    assert bound == pytest.approx(5 * dim * split, rel=1e-7) and 5 * dim * whole < bound
+    assert bound < min(dim - 1, (n_states**2 - 1) / n_samples)
+
+
 # --- The order, and how near.
 
 
 def test_the_order_is_k_n_over_n_samples():
-    """The bound itself, in both regimes: about .18 and .5 of (k - 1) n / N."""
+    """The bound itself, in both regimes: .14 to .2 and .5 of (k - 1) n / N; never below .05."""
+    for n_states in range(2, 30):
+        for dim in range(2, n_states + 1):
+            unit = n_states * (dim - 1)
+            least = min(times * unit * minimax_risk_lower_bound(n_states, dim, times * unit) for times in (1, 3, 30)) / unit
+            assert least > (0.14 if n_states % 2 == 0 and dim - 1 <= n_states // 2 else 0.05)
     for n_states, dim in [(64, 5), (256, 17), (1000, 3)]:
         unit = n_states * (dim - 1)
         assert minimax_risk_lower_bound(n_states, dim, unit) == pytest.approx(1 / (2 * np.e), rel=0.2)
