@@ -157,6 +157,31 @@ def noisy_case(rng, size, dim, horizon, noise, clipped):
     return norm(product(true) - product(model)), noisy_horizon_error(left_out, noise, horizon, clipped=clipped)
 
 
+def climb_noise(rng, size, dim, horizon, noise, clipped, count, turns):
+    """Largest error / bound found by random moves of contractions and of their noise."""
+
+    def quotients(raw):
+        true = clip_contraction(raw[0])
+        error = noise * raw[1] / norm(raw[1])[..., None, None]
+        left_out = np.linalg.svd(true + error, compute_uv=False)[..., dim:].max(axis=(1, 2), initial=0.0)
+        models = truncate(true + error, dim)
+        models = clip_contraction(models) if clipped else models
+        exact = believed = np.broadcast_to(np.eye(size), (count, size, size))
+        for t in range(horizon):
+            exact, believed = exact @ true[:, t], believed @ models[:, t]
+        bounds = np.array([noisy_horizon_error(float(s), noise, horizon, clipped=clipped) for s in left_out])
+        return norm(exact - believed) / bounds
+
+    raw = 2 * rng.standard_normal((2, count, horizon, size, size))
+    best = quotients(raw)
+    for turn in range(turns):
+        moved = raw + 0.6 * 0.98**turn * rng.standard_normal(raw.shape)
+        found = quotients(moved)
+        raw = np.where((found > best)[None, :, None, None, None], moved, raw)
+        best = np.maximum(best, found)
+    return best.max()
+
+
 @pytest.mark.parametrize("clipped", [True, False])
 @pytest.mark.parametrize("seed", [0])
 def test_noisy_truncations(seed, clipped):
@@ -280,6 +305,19 @@ def test_policies_that_look_again_are_not_covered():
         assert norm(product(np.stack([first, second])[plan]) - product(model[plan])) < 0.95 / (1 + np.sqrt(1 - 0.475**2))
 
 
+def test_a_law_that_is_not_stationary_breaks_the_discounted_bound():
+    """An instance found by climbing: the value of the bound is less than a thirtieth of the regret."""
+    kernels = np.array(
+        [[[0.35, 0.63, 0.02], [0.02, 0.0, 0.98], [0.9, 0.04, 0.06]], [[0.0, 0.0, 1.0], [0.37, 0.58, 0.05], [0.5, 0.5, 0.0]]]
+    )
+    mdp = TabularMDP(kernels, weight=[0.954, 0.043, 0.003])
+    exact = CoOccurrence.exact(mdp)
+    reward, start = np.array([0.01, 0.01, 0.75]), np.array([1.0, 0.0, 0.0])
+    regret = open_loop_regret(kernels, spectral_embedding(exact, 2).transition(), reward, start, 0.9, 4)
+    bound = discounted_horizon_bound(exact, 2, reward, start, discount=0.9, horizon=4)
+    assert not bound.holds and 0 < 30 * bound.value < regret
+
+
 def test_discounted_bound_says_what_it_cannot():
     exact = CoOccurrence.exact(TabularMDP([[[0.9, 0.1], [0.5, 0.5]]]))
     bound = discounted_horizon_bound(exact, 1, np.ones(2), np.array([1.0, 0.0]), discount=0.9, horizon=3)
@@ -395,6 +433,9 @@ def test_twenty_thousand_instances_and_climbs_of_each(seed, draw_world):
             size = int(rng.integers(1, 6))
             case = size, int(rng.integers(1, size + 1)), int(rng.integers(1, 9)), float(rng.choice([0.003, 0.03, 0.3]))
             note(f"noisy, clipped {clipped}", *noisy_case(rng, *case, clipped))
+        for case in [(2, 1, 2, 0.05), (3, 1, 4, 0.02), (3, 2, 6, 0.1), (4, 2, 3, 0.3)]:
+            note(f"noisy, climbed, clipped {clipped}", climb_noise(rng, *case, clipped, 40, 130), 1.0)
+            counts[f"noisy, climbed, clipped {clipped}"] += 40 * 131 - 1
     for size, kept, horizon, left_out in [(3, 2, 2, 0.6), (3, 2, 3, 0.9), (4, 2, 3, 0.3), (4, 2, 5, 0.5), (5, 3, 4, 0.8)]:
         found = climb_encoders(rng, size, kept, horizon, left_out, 40, 150)
         note("shared encoder", found, shared_encoder_worst_case(left_out, horizon).certified)
