@@ -357,6 +357,19 @@ def test_closed_forms_and_the_refuted_one():
     assert shared_encoder_worst_case(1.0, 2).attained == pytest.approx(2 / np.sqrt(3), abs=1e-6)
 
 
+def test_a_world_refutes_it_too():
+    """Three states, uniform w stationary under both actions, an encoder that keeps the constant and one contrast."""
+    first = np.array([[0.0, 0.0, 1.0], [0.966, 0.034, 0.0], [0.034, 0.966, 0.0]])
+    steps = np.stack([first, first[[0, 2, 1]]])
+    assert np.abs(steps.sum(axis=1) - 1).max() < 1e-12
+    dropped = np.array([2.0, -1.0, -1.0]) / np.sqrt(6)
+    left_out = np.linalg.norm(steps @ dropped, axis=1)
+    assert left_out == pytest.approx(np.sqrt(1 - 3 * 0.034 + 3 * 0.034**2), abs=1e-12)
+    error = norm(product(steps) - product(steps @ (np.eye(3) - np.outer(dropped, dropped))))
+    s = left_out.max()
+    assert np.sqrt(1 - (1 - s**2) ** 2) + 0.1 < error <= shared_encoder_worst_case(s, 2).certified
+
+
 def test_the_constant_tends_to_two_for_every_left_out():
     """Equal turns, s^2 d each, of losses s^2 d^2: the text's construction, far beyond the search."""
     s = 0.3
