@@ -106,10 +106,11 @@ def minimax_risk_upper_bound(n_states: int, dim: int, n_samples: int) -> float:
     """
     _coordinates(n_states, dim)
     samples = float(check_count("n_samples", n_samples))
-    log, largest = np.log(2 * n_states), (n_states + 1) / samples
+    states = float(n_states)
+    log, largest = np.log(2 * states), (states + 1) / samples
     # E||E||^2 <= int_0^1 (sqrt(2 v log(d/e)) + 2 L log(d/e) / 3N)^2 de <= twice the sum of the squares, integrated.
-    norm = 4 * n_states / samples * (log + 1) + 8 / 9 * largest**2 * (log**2 + 2 * log + 2)
-    return float(min(5 * dim * norm, (n_states**2 - 1) / samples, dim - 1))
+    norm = 4 * states / samples * (log + 1) + 8 / 9 * largest**2 * (log**2 + 2 * log + 2)
+    return float(min(5 * dim * norm, (states**2 - 1) / samples, dim - 1))
 
 
 @checked()

@@ -42,7 +42,7 @@ RATE_MUTANTS = (
          "estimates of norm 1 + e multiply", REACH),
         ("second moment of the reward", "weight @ (values - weight @ values) ** 2", "weight @ values**2",
          "a constant reward leaves no choice", REACH),
-        ("one step too many", "gamma ** (horizon - 1)) / (1 - gamma)", "gamma**horizon) / (1 - gamma)",
+        ("one discounted step too many", "gamma ** (horizon - 1)) / (1 - gamma)", "gamma**horizon) / (1 - gamma)",
          "the first state does not depend on the plan", REACH),
         ("clipped from below", "np.minimum(values, 1.0)[..., None, :]", "np.maximum(values, 1.0)[..., None, :]",
          "a contraction has no singular value above 1", REACH),
