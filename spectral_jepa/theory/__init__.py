@@ -24,7 +24,23 @@ from spectral_jepa.theory.horizon_free import (
     horizon_free_factor,
     two_vector_form,
 )
+from spectral_jepa.theory.horizon_free_extensions import (
+    SharedWorstCase,
+    clip_contraction,
+    concentrability_horizon_bound,
+    discounted_horizon_bound,
+    noisy_horizon_error,
+    shared_encoder_worst_case,
+)
 from spectral_jepa.theory.linear_predictor import best_linear_predictor, linear_covariances, vamp2_score
+from spectral_jepa.theory.minimax import (
+    minimax_risk_lower_bound,
+    minimax_risk_upper_bound,
+    packing_bayes_risk,
+    packing_kernels,
+    packing_strength,
+)
+from spectral_jepa.theory.oracle_constant import sharp_oracle_bound
 from spectral_jepa.theory.pooled_negatives import (
     euclidean_regret_ceiling,
     euclidean_single_step_bound,
@@ -81,6 +97,7 @@ from spectral_jepa.theory.whitening import (
 __all__ = [
     "Assumption",
     "Bound",
+    "SharedWorstCase",
     "SubspaceOptimum",
     "averaged_single_step_bound",
     "bernstein_bound",
@@ -88,6 +105,9 @@ __all__ = [
     "best_linear_predictor",
     "bootstrap_price",
     "chi_square_information",
+    "clip_contraction",
+    "concentrability_horizon_bound",
+    "discounted_horizon_bound",
     "draw_tuples",
     "effective_rank",
     "empirical_risk",
@@ -101,10 +121,16 @@ __all__ = [
     "independent_constraints",
     "jepa_loss",
     "linear_covariances",
+    "minimax_risk_lower_bound",
+    "minimax_risk_upper_bound",
     "mse_loss",
     "multi_step_bound",
+    "noisy_horizon_error",
     "oracle_bound",
     "outcome_chi_square",
+    "packing_bayes_risk",
+    "packing_kernels",
+    "packing_strength",
     "partition_value",
     "pataki_rank_bound",
     "pointwise_single_step_bound",
@@ -122,6 +148,8 @@ __all__ = [
     "rademacher_complexity",
     "reward_bound_values",
     "reward_bounds",
+    "shared_encoder_worst_case",
+    "sharp_oracle_bound",
     "sigreg_collapse_threshold",
     "sigreg_slope",
     "simulation_bound_values",

@@ -11,6 +11,7 @@ from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
 from mutants_negatives import NEGATIVES_MUTANTS
 from mutants_price import PRICE_MUTANTS
+from mutants_rates import RATE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
@@ -1444,5 +1445,6 @@ MUTANTS = [
     *TABLE_A_MUTANTS,
     *PRICE_MUTANTS,
     *NEGATIVES_MUTANTS,
+    *RATE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
