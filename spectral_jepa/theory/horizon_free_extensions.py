@@ -37,6 +37,7 @@ from spectral_jepa.theory.goal_bounds import (
     check_plan,
     reach_over_start,
 )
+from spectral_jepa.theory.horizon_free import horizon_free_error
 
 KEPT = 1e-8  # entries of (Mbar - B)^T B and (Mbar - B) B^T below this: B keeps singular triplets
 LONGEST = 64  # steps that the search for the worst case takes on
@@ -180,7 +181,7 @@ def noisy_horizon_error(left_out: float, error_norm: float, horizon: int, *, cli
     >>> round(noisy_horizon_error(0.0, 0.1, 3, clipped=False), 4)
     0.331
     """
-    steps = float(check_count("horizon", horizon))
+    steps = check_count("horizon", horizon)
     check_nonnegative("error_norm", error_norm)
     largest = 1 + error_norm
     if not 0 <= left_out <= largest:
@@ -189,9 +190,9 @@ def noisy_horizon_error(left_out: float, error_norm: float, horizon: int, *, cli
         )
     if clipped:
         s = min(left_out, 1.0)
-        return float(min(2.0, _tangent(s, steps) + 2 * steps * error_norm))
+        return float(min(2.0, horizon_free_error(s, steps) + 2 * steps * error_norm))
     with np.errstate(over="ignore"):
-        return float(np.float64(largest) ** steps * (1 + _tangent(left_out / largest, steps)) - 1)
+        return float(np.float64(largest) ** steps * (1 + horizon_free_error(left_out / largest, steps)) - 1)
 
 
 @checked()
@@ -337,11 +338,6 @@ def shared_encoder_worst_case(left_out: float, horizon: int, *, scale: float = 1
     return SharedWorstCase(
         read_only(_realised(angles, moments, s)), float(np.sqrt(max(error, 0.0))), _certificate(moments, s, c)
     )
-
-
-def _tangent(left_out: float, horizon: float) -> float:
-    """Largest error of T truncated contractions (docs/horizon_free_extensions.md, 0)."""
-    return float(min(np.sqrt(horizon) * left_out, 2 * left_out / (1 + np.sqrt(1 - left_out**2))))
 
 
 def _planar_path(angles: Array, s: float, c: float) -> tuple[list[tuple[float, float]], float]:
