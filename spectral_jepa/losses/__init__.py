@@ -10,7 +10,7 @@ world :func:`expected_prediction_loss`, :func:`expected_spectral_loss`), alone o
 embedding from collapsing.
 """
 
-from spectral_jepa.losses.population import expected_prediction_loss, expected_spectral_loss
+from spectral_jepa.losses.population import expected_prediction_loss, expected_sigreg, expected_spectral_loss
 from spectral_jepa.losses.prediction import ema_update, prediction_loss
 from spectral_jepa.losses.published import SigregSettings, from_lewm
 from spectral_jepa.losses.sigreg import epps_pulley, random_directions, sigreg
@@ -37,6 +37,7 @@ __all__ = [
     "ema_update",
     "epps_pulley",
     "expected_prediction_loss",
+    "expected_sigreg",
     "expected_spectral_loss",
     "from_lewm",
     "make_subspaces",

@@ -40,6 +40,8 @@ from spectral_jepa.theory.sampling_bounds import (
     rademacher_complexity,
 )
 from spectral_jepa.theory.sigreg_collapse import sigreg_collapse_threshold, sigreg_slope
+from spectral_jepa.theory.sigreg_factors import FactorMargins, mixture_cost, plane_filling_error, quadratic_margins
+from spectral_jepa.theory.sigreg_phase import sigreg_global_slope, sigreg_lower_bound, sigreg_phase
 from spectral_jepa.theory.simulation import (
     simulation_bound_values,
     simulation_bounds,
@@ -66,6 +68,7 @@ from spectral_jepa.theory.whitening import (
 __all__ = [
     "Assumption",
     "Bound",
+    "FactorMargins",
     "SubspaceOptimum",
     "averaged_single_step_bound",
     "bernstein_bound",
@@ -78,11 +81,13 @@ __all__ = [
     "independent_constraints",
     "jepa_loss",
     "linear_covariances",
+    "mixture_cost",
     "mse_loss",
     "multi_step_bound",
     "oracle_bound",
     "partition_value",
     "pataki_rank_bound",
+    "plane_filling_error",
     "pointwise_single_step_bound",
     "pooled_risk",
     "printed_approximation_error",
@@ -93,10 +98,14 @@ __all__ = [
     "printed_sample_bound",
     "printed_single_step_bound",
     "printed_spurious_constant",
+    "quadratic_margins",
     "rademacher_complexity",
     "reward_bound_values",
     "reward_bounds",
     "sigreg_collapse_threshold",
+    "sigreg_global_slope",
+    "sigreg_lower_bound",
+    "sigreg_phase",
     "sigreg_slope",
     "simulation_bound_values",
     "simulation_bounds",

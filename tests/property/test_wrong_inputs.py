@@ -148,6 +148,16 @@ def calls():
         sj.reward_bound_values: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.reward_bounds: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.sigreg_collapse_threshold: dict(dim=4, strength=0.1, factor=1.0, n_knots=5, t_max=3.0, batch_size=8),
+        sj.mixture_cost: dict(share=np.array([0.0, 0.5]), n_knots=5, t_max=3.0),
+        sj.plane_filling_error: dict(correlation=0.9, order=2, n_terms=5),
+        sj.quadratic_margins: dict(first=0.9, second=0.1, strength=0.1, factor=1.0, n_knots=5, t_max=3.0),
+        sj.sigreg_global_slope: dict(n_knots=5, t_max=3.0, batch_size=8),
+        sj.sigreg_lower_bound: dict(
+            trace=0.5, dim=2, factor=1.0, batch_size=8, directions=np.eye(2), n_knots=5, t_max=3.0
+        ),
+        sj.sigreg_phase: dict(
+            second_value=0.5, dim=2, strength=0.1, factor=1.0, batch_size=8, directions=np.eye(2), n_knots=5, t_max=3.0
+        ),
         sj.sigreg_slope: dict(n_knots=5, t_max=3.0, batch_size=8),
         sj.simulation_bound_values: dict(error=0.1, discount=0.9, horizon=3),
         sj.simulation_bounds: dict(mdp=mdp, model=t["model"], discount=0.9, horizon=3),
