@@ -157,7 +157,7 @@ def expected_sigreg(
     >>> import torch
     >>> coin, weight, one = torch.tensor([[1.0], [-1.0]]), torch.ones(2), torch.ones(1, 1)
     >>> expected_sigreg(coin, one, weight, 2, factor=1)
-    tensor(0.4...)
+    tensor(0.6444)
     >>> equal, mixed = (sigreg(batch, one, factor=1) for batch in (torch.ones(2, 1), coin))
     >>> torch.allclose(expected_sigreg(coin, one, weight, 2, factor=1), (equal + mixed) / 2)
     True

@@ -38,6 +38,7 @@ N_POINTS = 4001  # at which 2 K(x) / x^2 is looked at, between 0 and where it ca
 PHASES = ("collapsed", "between", "grows")
 
 
+@checked()
 def knots_and_weights(n_knots: int, t_max: float) -> tuple[Array, Array, Array]:
     """Knots t, the window u = exp(-t^2 / 2) there and what each knot counts, as training has them.
 
@@ -170,7 +171,7 @@ def sigreg_lower_bound(
     >>> knots, normal, weight = knots_and_weights(17, 3.0)
     >>> value = weight @ (np.cos(knots / 10) - normal) ** 2
     >>> round(sigreg_lower_bound(0.01, 1), 5), round(float(value), 5)
-    (0.38659, 0.38672)
+    (0.38659, 0.3868)
     """
     spread = _spread(dim, directions)
     check_nonnegative("trace", trace)

@@ -211,6 +211,7 @@ def calls():
         losses.ema_update: dict(target_tensors=[torch.zeros(2)], online_tensors=[torch.ones(2)], decay=0.5),
         losses.epps_pulley: dict(views=t["values"], weight=t["weight"]) | characteristic,
         losses.expected_prediction_loss: ptj | dict(stop_gradient=False),
+        losses.expected_sigreg: vw | dict(directions=t["directions"], batch_size=4) | characteristic,
         losses.expected_spectral_loss: ptj,
         losses.from_lewm: dict(strength=0.09, batch_size=8, dim=4, n_slices=5, n_knots=5, t_max=3.0),
         losses.make_subspaces: dict(
