@@ -15,11 +15,12 @@ population's slope c would say.
 constants and others: the R^2 of each factor from the embedding (exact weights), from starts at (z1, z2), at (z1, He_2(z1))
 and at random. ``best`` is the least loss over starts.
 
-``laws``: the tabular trainer with fresh slices on two factors of nearly equal correlation and of other laws: bits, uniform,
-skewed, or redrawn at once.
+``laws``: the tabular trainer with fresh slices on two factors of nearly equal correlation and of other laws: bits,
+uniform, skewed, or redrawn as a whole.
 """
 
 import functools
+import itertools
 
 import numpy as np
 import torch
@@ -41,25 +42,26 @@ WORLDS = {
     "garnet": lambda: sj.make_garnet(10, 2, branching=3, seed=0),
 }
 REVERSIBLE = ("AR .95", "AR .7", "AR .4")
-LAWS = ("binomial", "bits", "uniform", "skewed", "redrawn")
+LAWS = ("bits", "binomial", "uniform", "skewed", "redrawn")  # bits have fewer states, the others share a batch
 PUBLISHED = from_lewm(dim=2).strength * from_lewm(dim=2).factor  # lambda b at k = 2
 
 
 def axes(worlds, dims, batch_sizes, ratios, n_seeds, n_steps, rates, pulls, n_states, law_seeds, noisy_steps):
     """The four parts of a preset."""
-    phase = {"part": "phase", "world": worlds, "dim": dims, "batch_size": batch_sizes, "predictor": "free"}
-    phase |= {"ratios": [ratios], "n_seeds": n_seeds, "n_steps": n_steps}
+    phase = {"part": "phase", "world": worlds, "dim": dims, "predictor": "free"}
+    phase |= {"batch_sizes": [batch_sizes], "ratios": [ratios], "n_seeds": n_seeds, "n_steps": n_steps}
     linear = phase | {"world": [name for name in worlds if name in REVERSIBLE], "predictor": "linear"}
     noisy = {"part": "minibatch", "world": "AR .7", "dim": 1, "batch_size": [2, 4, 16], "ratios": [(0.5, 2.0)]}
     factors = {"part": "factors", "rates": [*rates], "pulls": [pulls], "n_states": [n_states], "n_steps": n_steps}
-    laws = {"part": "laws", "law": list(LAWS), "rates": [(0.8, 0.76)], "n_values": 9, "n_seeds": law_seeds}
-    return [phase, linear, noisy | {"n_seeds": 2, "n_steps": noisy_steps}, factors, laws | {"n_steps": n_steps}]
+    laws = {"part": "laws", "laws": [LAWS[:1], LAWS[1:]], "rates": [(0.8, 0.76)], "n_values": 9, "n_seeds": law_seeds}
+    curve = {"part": "curve", "correlations": [tuple(1 - np.geomspace(1e-3, 0.2, 24))], "order": 7}
+    return [curve, phase, linear, noisy | {"n_seeds": 2, "n_steps": noisy_steps}, factors, laws | {"n_steps": n_steps}]
 
 
 PRESETS = {
     "quick": axes(
-        ["AR .95", "AR .7", "low rank 4"], [1, 2, 4], [0, 3, 32], (0.5, 0.9, 1.1, 2.0), 1, 700,
-        [(0.8, 0.8), (0.7, 0.3), (0.8, 0.3), (0.9, 0.3), (0.95, 0.1)], (PUBLISHED,), (12, 6), 3, 2000,
+        ["AR .95", "AR .7", "low rank 4"], [1, 2, 4], [0, 3, 32], (0.5, 0.9, 1.1, 2.0), 1, 600,
+        [(0.8, 0.8), (0.7, 0.3), (0.8, 0.3), (0.9, 0.3), (0.95, 0.1)], (PUBLISHED,), (12, 6), 3, 1500,
     ),
     "paper": axes(
         list(WORLDS), [1, 2, 4, 8], [0, 2, 3, 8, 32, 128], (0.3, 0.5, 0.8, 0.95, 1.05, 1.25, 2.0, 5.0), 5, 3000,
@@ -71,7 +73,9 @@ PRESETS = {
 
 def run_cell(part, **cell):
     """Rows of one part."""
-    return {"phase": phase_rows, "minibatch": minibatch_rows, "factors": factor_rows, "laws": law_rows}[part](**cell)
+    return {"phase": phase_rows, "minibatch": minibatch_rows, "factors": factor_rows, "laws": law_rows, "curve": curve_rows}[
+        part
+    ](**cell)
 
 
 @functools.cache
@@ -83,7 +87,7 @@ def exact_law(world):
 def tight_frame(dim):
     """Unit columns with mean a a^T = I / k: random orthonormal bases, the same for all runs of a dimension."""
     rng = np.random.default_rng(dim)
-    bases = [np.linalg.qr(rng.standard_normal((dim, dim)))[0] for _ in range(max(1, 24 // dim) if dim > 1 else 1)]
+    bases = [np.linalg.qr(rng.standard_normal((dim, dim)))[0] for _ in range(max(1, 12 // dim) if dim > 1 else 1)]
     return torch.from_numpy(np.concatenate(bases, axis=1))
 
 
@@ -100,17 +104,23 @@ def descend(loss, parameters, n_steps, rate):
         return loss().numpy()
 
 
-def phase_rows(world, dim, batch_size, predictor, ratios, n_seeds, n_steps):
-    """All ratios, starts and seeds of one setting as one batch."""
+def curve_rows(correlations, order):
+    """The bound on the error of a plane-filling curve."""
+    return [{"rho_1": rho, "error": sj.plane_filling_error(float(rho), order=order)} for rho in correlations]
+
+
+def phase_rows(world, dim, predictor, batch_sizes, ratios, n_seeds, n_steps):
+    """All batch sizes, ratios, starts and seeds of one setting as one batch."""
     exact, frame = exact_law(world), tight_frame(dim)
     root = torch.from_numpy(np.sqrt(exact.pooled_column_weight))
     second = float(exact.stacked_decomposition[1][1])
-    slope = sj.sigreg_slope(batch_size=batch_size or None)
-    keys = [(ratio, start, seed) for ratio in ratios for start in (0.01, 8.0) for seed in range(n_seeds)]
-    strengths = [ratio * (1 - second**2) * dim / slope for ratio, _, _ in keys]
+    grid = itertools.product(batch_sizes, ratios, (0.01, 8.0), range(n_seeds))
+    keys = [(size, sj.sigreg_slope(batch_size=size or None), *rest) for size, *rest in grid]
+    strengths = [ratio * (1 - second**2) * dim / slope for _, slope, ratio, _, _ in keys]
     strength = torch.tensor(strengths, dtype=torch.float64)
+    share = torch.tensor([1 / size if size else 0.0 for size, *_ in keys], dtype=torch.float64)
     shape = exact.n_states, dim
-    starts = [start * np.random.default_rng([seed, 31]).standard_normal(shape) for _, start, seed in keys]
+    starts = [start * np.random.default_rng([seed, 31]).standard_normal(shape) for *_, start, seed in keys]
     # Times the root of the law, as the trainer holds a table: rare states then learn as fast as others.
     table = (torch.from_numpy(np.stack(starts)) * root[:, None]).requires_grad_()
     parameters = [table]
@@ -127,20 +137,21 @@ def phase_rows(world, dim, batch_size, predictor, ratios, n_seeds, n_steps):
         else:
             error = table.square().sum((1, 2)) - (kept @ table).square().sum((1, 2))
         law = root.square()
-        if batch_size:
-            return error + strength * expected_sigreg(values, frame, law, batch_size, factor=1.0)
-        return error + strength * sigreg(values, frame, law, factor=1.0)
+        # The mean over batches is linear in 1 / N: runs of all batch sizes share the two ends.
+        whole, one = sigreg(values, frame, law, factor=1.0), expected_sigreg(values, frame, law, 1, factor=1.0)
+        return error + strength * ((1 - share) * whole + share * one)
 
     ends = descend(loss, parameters, n_steps, 0.05)
     values = (table / root[:, None]).detach().numpy()
     rows = []
-    for number, (ratio, start, seed) in enumerate(keys):
+    for number, (batch_size, slope, ratio, start, seed) in enumerate(keys):
         centred = values[number] - exact.pooled_column_weight @ values[number]
         trace = float(exact.pooled_column_weight @ (centred**2).sum(1))
         pull = strengths[number] * slope / dim
         settings = {"batch_size": batch_size or None, "directions": frame.numpy()}
         rows.append(
             {
+                "batch_size": batch_size,
                 "ratio": ratio,
                 "start": start,
                 "seed": seed,
@@ -185,7 +196,10 @@ def factor(law, n_values, rate):
         # Bits that are kept with probability rate and else redrawn as 1 with probability .1.
         one, zero, rest = rate + (1 - rate) * 0.1, (1 - rate) * 0.1, n_values - 1
         kernel = np.stack(
-            [np.convolve(binom.pmf(np.arange(i + 1), i, one), binom.pmf(np.arange(rest - i + 1), rest - i, zero)) for i in at]
+            [
+                np.convolve(binom.pmf(np.arange(i + 1), i, one), binom.pmf(np.arange(rest - i + 1), rest - i, zero))
+                for i in at
+            ]
         )
     elif law == "redrawn":
         kernel = rate * np.eye(n_values) + (1 - rate) / n_values
@@ -251,19 +265,21 @@ def factor_rows(rates, pulls, n_states, n_steps):
     return rows
 
 
-def law_rows(law, rates, n_values, n_seeds, n_steps):
-    """The tabular trainer at the published strength and at ten times it."""
-    exact, first, second = product((law, law), (n_values, n_values), tuple(rates))
-    keys = [(times, seed) for times in (1.0, 10.0) for seed in range(n_seeds)]
-    runs = [Run(2, seed, times * from_lewm(dim=2).strength) for times, seed in keys]
-    settings = {"n_slices": 32, "factor": from_lewm().factor, "learning_rate": 0.05}
-    trained = train_jepa(exact, runs, JepaConfig(regularizer="sigreg", n_steps=n_steps, **settings))
-    weight, rows = exact.pooled_column_weight, []
-    for number, (times, seed) in enumerate(keys):
-        encoded = trained.encoded[number]
-        scores = recovered(encoded, first, weight), recovered(encoded, second, weight)
-        row = {"rho_1": rates[0], "rho_2": rates[1], "times": times, "seed": seed, "loss": float(trained.table["loss"][number])}
-        rows.append(row | {"r2_first": scores[0], "r2_second": scores[1], "r2": float(np.mean(scores))})
+def law_rows(laws, rates, n_values, n_seeds, n_steps):
+    """The tabular trainer at the published strength and at ten times it, on worlds of one size."""
+    worlds = [product((law, law), (n_values, n_values), tuple(rates)) for law in laws]
+    keys = [(world, times, seed) for world in range(len(laws)) for times in (1.0, 10.0) for seed in range(n_seeds)]
+    runs = [Run(2, seed, times * from_lewm(dim=2).strength, world) for world, times, seed in keys]
+    settings = {"n_slices": 32, "factor": from_lewm().factor, "learning_rate": 0.05, "record_every": n_steps}
+    config = JepaConfig(regularizer="sigreg", n_steps=n_steps, **settings)
+    trained = train_jepa([exact for exact, *_ in worlds], runs, config)
+    rows = []
+    for number, (world, times, seed) in enumerate(keys):
+        exact, *values = worlds[world]
+        scores = [recovered(trained.encoded[number], value, exact.pooled_column_weight) for value in values]
+        row = {"law": laws[world], "times": times, "seed": seed, "rho_1": rates[0], "rho_2": rates[1]}
+        row |= {"loss": float(trained.table["loss"][number]), "r2_first": scores[0], "r2_second": scores[1]}
+        rows.append(row | {"r2": float(np.mean(scores))})
     return rows
 
 
@@ -274,3 +290,175 @@ def summary(table):
     return phase.groupby(["world", "dim", "batch_size", "predictor", "ratio"], sort=False)[
         ["pull", "price", "trace", "excess", "agrees"]
     ].mean().reset_index()  # fmt: skip
+
+
+def committed(part):
+    """Rows of one part of the committed quick table."""
+    table = reference_table("sigreg_phase")
+    return table[(table["status"] == "ok") & (table["part"] == part)]
+
+
+def scored(values, law, frame, batch_size=None):
+    """SIGReg of a law at factor 1, by numpy alone; with a batch size its mean over batches."""
+    knots = np.linspace(0, 3, 17)
+    normal = np.exp(-(knots**2) / 2)
+    waves = np.einsum("s,smt->mt", law, np.exp(1j * (values @ frame)[..., None] * knots))
+    error = np.abs(waves - normal) ** 2
+    if batch_size:
+        error = error + (1 - np.abs(waves) ** 2) / batch_size
+    return float(2 * np.trapezoid(normal * error, knots).mean())
+
+
+def total_variance(values, law):
+    """tr Cov f."""
+    return float(law @ ((values - law @ values) ** 2).sum(1))
+
+
+def global_bound(rng, n):
+    """The lower bound on random laws, where it is attained, and without its hypotheses."""
+    least = np.inf
+    for number in range(n):
+        dim, batch_size = 1 + number % 3, (None, 1, 2, 8, 128)[number % 5]
+        law = rng.dirichlet(np.full(int(rng.integers(2, 7)), rng.choice([0.05, 0.3, 3.0])))
+        values = rng.standard_normal((law.size, dim)) * 10 ** rng.uniform(-3, 1.5) + rng.standard_normal(dim)
+        bound = sj.sigreg_lower_bound(total_variance(values, law), dim, batch_size=batch_size)
+        least = min(least, scored(values, law, tight_frame(dim).numpy(), batch_size) - bound)
+    half, one = np.array([0.5, 0.5]), np.eye(1)
+    coin, zero = np.array([[1.0], [-1.0]]), np.zeros((2, 1))
+    attained = [
+        (scored(zero, half, one, size) - scored(0.01 * coin, half, one, size)) / 1e-4 / sj.sigreg_slope(batch_size=size)
+        for size in (None, 2, 128)
+    ]
+    lopsided = np.array([[1.0, 0.8, 0.8], [0.0, 0.6, -0.6]])
+    along = np.array([[0.2, 0.0], [-0.2, 0.0]])
+    broken = sj.sigreg_lower_bound(0.04, 2) - scored(along, half, lopsided)
+    kept = scored(along, half, lopsided) - sj.sigreg_lower_bound(0.04, 2, directions=lopsided)
+    negative = sj.sigreg_slope(batch_size=1)
+    risen = sj.sigreg_lower_bound(0.0, 1) - 4 * negative - scored(2 * coin, half, one, 1)
+    gaps = [sj.sigreg_global_slope(batch_size=size) - sj.sigreg_slope(batch_size=size) for size in range(2, 60)]
+    return [
+        comparison(
+            "least SIGReg less its bound, random laws, k = 1 to 3, N = 1, 2, 8, 128 and the law", least, ">=", -1e-10
+        ),
+        comparison("law +-.01: least share of the bound that is attained (law, N = 2, 128)", min(attained), ">=", 0.999),
+        comparison("N = 2 to 59: largest difference of the global slope and that at collapse", max(gaps), "<=", 1e-12),
+        comparison("three directions near an axis, constant 1/k: violated by", broken, ">=", 1e-3),
+        comparison("the same with their leading eigenvalue: room", kept, ">=", 0),
+        comparison("N = 1 with the negative slope at collapse: violated by", risen, ">=", 1),
+        comparison("LeWM's constants: lambda b (c - c'/N) / k", 0.09 * 128 * sj.sigreg_slope(batch_size=128), ">=", 17.5),
+    ]
+
+
+def transition(rng, n):
+    """Every descent of the phase diagram against its predicted phase."""
+    table = committed("phase")
+    below, above = table[table["predicted"] == "collapsed"], table[table["predicted"] == "grows"]
+    starts = table.pivot_table(
+        index=["world", "dim", "predictor", "batch_size", "ratio", "seed"], columns="start", values="excess"
+    )
+    return [
+        comparison("descents", len(table), ">=", 200),
+        comparison("share in the predicted phase", (table["predicted"] == table["outcome"]).mean(), "=", 1),
+        comparison("predicted to collapse: largest variance left", below["trace"].max(), "<=", 1e-3),
+        comparison("predicted to grow: least variance", above["trace"].min(), ">=", 1e-2),
+        comparison("predicted to grow: largest loss less that of collapse", above["excess"].max(), "<=", 0),
+        comparison(
+            "largest difference of losses from a small and a large start", starts.diff(axis=1).abs().max().max(), "<=", 0.1
+        ),
+    ]
+
+
+def sampled_batches(rng, n):
+    """Training on sampled batches where the law alone would say the opposite."""
+    table = committed("minibatch")
+    two, agrees = (
+        table[(table["batch_size"] == 2) & (table["ratio"] < 1)],
+        table["outcome"].eq("grows") == (table["ratio"] > 1),
+    )
+    return [
+        comparison("share of runs in the phase of their batch size", agrees.mean(), "=", 1),
+        comparison("N = 2, collapsed: pull of the law alone over 1 - s_2^2", two["population_ratio"].min(), ">=", 2),
+        comparison("N = 2, collapsed: largest variance", two["trace"].max(), "<=", 1e-3),
+    ]  # fmt: skip
+
+
+def two_embeddings(rng, n):
+    """(z1, z2) against (z1, He_2(z1)) on products of binomial chains, and a little of He_2 mixed in."""
+    exact, first, second = product(("binomial", "binomial"), (61, 31), (0.9, 0.3))
+    law, (quadratic, mixture) = exact.pooled_column_weight, sj.quadratic_margins(1.0, 0.0, 1.0)[1:]
+    bent = (first**2 - 1) / np.sqrt(law @ (first**2 - 1) ** 2)
+    angles = (np.arange(32) + 0.5) * np.pi / 32
+    frame = np.stack([np.cos(angles), np.sin(angles)])
+
+    def error(values):
+        held = np.sqrt(law)[:, None] * values
+        return float((held**2).sum() - ((exact.stacked @ held) ** 2).sum())
+
+    embeddings = {"pair": second, "quadratic": bent, "mixed": np.sqrt(0.99) * second + 0.1 * bent}
+    table = {name: np.stack([first, other], 1) for name, other in embeddings.items()}
+    price = {name: scored(values, law, frame) for name, values in table.items()}
+    saved = {name: error(table["pair"]) - error(values) for name, values in table.items()}
+    at = {name: saved[name] / (price[name] - price["pair"]) for name in ("quadratic", "mixed")}
+    gain = 0.9**4 - 0.3**2
+    off = abs(at["quadratic"] * quadratic / gain - 1)
+    return [
+        comparison("prediction error saved by He_2(z1), less rho_1^4 - rho_2^2", abs(saved["quadratic"] - gain), "<=", 1e-9),
+        comparison("Delta, Gaussian factors, 17 knots, to four digits", round(quadratic, 4), "=", 0.0905),
+        comparison("lambda b at which the two embeddings tie, over (rho_1^4 - rho_2^2) / Delta: off by", off, "<=", 0.05),
+        comparison("lambda b at which 1 % of He_2 pays, over that of the whole", at["mixed"] / at["quadratic"], ">=", 3),
+        comparison("Delta over the slope of mixtures", quadratic / mixture, ">=", 3.5),
+        comparison("LeWM's constants at k = 2: lambda b Delta", PUBLISHED * quadratic, ">=", 2.08),
+    ]  # fmt: skip
+
+
+def kept_factors(rng, n):
+    """What is kept of two Gaussian factors at the published constants, at the least loss found."""
+    table = committed("factors")
+    best = table.sort_values("loss").groupby(["rho_1", "rho_2"], sort=False).head(1)
+    alike, slow = best[best["margin_gain"] <= 0], best[(best["rho_1"] >= 0.9) & (best["margin_embeddings"] > 1)]
+    tried = table[(table["rho_1"] == 0.8) & (table["rho_2"] == 0.3)]
+    pair = tried[tried["start"] == "pair"].iloc[0]
+    return [
+        comparison("rho_1^2 <= rho_2: least R^2 of a factor", alike[["r2_first", "r2_second"]].min().min(), ">=", 0.98),
+        comparison(
+            "rho = (.9, .3), (.95, .1): least lambda b Delta over the gain", slow["margin_embeddings"].min(), ">=", 2.5
+        ),
+        comparison("there: largest R^2 of z2", slow["r2_second"].max(), "<=", 0.15),
+        comparison("rho = (.8, .3), from (z1, z2): R^2 of z2", pair["r2_second"], ">=", 0.8),
+        comparison("rho = (.8, .3): its loss above the least found", pair["loss"] - pair["best"], ">=", 1e-3),
+    ]
+
+
+def plane_filling(rng, n):
+    """Exactly Gaussian embeddings of one factor against both factors."""
+    ratio = {rho: sj.plane_filling_error(rho, order=7) for rho in (0.95, 0.99, 0.999)}
+    identity = 2 * sj.plane_filling_error(np.sqrt(0.99), order=7)
+    control = ratio[0.99] - (2 - 2 * 0.99**2)
+    return [
+        comparison("rho = (.99, .5): curve of z1 alone, error at most", ratio[0.99], "<=", 2 - 0.99**2 - 0.5**2),
+        comparison("rho = (.95, .2): the same", ratio[0.95], "<=", 2 - 0.95**2 - 0.2**2),
+        comparison("rho_1 = .999: error", ratio[0.999], "<=", 0.4),
+        comparison("identity prediction, rho = (.99, .3): E|h(z') - h(z)|^2", identity, "<=", 2 * (2 - 0.99 - 0.3)),
+        comparison("equal speed, rho = (.99, .99), control: error less that of (z1, z2)", control, ">=", 0.1),
+    ]  # fmt: skip
+
+
+def identifiable(rng, n):
+    """Linear identifiability of both factors by the tabular trainer."""
+    table = committed("laws")
+    published, strong = table[table["times"] == 1], table[table["times"] == 10]
+    best = published.sort_values("loss").groupby("law").head(1)
+    redrawn = published.loc[published["law"] == "redrawn", "r2"].mean()
+
+    def least(part, law):
+        return part.loc[part["law"] == law, ["r2_first", "r2_second"]].min().min()
+
+    return [
+        comparison("binomial factors, published lambda: least R^2", least(published, "binomial"), ">=", 0.95),
+        comparison("binomial factors, 10 lambda: least R^2", least(strong, "binomial"), ">=", 0.98),
+        comparison("bits, published lambda, run of least loss: least R^2", least(best, "bits"), ">=", 0.95),
+        comparison("uniform factors, the same", least(best, "uniform"), ">=", 0.95),
+        comparison("skewed factors, 10 lambda: least R^2", least(strong, "skewed"), "<=", 0.7),
+        comparison("factors redrawn as a whole, published lambda: mean R^2", redrawn, "<=", 0.4),
+        comparison("seeds", table["seed"].nunique(), ">=", 3),
+    ]  # fmt: skip

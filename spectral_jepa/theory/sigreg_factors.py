@@ -183,8 +183,8 @@ def plane_filling_error(correlation: float, *, order: int = 6, n_terms: int = 20
 
     Notes
     -----
-    O(4^order n_terms). With m the mean of f in each cell, f = m + r is orthogonal and E|r|^2 = 2 - E|m|^2, so the root of the
-    error is at most that of m plus that of E|r|^2. The error of m is E|m|^2 - sum_d rho^(2d) c_d^2 with its Hermite
+    O(4^order n_terms). With m the mean of f in each cell, f = m + r is orthogonal and E|r|^2 = 2 - E|m|^2, so the root of
+    the error is at most that of m plus that of E|r|^2. The error of m is E|m|^2 - sum_d rho^(2d) c_d^2 with its Hermite
     coefficients c_d, integrals over the cells in closed form (Mehler); leaving terms out only raises it. Source:
     docs/sigreg_phase.md, section 6.
 

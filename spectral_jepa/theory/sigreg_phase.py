@@ -1,12 +1,13 @@
-"""SIGReg against prediction as a phase transition: how far SIGReg can fall below its value at collapse (docs/sigreg_phase.md).
+"""SIGReg against prediction, a phase transition: how far SIGReg can fall below its value at collapse (docs/sigreg_phase.md).
 
 For every law of f in R^k, every factor b and every set of knots t_j with weights w_j >= 0 (u = exp(-t^2 / 2)),
 
     SIGReg(f) >= SIGReg(0) - b kappa c tr Cov f,     c = sum_j w_j u_j (1 - u_j) t_j^2,
 
-where kappa is 1 / k for directions uniform on the sphere, and the largest eigenvalue of the mean of a a^T for fixed ones. One
-view h with an independent copy h', X = h - h': |phi(t)|^2 = E cos tX, and (sqrt(p) - u)^2 lies above its tangent at p = 1, so
-the slice at knot t is at least (1 - u)^2 - (1 - u) E (1 - cos tX), and 1 - cos tX <= t^2 X^2 / 2 with E X^2 = 2 Var h.
+where kappa is 1 / k for directions uniform on the sphere, and the largest eigenvalue of the mean of a a^T for fixed ones.
+One view h with an independent copy h', X = h - h': |phi(t)|^2 = E cos tX, and (sqrt(p) - u)^2 lies above its tangent at
+p = 1, so the slice at knot t is at least (1 - u)^2 - (1 - u) E (1 - cos tX), and 1 - cos tX <= t^2 X^2 / 2 with
+E X^2 = 2 Var h.
 
 Over batches of N independent samples the mean of a slice is (1 - 1/N) p - 2 u Re phi + u^2 + 1/N, p = |phi|^2, and the same
 tangent has slope 1 - u - 1/N, which is negative at small t. What counts is then one function of one number,

@@ -7,6 +7,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 """
 
 from kinds import Mutant, mutants_of
+from mutants_phase import PHASE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
 
@@ -1437,5 +1438,6 @@ MUTANTS = [
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
     *TABLE_A_MUTANTS,
+    *PHASE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]
