@@ -119,8 +119,8 @@ def sweep(
     """Run an experiment: one row a result, killed at any moment it resumes, the figures at the end.
 
     Experiments: bound_vs_dim (the headline), spectra, solvers, latent_vs_input, soft_whitening, sharpest, point_mass,
-    jepa_vs_svd, collapse, sigreg_whitening, subspaces, pixels, claims, or a path to a .py file with PRESETS and run_cell.
-    Examples: spectral-jepa sweep bound_vs_dim | spectral-jepa sweep solvers --preset paper --n-jobs 4 |
+    jepa_vs_svd, collapse, sigreg_whitening, sigreg_phase, subspaces, pixels, claims, or a path to a .py file with PRESETS
+    and run_cell. Examples: spectral-jepa sweep bound_vs_dim | spectral-jepa sweep solvers --preset paper --n-jobs 4 |
     spectral-jepa sweep bound_vs_dim --dask tcp://scheduler:8786
 
     Args:

@@ -40,7 +40,13 @@ from spectral_jepa.theory.sampling_bounds import (
     rademacher_complexity,
 )
 from spectral_jepa.theory.sigreg_collapse import sigreg_collapse_threshold, sigreg_slope
-from spectral_jepa.theory.sigreg_factors import FactorMargins, mixture_cost, plane_filling_error, quadratic_margins
+from spectral_jepa.theory.sigreg_factors import (
+    FactorMargins,
+    mixture_cost,
+    plane_filling_error,
+    quadratic_margins,
+    recovery_deficit_bound,
+)
 from spectral_jepa.theory.sigreg_phase import sigreg_global_slope, sigreg_lower_bound, sigreg_phase
 from spectral_jepa.theory.simulation import (
     simulation_bound_values,
@@ -100,6 +106,7 @@ __all__ = [
     "printed_spurious_constant",
     "quadratic_margins",
     "rademacher_complexity",
+    "recovery_deficit_bound",
     "reward_bound_values",
     "reward_bounds",
     "sigreg_collapse_threshold",

@@ -218,6 +218,47 @@ def plane_filling_error(correlation: float, *, order: int = 6, n_terms: int = 20
     return min(2.0, float((np.sqrt(max(0.0, kept - predicted)) + np.sqrt(rest)) ** 2))
 
 
+@checked()
+def recovery_deficit_bound(excess: float, correlations: ArrayLike) -> float:
+    """Bound how badly white encoders can hide the factors of a product of AR(1) chains: sum_i (1 - R_i^2).
+
+    Parameters
+    ----------
+    excess : float
+        How much the prediction error of the encoder, centred and white with k = m, exceeds the least, sum_i (1 - rho_i^2).
+    correlations : array (m,)
+        rho_i of the factors, Gaussian or binomial.
+
+    Returns
+    -------
+    float
+        excess / (rho_min^2 - rho_max^4), at most m; m where rho_max^2 >= rho_min, as nothing is left of the argument.
+
+    Raises
+    ------
+    InputError
+        A correlation outside [0, 1], none at all, a negative excess.
+
+    Notes
+    -----
+    O(m). R_i^2 is that of z_i from the best linear reading of f. All singular functions but the constant and the z_i have
+    singular value at most rho_max^2. Source: docs/sigreg_phase.md, section 7.
+
+    Examples
+    --------
+    >>> round(recovery_deficit_bound(0.01, [0.8, 0.76]), 4), recovery_deficit_bound(0.01, [0.9, 0.3])
+    (0.0595, 2.0)
+    """
+    rho = as_float("correlations", correlations, (None,))
+    if not rho.size or (rho < 0).any() or (rho > 1).any():
+        raise InputError(
+            f"correlations is {rho.tolist()}, expected numbers from 0 to 1, at least one: choose them in that range"
+        )
+    check_nonnegative("excess", excess)
+    gap = rho.min() ** 2 - rho.max() ** 4
+    return float(min(rho.size, excess / gap)) if gap > 0 else float(rho.size)
+
+
 def _hilbert_cells(order: int) -> Array:
     """Column and row of each of the 4^order cells in the order of Hilbert's curve, (4^order, 2)."""
     left = np.arange(4**order)

@@ -145,6 +145,7 @@ def calls():
         sj.printed_single_step_bound: eep,
         sj.printed_spurious_constant: dict(exact=exact, plan=t["goal_plan"]),
         sj.rademacher_complexity: dict(weight=np.array([0.5, 0.5]), n_samples=10, ceiling=1.0),
+        sj.recovery_deficit_bound: dict(excess=0.1, correlations=np.array([0.9, 0.85])),
         sj.reward_bound_values: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.reward_bounds: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.sigreg_collapse_threshold: dict(dim=4, strength=0.1, factor=1.0, n_knots=5, t_max=3.0, batch_size=8),
