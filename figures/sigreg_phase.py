@@ -19,29 +19,31 @@ def draw(table):
 def phase_figure(phase, minibatch):
     """The diagram, the onset of variance, and batches that are sampled."""
     figure, axes = new_figure(1, 3, width=4.3, height=3.6)
-    diagram(axes[0, 0], phase)
+    near = phase[phase["from"] != "far"]
+    diagram(axes[0, 0], near)
     onset(axes[0, 1], phase)
     sampled(axes[0, 2], minibatch)
-    agree = int((phase["predicted"] == phase["outcome"]).sum())
+    agree = int((near["predicted"] == near["outcome"]).sum())
     figure.suptitle(
-        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agree:,} of {len(phase):,} descents, "
-        "from small and from large starts, end in the predicted phase",
+        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agree:,} of {len(near):,} descents, "
+        "from small starts and from large centred ones",
         size=11,
     )
     return figure
 
 
-def diagram(axis, phase):
-    """Every descent on the two numbers that decide."""
-    sizes = sorted(phase["batch_size"].unique(), key=lambda n: n or np.inf)
-    for size, color in zip(sizes, PALETTE, strict=False):
+def diagram(axis, near):
+    """Every descent on the two numbers that decide; batch sizes, which they make equal, a little apart."""
+    sizes = sorted(near["batch_size"].unique(), key=lambda n: n or np.inf)
+    for number, (size, color) in enumerate(zip(sizes, PALETTE, strict=False)):
+        own = near[near["batch_size"] == size].assign(price=lambda t, shift=number: t["price"] * 1.09 ** (shift - 1))
         for outcome, face in (("collapsed", "none"), ("grows", color)):
-            part = phase[(phase["batch_size"] == size) & (phase["outcome"] == outcome)]
+            part = own[own["outcome"] == outcome]
             axis.plot(part["pull"], part["price"], ls="", marker="o", ms=5, mec=color, mfc=face)
         axis.plot([], [], ls="", marker="o", mec=color, mfc=color, label=f"$N$ = {size:g}" if size else "population")
-    ends = np.array([phase["pull"].min() / 1.5, phase["pull"].max() * 1.5])
+    ends = np.array([near["pull"].min() / 1.5, near["pull"].max() * 1.5])
     axis.plot(ends, ends, color="0.4", lw=1, label="predicted boundary")
-    axis.set(xscale="log", yscale="log", xlim=ends, ylim=(phase["price"].min() / 1.6, 1.6))
+    axis.set(xscale="log", yscale="log", xlim=ends, ylim=(near["price"].min() / 1.6, 1.6))
     axis.set_xlabel(r"SIGReg's pull $\lambda b (c - c'/N) / k$")
     axis.set_ylabel("price of prediction $1 - s_2^2$")
     axis.set_title("phase diagram (open: collapsed, filled: grown)")
@@ -50,12 +52,25 @@ def diagram(axis, phase):
 
 def onset(axis, phase):
     """Variance a coordinate over the distance to the boundary."""
-    for start, marker, shift in ((0.01, "v", 0.985), (8.0, "^", 1.015)):
+    kinds = (
+        ("small", "v", 0.97, "scale .01"),
+        ("centred", "^", 1.0, "scale 8, centred"),
+        ("far", "x", 1.03, "scale 8, any mean"),
+    )
+    for kind, marker, shift, words in kinds:
         for predictor, color in (("free", COLORS["measured"]), ("linear", COLORS["printed"])):
-            part = phase[(phase["start"] == start) & (phase["predictor"] == predictor)]
+            part = phase[(phase["from"] == kind) & (phase["predictor"] == predictor)]
             size = np.maximum(part["trace"] / part["dim"], 1e-13)
-            label = f"{predictor}, from scale {start:g}"
-            axis.plot(part["ratio"] * shift, size, ls="", marker=marker, ms=4, mfc="none", color=color, label=label)
+            axis.plot(
+                part["ratio"] * shift,
+                size,
+                ls="",
+                marker=marker,
+                ms=4,
+                mfc="none",
+                color=color,
+                label=f"{predictor}, {words}",
+            )
     axis.axvline(1, color="0.4", lw=1)
     axis.axhline(1e-3, color="0.6", lw=0.8, ls=":")
     axis.set(xscale="log", yscale="log")
@@ -63,8 +78,8 @@ def onset(axis, phase):
     axis.minorticks_off()
     axis.set_xlabel("pull over price")
     axis.set_ylabel("variance a coordinate at the end")
-    axis.set_title("small and large starts agree")
-    axis.legend(loc="lower right")
+    axis.set_title("a mean far from 0 is a trap, above collapse")
+    axis.legend(fontsize=6.5)
 
 
 def sampled(axis, minibatch):
@@ -86,7 +101,7 @@ def sampled(axis, minibatch):
             label=outcome,
         )
     axis.set(xscale="log", yscale="log")
-    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axis.minorticks_off()
     axis.set_xlabel("batch size $N$")
     axis.set_ylabel(r"$\lambda b c / k$ over $1 - s_2^2$")

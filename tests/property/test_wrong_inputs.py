@@ -297,7 +297,8 @@ def calls():
 CALLS = calls()
 # What is public beside these: records that functions return; values and files, which have tests of their own; no argument.
 RECORDS = {
-    *("Analysis", "Assumption", "Bound", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison", "PlannerCost"),
+    *("Analysis", "Assumption", "Bound", "FactorMargins", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison"),
+    "PlannerCost",
     *(
         "Reaching",
         "RewardPlan",
