@@ -82,6 +82,10 @@ def test_rule_and_value_at_collapse_are_those_of_training():
     collapsed = float(epps_pulley(torch.zeros(5, 1, dtype=torch.float64), factor=1.0))
     assert sj.sigreg_lower_bound(0.0, 3) == pytest.approx(collapsed, rel=1e-12)
     assert sj.sigreg_lower_bound(0.0, 3, factor=128) == pytest.approx(128 * collapsed, rel=1e-12)
+    # A small law lies on its bound up to the square of its variance; the factor multiplies the fall as well.
+    small = torch.tensor([[1e-3], [-1e-3]], dtype=torch.float64)
+    value = float(sigreg(small, torch.ones(1, 1, dtype=torch.float64), factor=128))
+    assert sj.sigreg_lower_bound(1e-6, 1, factor=128) == pytest.approx(value, abs=1e-9)
 
 
 def test_expected_sigreg_is_the_mean_over_all_batches():
