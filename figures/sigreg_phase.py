@@ -43,11 +43,11 @@ def diagram(axis, near):
         axis.plot([], [], ls="", marker="o", mec=color, mfc=color, label=f"$N$ = {size:g}" if size else "population")
     ends = np.array([near["pull"].min() / 1.5, near["pull"].max() * 1.5])
     axis.plot(ends, ends, color="0.4", lw=1, label="predicted boundary")
-    axis.set(xscale="log", yscale="log", xlim=ends, ylim=(near["price"].min() / 1.6, 1.6))
+    axis.set(xscale="log", yscale="log", xlim=ends, ylim=(near["price"].min() / 1.6, 2.6))
     axis.set_xlabel(r"SIGReg's pull $\lambda b (c - c'/N) / k$")
     axis.set_ylabel("price of prediction $1 - s_2^2$")
     axis.set_title("phase diagram (open: collapsed, filled: grown)")
-    axis.legend(loc="lower right")
+    axis.legend(loc="upper left")
 
 
 def onset(axis, phase):
@@ -153,7 +153,7 @@ def by_law(axis, part):
     axis.set_ylabel("$R^2$ of a factor, each run")
     rates = part[["rho_1", "rho_2"]].iloc[0]
     axis.set_title(rf"factors of other laws, $\rho$ = {rates.iloc[0]:g}, {rates.iloc[1]:g}")
-    axis.legend(loc="lower left")
+    axis.legend(loc="center left")
 
 
 def against_curve(axis, part):
