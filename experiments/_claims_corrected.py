@@ -106,6 +106,10 @@ def soft_whitening_collapse(rng, n):
         for step in (-1e-3, 1e-3)
     ]
     ones = sj.Embedding(np.ones((8, 3)), np.ones((1, 8, 3)), ar.column_weight)
+    kept_best = sj.soft_whitening_embedding(ar, 3, 0.5)
+    near_0 = sj.Embedding(1e-3 * kept_best.target, 1e-3 * kept_best.predicted, ar.column_weight)
+    empty = sj.Embedding(np.zeros((8, 3)), np.zeros((1, 8, 3)), ar.column_weight)
+    at_0, nearby = (sj.soft_whitening_loss(ar, one, 0.5)[0] for one in (empty, near_0))
     variances = np.diagonal(sj.target_second_moment(ar, ones)[0])
     alone = sj.mse_loss(ar, ones)[0] + critical * np.sum((variances - 1) ** 2)
     return [
@@ -117,6 +121,8 @@ def soft_whitening_collapse(rng, n):
         comparison("largest |value found - predicted|", max(abs(r["gap"]) for r in ends), "<=", 1e-8),
         comparison("AR(1), rho = .6: d_2^2 at .001 below lam = (1 - rho^2) / 2", kept[0], "=", 0),
         comparison("AR(1), rho = .6: d_2^2 at .001 above", kept[1], "=", 0.001 / (critical + 0.001)),
+        comparison("f = 0 is stationary: slope of the loss towards the optimum", abs(nearby - at_0) / 1e-3, "<=", 1e-2),
+        comparison("f = 0: loss above the optimum", at_0 - sj.soft_whitening_value([1, 0.6, 0.36], 0.5), ">=", 0.5),
         comparison("variance penalty alone (control): loss of k constants", abs(alone), "<=", 1e-10),
         comparison("full penalty: least loss there", sj.soft_whitening_value([1, 0.6, 0.36], critical), ">=", 0.5),
     ]
@@ -287,6 +293,40 @@ def plug_in_rows(rng, n):
     return [
         comparison("plug-in: largest |row sum - 1| over k", gaps[0], "<=", 1e-10),
         comparison("known marginals: largest |row sum - 1|", gaps[1], ">=", 1e-2),
+    ]
+
+
+# --- Whitening on subspaces ------------------------------------------------------------------------------------------
+
+
+def two_optima(rng, n):
+    """Two subspaces at 60 and 30 degrees, s = (1, .8, .6, .4): two second moments of one value, not centred and centred."""
+    cosines, sines = (np.diag(part(np.deg2rad([60, 30]))) for part in (np.cos, np.sin))
+    stack = np.stack([np.hstack([np.eye(2), np.zeros((2, 2))]), np.hstack([cosines, sines])])
+    inverse = np.linalg.inv(stack.reshape(4, 4))
+    rows = []
+    moments = []
+    for sign, effective in ((1.0, 1.988), (-1.0, 1.675)):
+        table = np.hstack([np.eye(2), np.diag([sign, 1.0])]) @ inverse.T
+        moment = table.T @ table
+        off = max(np.abs(w @ moment @ w.T - np.eye(2)).max() for w in stack)
+        eigenvalues = np.linalg.eigvalsh(moment)[::-1]
+        value = np.array([0.0, 0.36, 0.64, 0.84]) @ eigenvalues
+        moments.append(eigenvalues)
+        rows += [
+            comparison(f"optimum {len(moments)}: whitening violated by", off, "<=", 1e-12),
+            comparison(f"optimum {len(moments)}: value", round(value, 6), "=", 0.385847),
+            comparison(f"optimum {len(moments)}: rank", np.sum(eigenvalues > 1e-9), "=", 2),
+            comparison(f"optimum {len(moments)}: effective rank", round(sj.effective_rank(moment), 3), "=", effective),
+        ]
+    found = sj.subspace_whitening_optimum([1.0, 0.8, 0.6, 0.4], stack, n_starts=8, seed=0)
+    centred = np.array([0.0975, 0.36, 0.64, 0.84])
+    return [
+        *rows,
+        comparison("least value of 8 descents", round(found.value, 6), "=", 0.385847),
+        comparison(
+            "centred (s_1 = .95): value of the second above the first", centred @ (moments[1] - moments[0]), ">=", 0.2
+        ),
     ]
 
 

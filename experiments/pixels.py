@@ -196,6 +196,8 @@ def probing(rng, n):
         comparison("linear probe: least R2", lewm[POSITION].min(), ">=", 0.9),
         comparison("MLP probe: least R2", lewm["probe_r2_embedding_mlp_agent_position"].min(), ">=", 0.98),
         comparison("linear, untrained encoder: R2", lewm["probe_r2_random_encoder_linear_agent_position"].max(), "<=", 0.8),
+        comparison("MLP, untrained encoder: R2", lewm["probe_r2_random_encoder_mlp_agent_position"].min(), ">=", 0.9),
+        comparison("linear, raw pixels: R2", lewm["probe_r2_pixels_linear_agent_position"].min(), ">=", 0.99),
     ]
 
 

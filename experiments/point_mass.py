@@ -19,9 +19,9 @@ differences are latent minus input, paired by seed, with 95 % t intervals:
 - 15 and 20 steps, close, latent stabler at high noise: not found. Latent leads by .47 +- .09 and .48 +- .09 without noise
   and by .35 +- .14 and .21 +- .21 at noise 1, where it is the latent arm that varies more between seeds (sd .23 to .13).
 - 25 steps, input collapses, latent clearly higher: found, .93 against .38 without noise and .60 against .26 at noise 1. But
-  noise is not the cause: the collapse is there without noise, and when the loss ignores the noise features (.33). The cost
-  is: the same input models, planning with the decoded position alone, reach .78 and .71, and differ from the latent arm by
-  .15 +- .19 and -.11 +- .25 (at 20 steps and noise 1 by -.21 +- .22).
+  it takes no noise: the collapse is there without, and when the loss ignores the noise features (.33). The planning cost
+  decides: the same input models, planning with the decoded position alone, reach .78 and .71, and differ from the latent
+  arm by .15 +- .19 and -.11 +- .25 (at 20 steps and noise 1 by -.21 +- .22).
 - The reading depends on choices that the paper does not state. With goals at rest and no noise the input arm reaches .01 at
   one step and at most .60 anywhere, the latent arm .99 or more.
 

@@ -6,13 +6,14 @@ a cell is one target and one seed, and evaluates POPULATION x (generations + 1) 
 * printed bounds: largest regret whose printed bound is at most ``level``. The ratio itself is no question, because the
   bound can be 0 while the regret is not. "thm-4.1" and "thm-4.2, T = 2, 3" take encoders and predictions of unit norm, as
   Thm 3.1 asks, the Euclidean planner, and deterministic actions and latent rollouts for Thm 4.2; "exact model" takes
-  R_S = 0, where the dot planner has nothing to learn and the printed bound is 0. Goals are uniform, so that
+  R_S = 0 and the dot planner, which then has nothing to learn, while the printed bound is 0. Goals are uniform, so that
   E_goal w(goal|a) = 1/n for every action: the printed hypothesis always holds;
 * corrected bounds: largest regret / bound; every instance on the way is checked for a violation. "thm-4.1 repaired" is the
   printed bound under the two hypotheses it does not state; "thm-4.1 + dropped term" needs neither: dot planner, any
   marginals, pointwise errors plus E (w+(goal|best) - w+(goal|planned)) g^T f, which the printed proof drops. "oracle"
   measures what the perturbation E adds, (sqrt(R_S) - sqrt(tail)) / (2 sqrt(2k) |E|): at E = 0 there is equality;
-* "named" and "random": printed, measured and corrected, for the counterexamples of docs/theory.md and for random worlds.
+* "named" and "random": printed, measured and corrected, for the counterexamples of docs/theory.md (the paper's planner, the
+  Euclidean one) with the family that loses everything at every positive printed bound, and for random worlds (dot planner).
 
 Worlds are read from vectors in ``_sharpest_worlds.py``; regrets and bounds, batch by batch, are in ``_sharpest_bounds.py``.
 To write the best instance of each target to ``reference/sharpest``, for the claims and for the test that checks it again:
@@ -200,30 +201,43 @@ def swap_instance(noise=0.1, angle=0.05):
     return mdp, sj.Embedding(target, np.repeat(target[::-1, None], 2, axis=1), mdp.next_weight)
 
 
+def turned_instance(n_states, angle):
+    """Noiseless reset MDP; unit f(y) at one angle to each other, each action predicting f of the state before its own."""
+    mdp = sj.make_reset(n_states, 0.0)
+    cosine = np.cos(angle)
+    target = np.hstack([np.full((n_states, 1), np.sqrt(cosine)), np.sqrt(1 - cosine) * np.eye(n_states)])
+    return mdp, sj.Embedding(target, np.repeat(np.roll(target, 1, axis=0)[:, None], n_states, axis=1), mdp.next_weight)
+
+
+def shared_exact(mdp):
+    """The exact embedding with one encoder for all actions: f(y) = e_y, g = P / w+."""
+    exact = sj.CoOccurrence.exact(mdp)
+    return sj.Embedding(np.eye(mdp.n_states), exact.conditional() / exact.column_weight[:, None], exact.column_weight)
+
+
 def leak_instance(share=0.95, leak=0.01):
     """Two states, a common and a rare one: action a leads to a; from the common one it leaks, and all ratios mislead."""
     rows = [[[1 - leak, leak], [1, 0]], [[leak, 1 - leak], [0, 1]]]
     mdp = sj.TabularMDP(rows, weight=[share, 1 - share])
-    return mdp, sj.spectral_embedding(sj.CoOccurrence.exact(mdp), 2)
+    return mdp, shared_exact(mdp)
 
 
 def named_instances():
-    """Name -> world, embedding, horizon, the paper's planner (score, rollout)."""
+    """Name -> world, embedding, horizon, rollout of the paper's planner, the Euclidean one."""
     reset, gauge, pair = sj.reset_counterexample(), sj.gauge_counterexample(), sj.two_state_counterexample()
     reset_embedding = sj.Embedding(*sj.reset_embedding_arrays(), reset.next_weight)
     gauge_embedding = sj.Embedding(*sj.gauge_embedding_arrays(), gauge.next_weight)
-    pair_embedding = sj.spectral_embedding(sj.CoOccurrence.exact(pair), 2)
     return {
-        "reset": (reset, reset_embedding, 1, "euclidean", "operator"),
-        "two states": (pair, pair_embedding, 1, "dot", "operator"),
-        "gauge, T = 3": (gauge, gauge_embedding, 3, "dot", "latent"),
-        "swap": (*swap_instance(), 1, "euclidean", "operator"),
-        "leak": (*leak_instance(), 1, "dot", "operator"),
+        "reset": (reset, reset_embedding, 1, "operator"),
+        "two states": (pair, shared_exact(pair), 1, "operator"),
+        "gauge, T = 3": (gauge, gauge_embedding, 3, "latent"),
+        "swap": (*swap_instance(), 1, "operator"),
+        "leak": (*leak_instance(), 1, "operator"),
     }
 
 
 def compare(mdp, embedding, horizon, score, rollout):
-    """Printed bound and regret of the paper's planner; corrected bounds and regret of the planner that maximises Phat."""
+    """Printed bound and regret of the planner named; corrected bounds and regret of the planner that maximises Phat."""
     exact = sj.CoOccurrence.exact(mdp)
     theirs = sj.plan_goals(mdp, embedding, horizon=horizon, score=score, rollout=rollout)
     ours = sj.plan_goals(mdp, embedding, horizon=horizon)
@@ -235,12 +249,20 @@ def compare(mdp, embedding, horizon, score, rollout):
 
 
 def named():
-    """A row for each named counterexample."""
-    return [{"kind": "named", "name": name} | compare(*instance) for name, instance in named_instances().items()]
+    """A row for each named counterexample, the paper's planner; then the family of theory.md, 3.1, over angles and T."""
+    rows = [
+        {"kind": "named", "name": name} | compare(mdp, embedding, horizon, "euclidean", rollout)
+        for name, (mdp, embedding, horizon, rollout) in named_instances().items()
+    ]
+    for horizon in (1, 2, 5, 10):
+        for angle in np.geomspace(1e-3, 1.5, 25):
+            instance = compare(*turned_instance(2, angle), horizon, "euclidean", "latent")
+            rows.append({"kind": "turned", "name": f"T = {horizon}", "angle": angle} | instance)
+    return rows
 
 
 def random(seed, count):
-    """Random worlds of 2-8 states, spiky to flat; truncations of the truth at every k; the paper's planner ranks by g.f."""
+    """Random worlds of 2-8 states, spiky to flat; truncations of the truth at every k, an encoder an action; dot planner."""
     rng = np.random.default_rng([seed, 99])
     rows = []
     for _ in range(count):

@@ -273,11 +273,14 @@ def partition_rank(rng, n):
 def independent_rank(rng, n):
     """Ranks that descent ends with in independently drawn subspaces."""
     table = committed("orthogonal")
+    above = (table["rank"] > table["lowest"]).groupby(table["n_subspaces"]).mean()
     return [
         comparison("runs", len(table), ">=", 300),
         comparison("share at or above d_s", (table["rank"] >= table["lowest"]).mean(), "=", 1),
         comparison("share at or below the Pataki bound", (table["rank"] <= table["pataki"]).mean(), "=", 1),
-        comparison("share strictly above d_s (not a partition)", (table["rank"] > table["lowest"]).mean(), ">=", 0.3),
+        comparison("share strictly above d_s (not a partition), K = 2", above[2], "=", 0),
+        comparison("K = 3", above[3], ">=", 0.3),
+        comparison("least of K = 4, 6, 12", above[[4, 6, 12]].min(), ">=", 0.8),
     ]
 
 
@@ -287,8 +290,9 @@ def lines():
 
 
 def trade_off(rng, n):
-    """Where the best K falls by pretraining risk, partition: on the exact law K = 1 wins, on few samples a large K."""
-    best = lines().query("kind == 'partition'").set_index(["family", "n_transitions"])["best K by risk"]
+    """Where the best K falls, partition: by pretraining risk 1 on the exact law, large on few samples; and by regret."""
+    table = lines().query("kind == 'partition'").set_index(["family", "n_transitions"])
+    best, by_regret = table["best K by risk"], table["best K by regret"]
     return [
         comparison("low rank 8, exact law: best K", best["low rank 8", EXACT], "=", 1),
         comparison("low rank 8, N = 10,000", best["low rank 8", 10_000], "=", 2),
@@ -296,6 +300,8 @@ def trade_off(rng, n):
         comparison("block 5, N = 10,000", best["block 5", 10_000], "=", 3),
         comparison("block 5, N = 300", best["block 5", 300], "=", 12),
         comparison("torus 5 x 5, largest over N", best["torus 5 x 5"].max(), "=", 1),
+        comparison("low rank 8, N = 300: best K by risk", best["low rank 8", 300], "=", 12),
+        comparison("low rank 8, N = 300: best K by regret (the other end)", by_regret["low rank 8", 300], "=", 1),
     ]
 
 

@@ -1,6 +1,7 @@
-"""Draw ``sharpest``: printed, corrected and measured regret; the frontier; the best ratio of each bound."""
+"""Draw ``sharpest``: printed bounds that lie below the regret, corrected ones above it, and the best ratio of each bound."""
 
 import numpy as np
+import pandas as pd
 
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
 
@@ -39,15 +40,28 @@ def draw(table):
     figure, axes = new_figure(2, 3, width=4.4, height=3.7)
     named_panel(axes[0, 0], table[table["kind"] == "named"])
     random = table[table["kind"] == "random"]
-    scatter_panel(axes[0, 1], random, "regret", "bound", "printed", "Thm 4.1, dot planner")
-    scatter_panel(axes[0, 2], random, "corrected_regret", "corrected_loose", "loose", "corrected: planner on $\\hat P$")
+    scatter_panel(axes[0, 1], random, "regret", "bound", "printed", "random worlds, dot planner: Thm 4.1 is often violated")
+    scatter_panel(
+        axes[0, 2],
+        random,
+        "corrected_regret",
+        "corrected_loose",
+        "loose",
+        "planner on $\\hat P$: the corrected bounds never are",
+    )
     scatter(axes[0, 2], random, "corrected_regret", "corrected_bound", "tight", "pointwise (4.1)")
     axes[0, 2].legend(loc="lower right", markerscale=2)
     best = table[table["kind"] == "best"]
-    frontier_panel(axes[1, 0], best)
-    ratio_panel(axes[1, 1], best)
-    history_panel(axes[1, 2], table[table["kind"].isin(["search", "best"])])
-    return {"sharpest": figure}
+    family_panel(axes[1, 0], table[table["kind"] == "turned"])
+    frontier_panel(axes[1, 1], best)
+    ratio_panel(axes[1, 2], best)
+    figures = {"sharpest": figure}
+    searched = table[table["kind"] == "search"]
+    if not searched.empty:
+        own, axis = new_figure(1, 1, width=6.5, height=3.7)
+        history_panel(np.ravel(axis)[0], pd.concat([searched, best]))
+        figures["sharpest_search"] = own
+    return figures
 
 
 def floored(values):
@@ -69,7 +83,7 @@ def named_panel(axis, named):
     for offset, (column, color, marker, label) in enumerate(
         (
             ("bound", "printed", "v", "printed bound"),
-            ("regret", "measured", "o", "measured, the paper's planner"),
+            ("regret", "measured", "o", "measured, paper's (Euclidean)"),
             ("corrected_bound", "tight", "^", "corrected bound"),
             ("corrected_regret", "other", "D", r"measured, planner on $\hat P$"),
         )
@@ -85,7 +99,7 @@ def named_panel(axis, named):
     axis.set_xticks(place, [name.replace(", ", "\n").replace("two states", "two\nstates") for name in named["name"]])
     axis.set_xlim(-0.6, len(named) - 0.4)
     axis.set_ylabel("goal regret (probability)")
-    axis.set_title("named counterexamples")
+    axis.set_title("the printed bound lies below the regret")
     axis.legend(loc="upper center", ncols=2, columnspacing=1.0, handletextpad=0.3)
 
 
@@ -117,6 +131,22 @@ def scatter_panel(axis, rows, regret, bound, color, title):
     axis.set_title(title)
 
 
+def family_panel(axis, rows):
+    """The family of theory.md, 3.1: everything is lost, the bound is as small as one likes, at every T."""
+    for shade, (name, part) in zip((0.35, 0.55, 0.75, 1.0), rows.groupby("name", sort=False), strict=False):
+        label = name.replace("T = ", "$T=$")
+        axis.plot(part["angle"], part["bound"], color=COLORS["printed"], alpha=shade, label=f"printed bound, {label}")
+    axis.plot(
+        rows["angle"], rows["regret"], "o", color=COLORS["measured"], ms=4, label="measured regret, every $T$", zorder=3
+    )
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel(r"angle $\theta$ between $f(1)$ and $f(2)$")
+    axis.set_ylabel("goal regret (probability)")
+    axis.set_title("all is lost, at any positive bound and any $T$")
+    axis.legend(loc="lower right")
+
+
 def frontier_panel(axis, best):
     """Largest regret found at each level of the printed bound, and the families in closed form."""
     # The three lie on each other: sizes and shapes keep them apart.
@@ -140,7 +170,7 @@ def frontier_panel(axis, best):
     axis.set_ylim(0, 1.08)
     axis.set_xlabel("printed bound at most")
     axis.set_ylabel("largest regret")
-    axis.set_title("frontier: unit-norm encoders")
+    axis.set_title("unit-norm encoders: the search finds regret 1")
     axis.legend(loc="lower left", bbox_to_anchor=(0, 0.1), fontsize=7)
 
 
@@ -161,7 +191,7 @@ def ratio_panel(axis, best):
     axis.set_ylim(-0.6, len(names) + 0.35)
     axis.grid(False)
     axis.set_xlabel("largest regret / bound found")
-    axis.set_title("how tight the corrected bounds are")
+    axis.set_title("seven of nine corrected bounds are attained")
     axis.legend(loc="upper right")
 
 
@@ -178,4 +208,8 @@ def history_panel(axis, rows):
     axis.set_ylim(0, 1.05)
     axis.set_xlabel("instances evaluated")
     axis.set_ylabel("best regret / bound so far")
-    axis.set_title("the search (colours: the bars on the left)")
+    handles = {"color": SHADES, "label": list(LABELS.values())}
+    for color, label in zip(*handles.values(), strict=True):
+        axis.plot([], [], color=color, label=label)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
+    axis.set_title("how near the search came to each corrected bound")

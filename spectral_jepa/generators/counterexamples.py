@@ -212,7 +212,7 @@ def reset_counterexample() -> TabularMDP:
 
 
 def two_state_counterexample() -> TabularMDP:
-    """Exact embedding, zero risk, and yet mean regret .05 of the dot-product planner.
+    """Exact embedding, zero risk, and yet mean regret .05: of the dot planner always, of the Euclidean one if f is shared.
 
     Returns
     -------
@@ -230,8 +230,16 @@ def two_state_counterexample() -> TabularMDP:
     >>> mdp.next_weight
     array([[0.8 , 0.2 ],
            [0.25, 0.75]])
-    >>> round(plan_goals(mdp, spectral_embedding(CoOccurrence.exact(mdp), 2), score="dot").mean_regret, 12)
-    0.05
+    >>> own = spectral_embedding(CoOccurrence.exact(mdp), 2)
+    >>> [round(plan_goals(mdp, own, score=score).mean_regret, 12) for score in ("dot", "euclidean")]
+    [0.05, 0.0]
+
+    The paper's planner is the Euclidean one. It errs with one encoder for both actions, f(y) = e_y and g = P / w+:
+
+    >>> from spectral_jepa import Embedding
+    >>> shared = Embedding(np.eye(2), mdp.transition / mdp.next_weight[:, None], mdp.next_weight)
+    >>> [round(plan_goals(mdp, shared, score=score).mean_regret, 12) for score in ("dot", "euclidean")]
+    [0.05, 0.05]
     """
     return make_two_state(p=(0.4, 0.5), q=(1.0, 0.0))
 
@@ -267,7 +275,8 @@ def rare_state_counterexample(rarity: float = 1e-4) -> TabularMDP:
     """Five states x0, s, r, y, z: a plan must pass through s, which the data hardly visit.
 
     Both actions send x0 to s and keep y and z; action 0 sends s to y and r to z, action 1 the other way round. The law of
-    the next state is the same for both actions, and yet Thm 4.2 fails: the data law is not stationary.
+    the next state is the same for both actions, and yet Thm 4.2 fails, where its c3 runs over the start and goal of the plan
+    (over all pairs of states its bound is vacuous here): the data law is not stationary.
 
     Parameters
     ----------

@@ -2,9 +2,11 @@
 
 K matrices W_j (d_s, k) with orthonormal rows. The optimum of E||g - f+||^2 under W_j E[f f^T] W_j^T = I, g free, minimises
 sum_i (1 - s_i^2) lambda_i(Sigma) over the spectrahedron of second moments Sigma: a concave function, so that some optimum is
-an extreme point, and almost every spectrum has no other. Hence its rank, the dimension that the latent space really has:
+an extreme point, and for almost every spectrum all optima have its rank (not its effective rank, if the embedding is not
+centred: lambda_1 then costs nothing and is free). Hence the dimension that the latent space really has:
 
-- d_s, if the subspaces partition R^k (s_{d_s} > s_{d_s+1}), if K = 2, or if the spectrum is steep at d_s;
+- d_s, if the subspaces partition R^k (s_{d_s} > s_{d_s+1}), if the spectrum is steep at d_s, or, for some optimum and
+  almost every spectrum (deterministic worlds are an exception), if K = 2;
 - otherwise from d_s to r(r + 1)/2 <= min(K d_s (d_s + 1)/2, k (k + 1)/2), or to (3 d_s + 1)/2 if K = 3.
 """
 
@@ -179,10 +181,11 @@ def partition_value(
 
 @checked()
 def two_subspace_eigenvalues(subspaces: ArrayLike) -> Array:
-    """Eigenvalues of E[f f^T] at the optimum for K = 2, in closed form: 1/cos^2(theta_i/2), descending, (d_s,).
+    """Eigenvalues of E[f f^T] at an optimum for K = 2, in closed form: 1/cos^2(theta_i/2), descending, (d_s,).
 
-    theta_i are the principal angles between the two subspaces; the optimum is sum_{i<=d_s} (1 - s_i^2) lambda_i for every
-    spectrum, and its rank is d_s.
+    theta_i are the principal angles between the two subspaces; the least value is sum_{i<=d_s} (1 - s_i^2) lambda_i for
+    every spectrum, and it is reached at rank d_s. For almost every spectrum no optimum has other eigenvalues, except the
+    first where the embedding is not centred (s_1 = 1): that costs nothing, and may be larger at another optimum.
 
     Parameters
     ----------

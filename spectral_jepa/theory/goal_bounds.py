@@ -337,6 +337,9 @@ def printed_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: G
 def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) -> Bound:
     """Thm 4.2 as printed: regret <= 2 T c3 max_a sqrt(R_S(a)) for deterministic M(a), c3 = max sqrt(w(g|a) / w(x)). False.
 
+    c3 is taken over the starts and goals of the plan; over all pairs of states, the other reading, it is no smaller, and
+    3.4 says which counterexample refutes which.
+
     Needs what it does not state: w stationary under every action (so that w+(.|a) is equal over actions, 3.1, and a rare
     state on the way does not hide its error, 3.4), ||B(a)||_2 <= 1, and a rollout that multiplies the matrices Phat (3.3).
     Then it follows from :func:`multi_step_bound`. Sections of docs/theory.md.

@@ -42,11 +42,12 @@ class SubspaceOptimum:
     loadings : array (m, k)
         f = loadings^T (right singular functions), m = min(k, number of singular values) of them.
     eigenvalues : array (k,)
-        lambda_i of Sigma = E[f f^T] = loadings^T loadings, descending.
+        lambda_i of Sigma = E[f f^T] = loadings^T loadings, descending. If s_1 = 1 (not centred) lambda_1 costs nothing:
+        optima of one value differ in it, and which one is found depends on the start.
     rank : int
         Eigenvalues above 1e-7 of the largest.
     effective_rank : float
-        exp(entropy) of the shares of the eigenvalues.
+        exp(entropy) of the shares of the eigenvalues; with lambda_1 it depends on the start if s_1 = 1.
     violation : float
         Largest entry of W_j Sigma W_j^T - I.
     values, ranks : array (n_starts,)

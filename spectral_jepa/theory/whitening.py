@@ -9,7 +9,8 @@ With F = sqrt(w+) f and the best prediction g(f(x),a) = E[f(x+)|x,a], E||g - f+|
 An optimum holds the k leading right singular functions, up to a rotation of the latent space (and of tied functions); the
 term of a function, (1 - s^2) d^2 + lam (d^2 - 1)^2, grows as s falls until it reaches lam, the price of an empty
 coordinate. No other point is a local minimum: every other stationary point holds an eigenfunction that may be exchanged for
-a better one, or leaves a coordinate empty that a better one would fill. So descent finds the rank predicted here.
+a better one, or leaves a coordinate empty that a better one would fill. So descent from almost every start finds the rank
+predicted here; f = 0 is stationary, and stays.
 """
 
 from __future__ import annotations

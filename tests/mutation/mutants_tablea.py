@@ -2,7 +2,7 @@
 
 from kinds import mutants_of
 
-COLLAPSED = "theory/test_sigreg_collapse.py"
+COLLAPSED, RANK = "theory/test_sigreg_batches.py", "theory/test_effective_dimension.py"
 
 BATCHES = mutants_of(
     "theory/sigreg_collapse.py",
@@ -36,4 +36,38 @@ BATCHES = mutants_of(
     ),
 )
 
-TABLE_A_MUTANTS = BATCHES
+DIMENSIONS = mutants_of(
+    "theory/effective_dimension.py",
+    (
+        "whole angles between two subspaces",
+        "2 / (1 + cosines)",
+        "1 / cosines**2",
+        "1 / cos^2(theta / 2) is 2 / (1 + cos theta)",
+        RANK,
+    ),
+    (
+        "three subspaces rounded down",
+        "(3 * subspace_dim + 1) // 2",
+        "3 * subspace_dim // 2",
+        "three lines in the plane have no quadric in common",
+        RANK,
+    ),
+) + mutants_of(
+    "theory/subspace_whitening.py",
+    (
+        "effective rank of the scales",
+        "effective_rank=effective_rank(np.diag(eigenvalues))",
+        "effective_rank=effective_rank(np.diag(np.sqrt(eigenvalues)))",
+        "shares are those of variances",
+        RANK,
+    ),
+    (
+        "worst start reported",
+        "loadings, violation, value = kept[0]",
+        "loadings, violation, value = kept[-1]",
+        "local minima are real: the best start counts",
+        RANK,
+    ),
+)
+
+TABLE_A_MUTANTS = BATCHES + DIMENSIONS

@@ -334,6 +334,80 @@ def test_two_subspaces_beat_every_feasible_moment():
             assert cost(values, inverse @ inner @ inverse.T) >= closed - 1e-9
 
 
+def planes_at(*degrees):
+    """Two subspaces of R^(2 d) with these principal angles."""
+    angles, zeros = np.deg2rad(degrees), np.zeros((len(degrees), len(degrees)))
+    return np.stack(
+        [np.hstack([np.eye(len(degrees)), zeros]), np.hstack([np.diag(np.cos(angles)), np.diag(np.sin(angles))])]
+    )
+
+
+def moment_of(stack, between):
+    """The feasible second moment of two subspaces whose coordinates are O times each other."""
+    inner = np.block([[np.eye(len(between)), between], [between.T, np.eye(len(between))]])
+    inverse = np.linalg.inv(stack.reshape(2 * len(between), -1))
+    return inverse @ inner @ inverse.T
+
+
+def test_not_centred_only_the_rank_of_an_optimum_is_fixed():
+    """Theorem 2(iii): s_1 = 1 makes lambda_1 free. Two optima, both checked by hand; the optimiser may find either."""
+    stack, values = planes_at(60, 30), np.array([1.0, 0.8, 0.6, 0.4])
+    least = 0.36 / np.cos(np.pi / 12) ** 2  # Theorem 4: c_1 = 0, c_2 times 1/cos^2 15 degrees
+    assert least == pytest.approx(0.385847, abs=5e-7)
+    ranks, effective = [], []
+    for sign, first in ((1, 1 / np.cos(np.pi / 6) ** 2), (-1, 1 / np.sin(np.pi / 6) ** 2)):
+        moment = moment_of(stack, np.diag([sign, 1.0]))
+        for w in stack:
+            assert np.abs(w @ moment @ w.T - np.eye(2)).max() < TOLERANCE
+        assert cost(values, moment) == pytest.approx(least, abs=TOLERANCE)
+        assert scipy.linalg.eigvalsh(moment)[::-1] == pytest.approx([first, 1.0717968, 0, 0], abs=1e-7)
+        ranks.append(rank(moment, 1e-9))
+        effective.append(effective_rank(moment))
+    assert ranks == [2, 2] and effective == pytest.approx([1.988, 1.675], abs=5e-4)
+    found = [subspace_whitening_optimum(values, stack, n_starts=1, seed=seed) for seed in range(6)]
+    best = [one for one in found if one.value < least + 1e-7]
+    assert best and min(one.value for one in found) == pytest.approx(least, abs=1e-7)
+    assert np.ptp([one.eigenvalues[1] for one in best]) < 1e-5 and {one.rank for one in best} == {2}
+    for one in best:  # 1.988 or 1.675, by lambda_1
+        shares = one.eigenvalues[:2] / one.eigenvalues[:2].sum()
+        assert one.effective_rank == pytest.approx(np.prod(shares**-shares), abs=1e-5) and one.effective_rank < 1.99
+    # Control: centred, the same two moments differ in value, and every start ends with the eigenvalues of the closed form.
+    centred = np.array([0.95, 0.8, 0.6, 0.4])
+    costs = [cost(centred, moment_of(stack, np.diag([sign, 1.0]))) for sign in (1, -1)]
+    assert costs[1] > costs[0] + 0.2
+    for seed in range(3):
+        found = subspace_whitening_optimum(centred, stack, n_starts=2, seed=seed)
+        assert found.eigenvalues[:2] == pytest.approx(two_subspace_eigenvalues(stack), abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_not_centred_two_subspaces_always_leave_the_first_eigenvalue_free(seed):
+    """Any principal angles, any spectrum with s_1 = 1: turning the first pair round changes lambda_1 and nothing else."""
+    rng = np.random.default_rng(seed)
+    degrees, rest = np.sort(rng.uniform(5, 85, size=3))[::-1], np.sort(rng.random(5))[::-1]
+    stack, turned = planes_at(*degrees), np.diag([-1.0, 1.0, 1.0])
+    moments = [moment_of(stack, between) for between in (np.eye(3), turned)]
+    spectra = [scipy.linalg.eigvalsh(moment)[::-1] for moment in moments]
+    values = np.array([1.0, *rest])
+    least = (1 - values[:3] ** 2) @ (1 / np.cos(np.deg2rad(degrees) / 2) ** 2)
+    assert [cost(values, moment) for moment in moments] == pytest.approx([least] * 2, rel=1e-9)
+    assert np.abs(spectra[0][1:] - spectra[1][1:]).max() < 1e-9 * spectra[1][0]
+    assert spectra[1][0] == pytest.approx(1 / np.sin(np.deg2rad(degrees[0]) / 2) ** 2, rel=1e-9)
+    assert spectra[1][0] > spectra[0][0] + 1e-3
+    values[0] = 0.99 * rest[0] + 0.01  # the control: s_1 below 1, and only one of them is least
+    assert cost(values, moments[1]) > cost(values, moments[0]) + 1e-6
+
+
+def test_a_deterministic_world_has_optima_of_every_rank():
+    """All s_i = 1: everything costs nothing, so that K = 2 fixes d_s for some optimum only. Another spectrum does."""
+    stack, flat = planes_at(60, 30), np.ones(4)
+    moments = [moment_of(stack, size * np.eye(2)) for size in (1.0, 0.5)] + [moment_of(stack, np.diag([1.0, 0.5]))]
+    assert [rank(moment, 1e-9) for moment in moments] == [2, 4, 3]
+    assert max(abs(cost(flat, moment)) for moment in moments) < TOLERANCE
+    tilted = np.array([0.99, 0.98, 0.97, 0.96])
+    assert cost(tilted, moments[0]) < min(cost(tilted, moment) for moment in moments[1:]) - 1e-3
+
+
 # Section 6: steep and flat spectra
 
 

@@ -115,6 +115,25 @@ def test_the_spurious_constant_alone_is_vacuous_on_bijective_worlds(as_world, n,
     assert bound.vacuous and plan.mean_regret == 0
 
 
+@pytest.mark.parametrize("concentration", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_the_spurious_constant_alone_is_vacuous_in_every_world(draw_world, seed, concentration):
+    """M^2 / (w w+) is P times the backward probability, so c >= 1; P <= min(1, w+/w) <= sqrt(w+/w), so c0 >= best."""
+    world = draw_world(seed, 5, 3, concentration=concentration)
+    plan = plan_goals(world.mdp, spectral_embedding(world.exact, 2))
+    after = np.max(world.next_weight, axis=0)
+    c0 = sum(w * np.sqrt(after[y] / w) for w in world.weight for y in range(5)) / 5
+    best = sum(w * world.transition[:, x, y].max() for x, w in enumerate(world.weight) for y in range(5)) / 5
+    constant = printed_spurious_constant(world.exact, plan)
+    backward = world.weight[:, None] * world.transition / np.where(world.next_weight > 0, world.next_weight, 1)[:, None]
+    by_hand = 2 - world.weight @ (world.transition * backward).max(axis=0).mean(axis=1)
+    assert constant == pytest.approx(by_hand, abs=1e-12)
+    assert 1 - 1e-12 <= constant <= 2 and c0 >= best - 1e-12 > 0
+    bound = printed_chain_bound(world.exact, 2, 10**9, plan, ceiling=1.0, failure_probability=1e-9)
+    assert bound.value >= 2 * c0 * np.sqrt(constant) - 1e-9 >= 2 * best - 1e-9
+    assert bound.ceiling == pytest.approx(best, abs=1e-12) and bound.vacuous
+
+
 @pytest.mark.parametrize("seed", [0])
 def test_the_sample_theorem_holds_and_is_vacuous(draw_world, seed):
     """Measured excess risk of the empirical minimiser with known marginals against the printed bound: orders apart."""

@@ -107,6 +107,47 @@ def test_two_states_at_zero_risk():
     assert plan_goals(mdp, embedding, score="transition").mean_regret == pytest.approx(0, abs=1e-12)
 
 
+def shared_exact(mdp, exact):
+    """One encoder for all actions, f(y) = e_y and g = P / w+: exact."""
+    return Embedding(np.eye(mdp.n_states), exact.conditional() / exact.column_weight[:, None], exact.column_weight)
+
+
+def test_which_planner_the_two_states_refute():
+    """The dot planner in any exact embedding; the paper's, Euclidean, with a shared encoder, not with an SVD an action."""
+    mdp = two_state_counterexample()
+    exact = CoOccurrence.exact(mdp)
+    own, shared = spectral_embedding(exact, 2), shared_exact(mdp, exact)
+    assert not own.shared and shared.shared
+    assert spectral_risk(exact, shared).max() < 1e-24
+    transition, after = mdp.dense(), np.array([[0.8, 0.2], [0.25, 0.75]])
+    ratio = transition / after[:, None]
+    by_hand = 2 * ratio - np.sum(ratio**2, axis=2)[:, :, None]  # 2 g.f - |g|^2, without |f|^2 = 1
+    np.testing.assert_allclose(by_hand[:, 0].T, [[-3.0625, -4 / 9], [-0.5625, -28 / 9]], rtol=1e-12)
+    planned = by_hand.argmax(axis=0)
+    loss = transition.max(axis=0) - np.take_along_axis(transition, planned[None], axis=0)[0]
+    assert loss == pytest.approx(np.array([[0.1, 0.1], [0, 0]]))
+    plan = plan_goals(mdp, shared, score="euclidean")
+    assert (plan.planned_sequence == planned).all() and plan.mean_regret == pytest.approx(0.05, abs=1e-12)
+    printed = printed_single_step_bound(exact, shared, plan)
+    assert printed.value < 1e-11 and printed.holds_as_printed and not printed.holds
+    assert (
+        plan_goals(mdp, own, score="euclidean").mean_regret == 0
+    )  # what this section once used against the paper's planner
+    assert plan_goals(mdp, shared, score="dot").mean_regret == pytest.approx(0.05, abs=1e-12)
+
+
+@pytest.mark.parametrize("share, leak", [(0.5, 0.01), (0.95, 0.01), (0.999, 1e-4)])
+def test_the_euclidean_planner_loses_nearly_everything_at_zero_risk(share, leak):
+    """Action a leads to a and leaks from the common state: the larger ratio is the wrong one, whatever its norm."""
+    mdp = TabularMDP([[[1 - leak, leak], [1, 0]], [[leak, 1 - leak], [0, 1]]], weight=[share, 1 - share])
+    exact = CoOccurrence.exact(mdp)
+    shared = shared_exact(mdp, exact)
+    plan = plan_goals(mdp, shared, score="euclidean")
+    assert plan.mean_regret == pytest.approx(share * (1 - 2 * leak), abs=1e-12)
+    assert printed_single_step_bound(exact, shared, plan).value < 1e-10
+    assert plan_goals(mdp, spectral_embedding(exact, 2), score="euclidean").mean_regret == pytest.approx(0, abs=1e-12)
+
+
 # --- 3.3 gauge, three steps ------------------------------------------------------------------------------------------------
 
 PERMUTATIONS = ((0, 2, 1), (1, 0, 2))
@@ -263,6 +304,78 @@ def test_equal_marginals_and_operator_rollouts_do_not_save_the_multi_step_theore
     assert printed.holds_as_printed and not printed.holds
     corrected = multi_step_bound(exact, embedding, plan)
     assert not corrected.holds  # w is not stationary, so that bound does not apply either
+
+
+def over_all_pairs(mdp, exact, embedding, horizon=2):
+    """The bound of Thm 4.2 with c3 over all pairs of states that have mass."""
+    constant = np.sqrt(exact.column_weight.max() / mdp.weight.min())
+    return 2 * horizon * constant * np.sqrt(spectral_risk(exact, embedding).max())
+
+
+@pytest.mark.parametrize("rarity", [1e-2, 1e-4, 1e-6])
+def test_the_rare_state_refutes_the_narrow_reading_of_c3_only(rarity):
+    mdp = rare_state_counterexample(rarity)
+    exact = CoOccurrence.exact(mdp)
+    embedding = Embedding(*rare_state_embedding_arrays(), exact.column_weight)
+    assert over_all_pairs(mdp, exact, embedding) == pytest.approx(8, rel=1e-9)  # vacuous, however rare
+    everywhere = plan_goals(mdp, embedding, horizon=2, score="dot")
+    assert printed_multi_step_bound(exact, embedding, everywhere).value == pytest.approx(8, rel=1e-9)
+    assert 0.19 < everywhere.mean_regret < 0.22
+    for score in ("dot", "euclidean"):
+        assert plan_goals(mdp, embedding, horizon=2, score=score, starts=[0], goals=[3]).mean_regret == 1
+
+
+def light_states(size):
+    """The second world of 3.4: heavy X_i, light Y_i, then x0, r, v, y, z; the model and the ids of x0 and y."""
+    mass, n = size**-2.0, 2 * size + 5
+    heavy, light, (x0, r, v, y, z) = np.arange(size), size + np.arange(size), 2 * size + np.arange(5)
+    successor = np.empty((2, n), dtype=int)
+    successor[:, heavy], successor[:, light], successor[:, [v, y, z]] = light, y, [z, y, z]
+    successor[:, [x0, r]] = [[v, light[0]], [light[0], v]]
+    weight = np.full(n, mass)
+    weight[heavy] = (1 - (size + 5) * mass) / size
+    mdp = TabularMDP(np.eye(n)[successor], weight=weight)
+    model = np.array(mdp.transition)
+    model[0, x0, light] += 1.01 / size
+    return mdp, model, x0, y
+
+
+@pytest.mark.parametrize("size", [25, 100])
+def test_light_states_refute_the_wide_reading_of_c3_from_one_start_to_one_goal(size):
+    mdp, model, start, goal = light_states(size)
+    exact = CoOccurrence.exact(mdp)
+    after = exact.column_weight[0]
+    assert np.ptp(exact.column_weight, axis=0).max() == 0
+    predicted = model * np.where(after > 0, 1 / np.where(after > 0, after, 1), 0)
+    embedding = Embedding(np.eye(mdp.n_states), predicted, exact.column_weight)
+    by_hand = size**-2.0 * np.sum((1.01 / size) ** 2 / after[size : 2 * size])
+    assert spectral_risk(exact, embedding) == pytest.approx([by_hand, 0], rel=1e-9, abs=1e-20)
+    assert by_hand == pytest.approx(1.02 * size**-2, rel=0.1)
+    plan = plan_goals(mdp, embedding, horizon=2, score="dot", starts=[start], goals=[goal])
+    printed = printed_multi_step_bound(exact, embedding, plan)
+    wide = over_all_pairs(mdp, exact, embedding)
+    assert plan.mean_regret == 1 and printed.holds_as_printed and not printed.holds
+    assert printed.value <= wide + 1e-12 and wide == pytest.approx({25: 0.84, 100: 0.41}[size], abs=5e-3)
+    # Control: averaged over starts from w and uniform goals nothing is refuted.
+    if size == 25:
+        everywhere = plan_goals(mdp, embedding, horizon=2, score="dot")
+        assert 0 < everywhere.mean_regret < 1e-4 < wide
+
+
+@pytest.mark.parametrize("score", ["euclidean", "dot"])
+@pytest.mark.parametrize("rollout", ["latent", "operator"])
+def test_reset_refutes_every_reading_of_c3(score, rollout):
+    mdp = make_reset(4, noise=0.0)
+    exact = CoOccurrence.exact(mdp)
+    embedding = reset_embedding(exact)
+    wide = over_all_pairs(mdp, exact, embedding)
+    assert wide == pytest.approx(0.01, abs=5e-5)
+    plan = plan_goals(mdp, embedding, horizon=2, score=score, rollout=rollout)
+    assert plan.mean_regret == 0.75
+    for goals in ([1], [1, 2, 3], None):
+        plan = plan_goals(mdp, embedding, horizon=2, score=score, rollout=rollout, starts=[0], goals=goals)
+        assert printed_multi_step_bound(exact, embedding, plan).value == pytest.approx(wide, rel=1e-12)
+        assert plan.mean_regret >= 0.75 > 50 * wide
 
 
 def test_the_rare_state_is_planned_through_once_its_error_is_gone():

@@ -100,7 +100,7 @@ def linear_predictors(one):
 
 
 def printed_by_hand(one):
-    """Regret of the paper's planner and the bound of Thm 4.1 or 4.2."""
+    """Regret of the paper's planner (for the exact models: of the dot planner) and the bound of Thm 4.1 or 4.2."""
     n, w, after = len(one["weight"]), one["weight"], after_by_hand(one)
     horizon = int(one["name"][-1]) if "T = " in one["name"] else 1
     if one["name"].startswith("exact"):
@@ -316,6 +316,40 @@ def test_swap_over_several_steps(horizon, score):
     assert plan.mean_regret == 1 and printed.holds_as_printed
     assert printed.value == pytest.approx(2 * horizon * np.sqrt(2) * (1 - np.cos(0.02)), rel=1e-6)
     assert printed.value < 0.002
+    assert plan_goals(mdp, embedding, horizon=horizon).mean_regret == 0
+
+
+def turned(n, angle):
+    """Noiseless reset MDP; unit f(y) at one angle to each other; what action y + 1 predicts is f(y)."""
+    target = np.zeros((n, n + 1))
+    for y in range(n):
+        target[y, 0], target[y, y + 1] = np.sqrt(np.cos(angle)), np.sqrt(1 - np.cos(angle))
+    predicted = np.array([np.tile(target[a - 1], (n, 1)) for a in range(n)])
+    mdp = make_reset(n, 0.0)
+    return mdp, Embedding(target, predicted, mdp.next_weight)
+
+
+@pytest.mark.parametrize("score", ["euclidean", "dot"])
+@pytest.mark.parametrize("n, horizon", [(2, 1), (2, 7), (3, 1), (3, 4), (5, 2), (12, 1)])
+@pytest.mark.parametrize("angle", [1e-3, 0.1, 1.5])
+def test_regret_1_at_every_positive_printed_bound_for_every_horizon(n, horizon, angle, score):
+    """docs/theory.md, 3.1: proved, not searched. Bound 2 T sqrt(n) (1 - cos theta)."""
+    mdp, embedding = turned(n, angle)
+    exact = CoOccurrence.exact(mdp)
+    assert np.abs(np.linalg.norm(embedding.target, axis=1) - 1).max() < 1e-12
+    assert np.abs(np.linalg.norm(embedding.predicted, axis=2) - 1).max() < 1e-12
+    inner = embedding.target @ embedding.target.T
+    assert inner[~np.eye(n, dtype=bool)] == pytest.approx(np.cos(angle), abs=1e-12)
+    for rollout in ("latent", "operator"):
+        plan = plan_goals(mdp, embedding, horizon=horizon, score=score, rollout=rollout)
+        assert (plan.regret == 1).all()
+        last = plan.actions(plan.planned_sequence)[..., -1]
+        assert (last == (np.arange(n) + 1) % n).all()
+        function = printed_single_step_bound if horizon == 1 else printed_multi_step_bound
+        printed = function(exact, embedding, plan)
+        assert printed.value == pytest.approx(2 * horizon * np.sqrt(n) * (1 - np.cos(angle)), rel=1e-6)
+        assert printed.holds_as_printed and not printed.holds
+    # Control: a planner that puts the marginal back loses nothing.
     assert plan_goals(mdp, embedding, horizon=horizon).mean_regret == 0
 
 

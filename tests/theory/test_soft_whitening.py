@@ -205,6 +205,37 @@ def test_no_other_stationary_point_is_a_minimum(world):
             assert value > value_by_hand(values[:2], penalty) + 1e-2 and least < -1e-2
 
 
+def gradient_descent(matrix, start, penalty, n_steps=4000, size=0.05):
+    """Plain steps on F, the prediction being the best one: tr F^T (I - Mbar^T Mbar) F + lam ||F^T F - I||^2."""
+    price, identity, table = np.eye(len(start)) - matrix.T @ matrix, np.eye(start.shape[1]), start
+    for _ in range(n_steps):
+        gap = table.T @ table - identity
+        table = table - size * (2 * price @ table + 4 * penalty * table @ gap)
+    gap = table.T @ table - identity
+    return table, np.trace(table.T @ price @ table) + penalty * np.sum(gap**2)
+
+
+def test_almost_every_start_and_not_every_start(world):
+    """f = 0 is stationary; a start without a function never acquires it; next to either, descent finds the optimum."""
+    penalty, dim = 0.35, 2
+    matrix = world.normalized(0)
+    _, values, right_t = np.linalg.svd(matrix)
+    best = value_by_hand(values[:dim], penalty)
+    empty = np.zeros((6, dim))
+    _, gradient = joint_loss(world, dim, frobenius(penalty, dim))(np.zeros(2 * 6 * dim))
+    assert (gradient == 0).all()
+    table, value = gradient_descent(matrix, empty, penalty)
+    assert (table == 0).all() and value == pytest.approx(dim * penalty) and value > best + 0.05
+    rng = np.random.default_rng(0)
+    without = rng.standard_normal((6, dim))
+    without -= np.outer(right_t[1], right_t[1] @ without)
+    table, value = gradient_descent(matrix, without, penalty, n_steps=400)
+    assert np.abs(right_t[1] @ table).max() < 1e-6  # exact arithmetic has 0; rounding would take thousands of steps
+    assert value > best + 0.01
+    for start in (1e-3 * rng.standard_normal((6, dim)), without + 1e-2 * rng.standard_normal((6, dim))):
+        assert gradient_descent(matrix, start, penalty)[1] == pytest.approx(best, abs=1e-6)
+
+
 def test_a_penalty_on_variances_alone_does_not_keep_the_rank(world):
     """Negative control: without the off-diagonal part every coordinate becomes the constant, at no cost at all."""
     penalty, dim = 0.35, 4
