@@ -70,7 +70,7 @@ paper: $(STAMP)  ## The same and the solvers at full size (under an hour; stop i
 	for experiment in spectra solvers bound_vs_dim; do $(SPECTRAL_JEPA) sweep $$experiment --preset paper || exit 1; done
 
 trained: $(STAMP)  ## Trained tabular JEPAs: against the closed form, collapse, SIGReg, Sub-JEPA (about 10 minutes)
-	for experiment in jepa_vs_svd collapse sigreg_whitening subspaces; do $(SPECTRAL_JEPA) sweep $$experiment || exit 1; done
+	for experiment in jepa_vs_svd collapse sigreg_whitening sigreg_phase subspaces; do $(SPECTRAL_JEPA) sweep $$experiment || exit 1; done
 
 pixels: $(STAMP)  ## A small world model from pixels on Two-Room: data, training, planning, probing, report
 	@ldconfig -p 2>/dev/null | grep -q libEGL.so.1 || echo 'Pictures of Reacher and Cube need: apt-get install libegl1 libgl1-mesa-dri'

@@ -11,7 +11,7 @@ embedding from collapsing. :func:`negatives_spectral_loss` lets the caller choos
 """
 
 from spectral_jepa.losses.negatives import expected_negatives_spectral_loss, negatives_spectral_loss
-from spectral_jepa.losses.population import expected_prediction_loss, expected_spectral_loss
+from spectral_jepa.losses.population import expected_prediction_loss, expected_sigreg, expected_spectral_loss
 from spectral_jepa.losses.prediction import ema_update, prediction_loss
 from spectral_jepa.losses.published import SigregSettings, from_lewm
 from spectral_jepa.losses.sigreg import epps_pulley, random_directions, sigreg
@@ -39,6 +39,7 @@ __all__ = [
     "epps_pulley",
     "expected_negatives_spectral_loss",
     "expected_prediction_loss",
+    "expected_sigreg",
     "expected_spectral_loss",
     "from_lewm",
     "make_subspaces",

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import InputError, check_tensor
+from spectral_jepa._validation import InputError, check_count, check_tensor
 from spectral_jepa.losses._weights import at_least_float32, check_law, check_samples, without_autocast
+from spectral_jepa.losses.sigreg import sigreg
 from spectral_jepa.losses.variance import second_moment
 
 
@@ -104,6 +105,74 @@ def expected_spectral_loss(predicted: Tensor, target: Tensor, joint: Tensor) -> 
         moments = second_moment(predicted, rows, centered=False), second_moment(target, columns, centered=False)
         square = (moments[0] * moments[1]).sum((-2, -1))
         return square - 2 * _expected_product(predicted, target, joint)
+
+
+@checked()
+def expected_sigreg(
+    values: Tensor,
+    directions: Tensor,
+    weight: Tensor,
+    batch_size: int,
+    *,
+    factor: float | None = None,
+    n_knots: int = 17,
+    t_max: float = 3.0,
+) -> Tensor:
+    """Mean of SIGReg over batches of independent samples from a law, for given directions.
+
+    Parameters
+    ----------
+    values : Tensor (..., S, D)
+        f, one row a state.
+    directions : Tensor (..., D, M)
+        Unit columns.
+    weight : Tensor (..., S)
+        Law of the states, up to a factor; a constant.
+    batch_size : int
+        N, samples of a batch.
+    factor : float, optional
+        What the integral is multiplied by. Default: N, the published convention.
+    n_knots, t_max
+        As in :func:`spectral_jepa.losses.sigreg`.
+
+    Returns
+    -------
+    Tensor (...)
+        Above SIGReg of the law itself, by (factor / N) times the integral of u (1 - |phi|^2).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not match, a batch without a sample.
+
+    Notes
+    -----
+    O(S M (D + n_knots)), twice. E |phi_N - u|^2 = (1 - 1/N) |phi - u|^2 + (1/N) (1 - 2 u Re phi + u^2), and the second
+    bracket is the mean of |exp(i t h) - u|^2 over single samples. Source: docs/theory.md, section 5; docs/sigreg_phase.md.
+
+    Examples
+    --------
+    A fair coin at +-1: two samples agree half of the time, and a batch of them is then further from normal.
+
+    >>> import torch
+    >>> coin, weight, one = torch.tensor([[1.0], [-1.0]]), torch.ones(2), torch.ones(1, 1)
+    >>> expected_sigreg(coin, one, weight, 2, factor=1)
+    tensor(0.6444)
+    >>> equal, mixed = (sigreg(batch, one, factor=1) for batch in (torch.ones(2, 1), coin))
+    >>> torch.allclose(expected_sigreg(coin, one, weight, 2, factor=1), (equal + mixed) / 2)
+    True
+    """
+    share = 1 / check_count("batch_size", batch_size)
+    check_samples("values", values, weight)
+    if factor is None:
+        factor = float(batch_size)
+    settings = {"factor": factor, "n_knots": n_knots, "t_max": t_max}
+    law = sigreg(values, directions, weight, **settings)  # type: ignore[arg-type]
+    check_law("weight", weight, values, 1)
+    shares = weight.detach() / weight.detach().sum(-1, keepdim=True)
+    # A law on one state, for each state: its SIGReg is the statistic of a single sample.
+    singles = sigreg(values.unsqueeze(-2), directions.unsqueeze(-3), **settings)  # type: ignore[arg-type]
+    return (1 - share) * law + share * (shares.to(singles.dtype) * singles).sum(-1)
 
 
 def _prepared(predicted: Tensor, target: Tensor, joint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -70,6 +70,14 @@ from spectral_jepa.theory.sampling_bounds import (
     rademacher_complexity,
 )
 from spectral_jepa.theory.sigreg_collapse import sigreg_collapse_threshold, sigreg_slope
+from spectral_jepa.theory.sigreg_factors import (
+    FactorMargins,
+    mixture_cost,
+    plane_filling_error,
+    quadratic_margins,
+    recovery_deficit_bound,
+)
+from spectral_jepa.theory.sigreg_phase import sigreg_global_slope, sigreg_lower_bound, sigreg_phase
 from spectral_jepa.theory.simulation import (
     simulation_bound_values,
     simulation_bounds,
@@ -97,6 +105,7 @@ from spectral_jepa.theory.whitening import (
 __all__ = [
     "Assumption",
     "Bound",
+    "FactorMargins",
     "SharedWorstCase",
     "SubspaceOptimum",
     "averaged_single_step_bound",
@@ -123,6 +132,7 @@ __all__ = [
     "linear_covariances",
     "minimax_risk_lower_bound",
     "minimax_risk_upper_bound",
+    "mixture_cost",
     "mse_loss",
     "multi_step_bound",
     "noisy_horizon_error",
@@ -133,6 +143,7 @@ __all__ = [
     "packing_strength",
     "partition_value",
     "pataki_rank_bound",
+    "plane_filling_error",
     "pointwise_single_step_bound",
     "pooled_action_risks",
     "pooled_risk",
@@ -145,12 +156,17 @@ __all__ = [
     "printed_sample_bound",
     "printed_single_step_bound",
     "printed_spurious_constant",
+    "quadratic_margins",
     "rademacher_complexity",
+    "recovery_deficit_bound",
     "reward_bound_values",
     "reward_bounds",
     "shared_encoder_worst_case",
     "sharp_oracle_bound",
     "sigreg_collapse_threshold",
+    "sigreg_global_slope",
+    "sigreg_lower_bound",
+    "sigreg_phase",
     "sigreg_slope",
     "simulation_bound_values",
     "simulation_bounds",

@@ -10,6 +10,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
 from mutants_negatives import NEGATIVES_MUTANTS
+from mutants_phase import PHASE_MUTANTS
 from mutants_price import PRICE_MUTANTS
 from mutants_rates import RATE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
@@ -1446,5 +1447,6 @@ MUTANTS = [
     *PRICE_MUTANTS,
     *NEGATIVES_MUTANTS,
     *RATE_MUTANTS,
+    *PHASE_MUTANTS,
     *(CLOSED_FORMS + COUNTEREXAMPLES + ALTERNATING + INPUT_LEVEL),
 ]

@@ -173,9 +173,20 @@ def calls():
         sj.printed_single_step_bound: eep,
         sj.printed_spurious_constant: dict(exact=exact, plan=t["goal_plan"]),
         sj.rademacher_complexity: dict(weight=np.array([0.5, 0.5]), n_samples=10, ceiling=1.0),
+        sj.recovery_deficit_bound: dict(excess=0.1, correlations=np.array([0.9, 0.85])),
         sj.reward_bound_values: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.reward_bounds: dict(mdp=mdp, exact=exact, model=t["model"], plan=t["reward_plan"]),
         sj.sigreg_collapse_threshold: dict(dim=4, strength=0.1, factor=1.0, n_knots=5, t_max=3.0, batch_size=8),
+        sj.mixture_cost: dict(share=np.array([0.0, 0.5]), n_knots=5, t_max=3.0),
+        sj.plane_filling_error: dict(correlation=0.9, order=2, n_terms=5),
+        sj.quadratic_margins: dict(first=0.9, second=0.1, strength=0.1, factor=1.0, n_knots=5, t_max=3.0),
+        sj.sigreg_global_slope: dict(n_knots=5, t_max=3.0, batch_size=8),
+        sj.sigreg_lower_bound: dict(
+            trace=0.5, dim=2, factor=1.0, batch_size=8, directions=np.eye(2), n_knots=5, t_max=3.0
+        ),
+        sj.sigreg_phase: dict(
+            second_value=0.5, dim=2, strength=0.1, factor=1.0, batch_size=8, directions=np.eye(2), n_knots=5, t_max=3.0
+        ),
         sj.sigreg_slope: dict(n_knots=5, t_max=3.0, batch_size=8),
         sj.shared_encoder_worst_case: dict(left_out=0.5, horizon=2, scale=1.0),
         sj.sharp_oracle_bound: dict(exact=exact, dim=2, error_norm=0.1, action=0),
@@ -238,6 +249,7 @@ def calls():
         losses.epps_pulley: dict(views=t["values"], weight=t["weight"]) | characteristic,
         losses.expected_negatives_spectral_loss: ptj | dict(negatives=torch.ones(1, 8)),
         losses.expected_prediction_loss: ptj | dict(stop_gradient=False),
+        losses.expected_sigreg: vw | dict(directions=t["directions"], batch_size=4) | characteristic,
         losses.expected_spectral_loss: ptj,
         losses.from_lewm: dict(strength=0.09, batch_size=8, dim=4, n_slices=5, n_knots=5, t_max=3.0),
         losses.make_subspaces: dict(
@@ -323,7 +335,8 @@ def calls():
 CALLS = calls()
 # What is public beside these: records that functions return; values and files, which have tests of their own; no argument.
 RECORDS = {
-    *("Analysis", "Assumption", "Bound", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison", "PlannerCost"),
+    *("Analysis", "Assumption", "Bound", "FactorMargins", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison"),
+    "PlannerCost",
     *(
         "Reaching",
         "RewardPlan",
