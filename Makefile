@@ -19,7 +19,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,7 +85,7 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures spectra
 	$(SPECTRAL_JEPA) figures bound_vs_dim
 
-# One BLAS thread a test process: more would fight for the same cores.
+# One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
 check test test-slow nightly: export OMP_NUM_THREADS = 1
 check test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
 check test test-slow nightly: export MPLBACKEND = Agg
@@ -104,6 +104,9 @@ mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test mus
 
 nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 minutes)
 	$(PYTEST) -n $(JOBS) tests/theory tests/property --seeds 20
+
+processors: $(STAMP)  ## The numeric tests as other processors and other numbers of threads compute them (about 15 minutes)
+	$(BIN)/python tests/processors/run.py --jobs $(JOBS)
 
 lint: $(STAMP)  ## Style and layout (ruff), and who may import whom (import-linter)
 	$(BIN)/ruff check
