@@ -185,6 +185,16 @@ def refused():
 
 
 @pytest.fixture
+def few_threads():
+    """One thread: networks this small only wait for the others. `make processors` asks for two."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def free_memory(monkeypatch):
     """Set how many bytes are free, so that a refusal does not depend on the machine."""
 

@@ -1,7 +1,7 @@
 """Run the numeric tests as other processors would, setting by setting: `make processors`.
 
-Sums of floating-point numbers depend on the order, and the order on the width of a processor's registers and on the number of
-threads. A test that passes here and fails there has a tolerance that belongs to a machine. Exit status 1 unless all pass.
+Sums of floating-point numbers depend on the order, and the order on the width of a processor's registers and on the number
+of threads. A test that passes here and fails there has a tolerance that belongs to a machine. Exit status 1 unless all pass.
 """
 
 import json
@@ -76,7 +76,8 @@ def main(*tests: str, jobs: int = 2, only: int | None = None) -> None:
         print(name, flush=True)
         begin = time.perf_counter()
         environment = without_switches() | setting.environment | {"MPLBACKEND": "Agg"}
-        command = [sys.executable, "-m", "pytest", "-n", str(max(1, jobs // setting.threads)), *(tests or NUMERIC)]
+        side_by_side = ["-n", str(max(1, jobs // setting.threads)), "--dist", "worksteal"]
+        command = [sys.executable, "-m", "pytest", *side_by_side, *(tests or NUMERIC)]
         status = subprocess.run(command, cwd=ROOT, env=environment).returncode
         print(f"{'FAILED' if status else 'passed'} {name} ({time.perf_counter() - begin:.0f} s)", flush=True)
         failed, passed = failed + [str(setting)] * bool(status), passed + (not status)
