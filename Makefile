@@ -108,7 +108,7 @@ nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 
 	$(PYTEST) $(PARALLEL) tests/theory tests/property --seeds 20
 
 processors: $(STAMP)  ## The numeric tests as other processors and other numbers of threads compute them (about 15 minutes)
-	$(BIN)/python tests/processors/run.py --jobs $(JOBS)
+	$(BIN)/python tests/processors/run_settings.py --jobs $(JOBS)
 
 lint: $(STAMP)  ## Style and layout (ruff), and who may import whom (import-linter)
 	$(BIN)/ruff check
