@@ -12,6 +12,10 @@ from datetime import UTC, datetime
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# QuantEcon, when imported, lets numba set the number of OpenMP threads to that of the cores, for torch, too: with two test
+# processes every training of the suite then takes 15 times as long.
+if "OMP_NUM_THREADS" in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 # Whose turn it is today (tests/pixels/test_cli.py), the same in all processes of a run.
 os.environ.setdefault("SPECTRAL_JEPA_TODAY", datetime.now(UTC).date().isoformat())
 

@@ -1,9 +1,12 @@
 """The settings cover what they promise, and no test file is left out without a word."""
 
 import itertools
+import os
 from pathlib import Path
 
+import pytest
 import settings
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,3 +36,10 @@ def test_every_test_file_is_numeric_or_said_to_be_something_else():
     for path in (ROOT / "tests").rglob("test_*.py"):
         places = found.get(path, [])
         assert len(places) == 1, f"{path} is in {places}, expected one of NUMERIC and OTHER in tests/processors/settings.py"
+
+
+@pytest.mark.skipif("OMP_NUM_THREADS" not in os.environ, reason="nobody asked for a number of threads")
+def test_no_library_takes_more_threads_than_were_asked_for():
+    pytest.importorskip("quantecon")  # which did: 97 s for a training of 2.5 s
+    pytest.importorskip("deeptime")
+    assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
