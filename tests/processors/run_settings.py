@@ -51,12 +51,12 @@ def check_effect(setting: Setting) -> None:
         sys.exit(f"{setting} gives {got}, expected {wanted} and {isa} in oneDNN: these builds do not listen to the switches")
 
 
-def main(*tests: str, jobs: int = 2, only: int | None = None) -> None:
+def main(tests: tyro.conf.Positional[tuple[str, ...]] = (), jobs: int = 2, only: int | None = None) -> None:
     """Run the tests under each setting and print which passed.
 
     Parameters
     ----------
-    tests : str
+    tests : tuple of str
         Files or folders; all the numeric ones by default.
     jobs : int
         Test processes, each of one thread; half as many of two threads.
@@ -75,7 +75,8 @@ def main(*tests: str, jobs: int = 2, only: int | None = None) -> None:
         check_effect(setting)
         print(name, flush=True)
         begin = time.perf_counter()
-        environment = without_switches() | setting.environment | {"MPLBACKEND": "Agg"}
+        # Passive: threads that wait in a loop take the cores from those that compute.
+        environment = without_switches() | setting.environment | {"MPLBACKEND": "Agg", "OMP_WAIT_POLICY": "passive"}
         side_by_side = ["-n", str(max(1, jobs // setting.threads)), "--dist", "worksteal"]
         command = [sys.executable, "-m", "pytest", *side_by_side, *(tests or NUMERIC)]
         status = subprocess.run(command, cwd=ROOT, env=environment).returncode
