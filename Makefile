@@ -1,8 +1,10 @@
 # Two commands do everything: `make reproduce` and `make test`. The first one run makes .venv and installs into it, once.
 PYTHON ?= python3
 VENV ?= .venv
-# Test processes.
+# Test processes. Each takes half the tests in their order and, when done, half of what the other has left: what a file prepares
+# for its tests is mostly prepared once.
 JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist worksteal
 # What `make check` runs: the tests of one function or one rule each, none of which trains.
 FAST := tests/unit tests/planning tests/logs tests/docs/test_rules.py tests/docs/test_public_api.py
 # What to install as torch. Empty: the CPU build named below, or, where nvidia-smi sees a GPU, whatever pyproject.toml allows.
@@ -19,7 +21,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,16 +87,16 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures spectra
 	$(SPECTRAL_JEPA) figures bound_vs_dim
 
-# One BLAS thread a test process: more would fight for the same cores.
+# One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
 check test test-slow nightly: export OMP_NUM_THREADS = 1
 check test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
 check test test-slow nightly: export MPLBACKEND = Agg
 
 check: lint types  ## Under a minute: lint, types, the rules of the house, and the fast tests
-	$(PYTEST) -n $(JOBS) $(FAST)
+	$(PYTEST) $(PARALLEL) $(FAST)
 
 test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs)
-	$(PYTEST) -n $(JOBS)
+	$(PYTEST) $(PARALLEL)
 
 test-slow: nightly mutate  ## Everything that takes over a minute: marked tests, many seeds, mutants
 	$(PYTEST) -m slow || [ $$? -eq 5 ] # 5: no test carries the marker
@@ -103,7 +105,10 @@ mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test mus
 	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)
 
 nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 minutes)
-	$(PYTEST) -n $(JOBS) tests/theory tests/property --seeds 20
+	$(PYTEST) $(PARALLEL) tests/theory tests/property --seeds 20
+
+processors: $(STAMP)  ## The numeric tests as other processors and other numbers of threads compute them (about 15 minutes)
+	$(BIN)/python tests/processors/run_settings.py --jobs $(JOBS)
 
 lint: $(STAMP)  ## Style and layout (ruff), and who may import whom (import-linter)
 	$(BIN)/ruff check

@@ -1,9 +1,23 @@
 """Worlds drawn with plain numpy and the paper's matrices as loops, so that no test leans on the code it tests."""
 
 import contextlib
+import os
 import re
 import types
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+# Processes that test side by side (pytest -n 2) share the cores. With more threads than cores each waits for the others'
+# turn: 13 s for a training that takes 2 s alone. It has to be said before torch and the BLAS of numpy are loaded.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# QuantEcon, when imported, lets numba set the number of OpenMP threads to that of the cores, for torch, too: with two test
+# processes every training of the suite then takes 15 times as long.
+if "OMP_NUM_THREADS" in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+# Whose turn it is today (tests/pixels/test_cli.py), the same in all processes of a run.
+os.environ.setdefault("SPECTRAL_JEPA_TODAY", datetime.now(UTC).date().isoformat())
 
 import numpy as np
 import psutil
@@ -35,6 +49,16 @@ def pytest_generate_tests(metafunc):
             rows = [row if len(names) > 1 else (row,) for row in mark.args[1]]
             widened = dict.fromkeys((*row[:at], seed, *row[at + 1 :]) for row in rows for seed in range(n_seeds))
             marks[index] = pytest.mark.parametrize(names, list(widened)).mark
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What a test wants to be read also when it passes: record_property("say", ...)."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call" or (getattr(report, "skipped", False) and report.when == "setup"):
+                for name, value in report.user_properties:
+                    if name == "say":
+                        terminalreporter.write_line(f"{value} ({report.outcome})")
 
 
 @dataclass
@@ -162,6 +186,16 @@ def refused():
             assert fragment in message, message
 
     return check
+
+
+@pytest.fixture
+def few_threads():
+    """One thread: networks this small only wait for the others. `make processors` asks for two."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)))
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

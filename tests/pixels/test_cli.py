@@ -1,9 +1,17 @@
-"""The pixel commands from nothing to a report, in the tiny preset, on every environment whose simulator is installed."""
+"""The pixel commands from nothing to a report, in the tiny preset, on every environment whose simulator is installed.
+
+Two-Room runs every time. The three simulators take turns, one a day; the other two run with `make test-slow`.
+"""
 
 import importlib.util
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
+from datetime import date, timedelta
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,20 +21,30 @@ from spectral_jepa.cli import main
 pytest.importorskip("h5py")
 NEEDS = {"push_t": "gym_pusht", "reacher": "dm_control", "cube": "ogbench"}
 SMALL = ["--set", "data.n_episodes", "10", "data.max_steps", "50"]
+ROOT = Path(__file__).resolve().parents[2]
+# The commands that the README shows, which tests/docs/test_readme.py leaves to this file.
+(README,) = re.findall(r"^```bash\n((?:spectral-jepa pixels .*\n)+)```$", (ROOT / "README.md").read_text(), re.MULTILINE)
 # Every call of the pixel package is checked against the types and array shapes of its signature: one letter, one length.
 CHECKED = """
-import json, sys
+import json, shutil, sys
 from jaxtyping import install_import_hook
 install_import_hook(["spectral_jepa.pixels", "spectral_jepa.action_search"], "beartype.beartype")
 from spectral_jepa.cli import main
 for arguments in json.loads(sys.argv[1]):
-    main(["pixels", *arguments])
+    if arguments[0] == "copy":
+        shutil.copy(*arguments[1:])
+    else:
+        main(["pixels", *arguments])
 """
 
 
-def run_checked(*commands):
-    arguments = [sys.executable, "-c", CHECKED, json.dumps(commands)]
-    return subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def simulator_of(day):
+    return list(NEEDS)[day.toordinal() % len(NEEDS)]
+
+
+# Set once for all processes of a test run (tests/conftest.py): they must agree, also at midnight.
+TODAY = date.fromisoformat(os.environ["SPECTRAL_JEPA_TODAY"])
+TURNS = [pytest.param(name, marks=[] if name == simulator_of(TODAY) else pytest.mark.slow) for name in NEEDS]
 
 
 def commands(environment):
@@ -42,16 +60,23 @@ def commands(environment):
     ], folder
 
 
-def check_results(environment, folder, root):
-    rows = pd.read_csv(f"results/pixels/{environment}-tiny/evaluation.csv")
-    assert rows.groupby("policy").size().to_dict() == {"sigreg-0": 2, "random": 2}
+def check_results(folder, root, table, **policies):
+    assert pd.read_csv(table).groupby("policy").size().to_dict() == policies
     probes = pd.read_csv(f"{folder}/probe.csv")
     assert {"embedding", "random encoder", "pixels"} <= set(probes["input"])
     assert (root / folder / "figures" / "plan_0.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("environment", NEEDS)
-def test_collect_train_plan_evaluate_probe(environment, tmp_path, monkeypatch, capsys):
+def test_every_simulator_has_its_turn():
+    assert {simulator_of(TODAY + timedelta(days)) for days in range(3)} == set(NEEDS)
+    every_day = [turn.values[0] for turn in TURNS if not turn.marks]
+    assert every_day == [simulator_of(TODAY)] and len(TURNS) == 3
+
+
+@pytest.mark.parametrize("environment", TURNS)
+def test_collect_train_plan_evaluate_probe(environment, tmp_path, monkeypatch, capsys, record_property):
+    if environment == simulator_of(TODAY):
+        record_property("say", f"The simulator of {TODAY} is {environment}; make test-slow runs the others.")
     package = NEEDS[environment]
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed: pip install 'spectral-jepa[pixels]'")
@@ -66,26 +91,34 @@ def test_collect_train_plan_evaluate_probe(environment, tmp_path, monkeypatch, c
         raise
     for arguments in others:
         main(["pixels", *arguments])
-    check_results(environment, folder, tmp_path)
+    table = f"results/pixels/{environment}-tiny/evaluation.csv"
+    check_results(folder, tmp_path, table, **{"sigreg-0": 2, "random": 2})
 
 
-def test_two_room_to_the_report_with_every_shape_checked(tmp_path, monkeypatch):
+def test_the_readme_and_on_to_the_report_with_every_shape_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first, folder = commands("two_room")
-    done = run_checked(*first)
-    assert done.returncode == 0, done.stderr
-    check_results("two_room", folder, tmp_path)
-    tiny = ["--environment", "two_room", "--preset", "tiny"]
-    done = run_checked(
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # processes that collect would not check shapes
+    folder, table = "results/pixels/two_room-tiny/sigreg-0", "results/pixels/two_room-tiny/evaluation.csv"
+    shown = [shlex.split(line) for line in README.splitlines()]
+    assert [words[:3] for words in shown] == [
+        ["spectral-jepa", "pixels", name] for name in ("collect", "train", "evaluate", "plan")
+    ]
+    commands = (
+        *(words[2:] for words in shown),
+        ["copy", table, "first.csv"],
+        ["probe", folder],
         ["surprise", folder, "--n-trajectories", "2"],
-        ["train", *tiny, "--kind", "cloning", "--set", "model.history", "5"],
+        ["train", "--environment", "two_room", "--preset", "tiny", "--kind", "cloning", "--set", "model.history", "5"],
         ["evaluate", folder, folder.replace("sigreg", "cloning"), "--n-pairs", "2", "--simulator"],
         ["report", folder, "--decoder-steps", "20"],
     )
+    arguments = [sys.executable, "-c", CHECKED, json.dumps(commands)]
+    done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    check_results(folder, tmp_path, "first.csv", **{"sigreg-0": 4, "random": 4, "simulator": 4})
     page = (tmp_path / folder / "report.html").read_text()
     assert "Violation of expectation" in page and "data:image/png" in page
-    assert pd.read_csv("results/pixels/two_room-tiny/evaluation.csv")["policy"].nunique() == 4
+    assert pd.read_csv(table)["policy"].nunique() == 4
 
 
 def test_a_wrong_shape_is_noticed():

@@ -26,20 +26,13 @@ from spectral_jepa.point_mass.environment import random_actions
 from spectral_jepa.point_mass.training import feature_weights
 from spectral_jepa.sweep.experiment import load_experiment
 
+pytestmark = pytest.mark.usefixtures("few_threads")
 SETTINGS = PointMassSettings()
 SMALL = replace(SETTINGS, hidden=16, action_dim=4, batch_size=64)
 
 
 def point_mass_generator(*key):
     return torch_generator(*key, seeds="point mass")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

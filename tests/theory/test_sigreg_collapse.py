@@ -32,19 +32,21 @@ def test_slope_is_the_derivative_of_the_loss():
     assert float(sigreg(mean, directions, factor=1.0) - sigreg(0 * mean, directions, factor=1.0)) > 0
 
 
-@pytest.mark.parametrize("correlation", [0.6, 0.85])
-def test_collapse_is_left_exactly_above_the_threshold(correlation):
-    exact = sj.CoOccurrence.exact(sj.make_autoregressive(10, correlation))
-    second = float(exact.stacked_decomposition[1][1] ** 2)
-    dim = 2
+def test_collapse_is_left_exactly_above_the_threshold():
+    worlds = [sj.CoOccurrence.exact(sj.make_autoregressive(10, correlation)) for correlation in (0.6, 0.85)]
+    dim, runs = 2, []
     config = JepaConfig(regularizer="sigreg", n_steps=1200, n_slices=48, learning_rate=0.02, fresh_directions=False)
-    # Strength at which the threshold equals s_2^2, then 15 % below and above it.
-    at = (1 - second) * dim / sigreg_slope()
-    assert sigreg_collapse_threshold(dim, at) == pytest.approx(second)
     # The theory has E a a^T = I / k; of 48 fixed slices one direction gets a little more than its half, and leaves first.
     slices = draw_directions(config, [Run(dim, 0)], None, 0)[0].double()
-    at /= dim * float(torch.linalg.eigvalsh(slices @ slices.T / slices.shape[1])[-1])
-    trained = train_jepa(exact, [Run(dim, 0, 0.85 * at), Run(dim, 0, 1.15 * at)], config)
-    below, above = np.einsum("s,rsk->r", exact.pooled_column_weight, trained.encoded**2)
-    assert below < 1e-6
-    assert above > 1e-2
+    favoured = dim * float(torch.linalg.eigvalsh(slices @ slices.T / slices.shape[1])[-1])
+    for number, exact in enumerate(worlds):
+        second = float(exact.stacked_decomposition[1][1] ** 2)
+        # Strength at which the threshold equals s_2^2, then 15 % below and above it.
+        at = (1 - second) * dim / sigreg_slope()
+        assert sigreg_collapse_threshold(dim, at) == pytest.approx(second)
+        runs += [Run(dim, 0, share * at / favoured, data=number) for share in (0.85, 1.15)]
+    trained = train_jepa(worlds, runs, config)
+    for number, exact in enumerate(worlds):
+        below, above = np.einsum("s,rsk->r", exact.pooled_column_weight, trained.encoded[2 * number : 2 * number + 2] ** 2)
+        assert below < 1e-6
+        assert above > 1e-2

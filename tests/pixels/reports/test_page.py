@@ -26,16 +26,8 @@ from spectral_jepa.plotting.page import write_page
 from spectral_jepa.plotting.pixels import diagnostics as drawing
 from spectral_jepa.plotting.style import new_figure
 
+pytestmark = pytest.mark.usefixtures("few_threads")
 BLOCK = 2
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small only wait for other threads, for minutes on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_decoder_layer_is_attention_to_a_single_key():

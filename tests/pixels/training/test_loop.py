@@ -24,6 +24,7 @@ from spectral_jepa.pixels.training import loop as train
 from spectral_jepa.pixels.training.parallel import JointBatchNorm, join_workers
 from spectral_jepa.training import Checkpoints
 
+pytestmark = pytest.mark.usefixtures("few_threads")
 MODEL = ModelConfig(
     encoder="conv", image_size=16, encoder_width=4, embedding_dim=8, projector_width=16, predictor_width=8,
     predictor_depth=1, predictor_heads=2, predictor_head_dim=4, predictor_hidden=16, action_block=2,
@@ -61,14 +62,6 @@ def write_dots(path, n_episodes=10, size=16, dim=2, columns=("pixels", "action")
 @pytest.fixture(scope="module")
 def dots(tmp_path_factory):
     return write_dots(tmp_path_factory.mktemp("data") / "dots.h5")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(config, data, folder, **options):
