@@ -406,9 +406,10 @@ def check_device(name: str, value: Any) -> Any:
     try:
         torch.ones(1, device=value).add(1).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError, ModuleNotFoundError) as error:
-        reason = first_line(error).partition(". ")[0]
+        reason = first_line(error)
+        known = "expected a device of this machine"
         raise InputError(
-            f"{name} is {str(value)!r}, which torch cannot use here ({reason}): pass 'cpu' or leave it out"
+            f"{name} is {str(value)!r}, which torch cannot use here ({reason}), {known}: pass 'cpu' or leave it out"
         ) from None
     return value
 
@@ -503,14 +504,17 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line without its full stop; its type where it says nothing.
+    """The first sentence of what an error says, in one line without its full stop; its type where it says nothing.
 
     Examples
     --------
     >>> first_line(ValueError("no such column.\\nA hint")), first_line(KeyError())
     ('no such column', 'KeyError')
+    >>> first_line(OSError("Magic bytes not found. Either the file is damaged or none."))
+    'Magic bytes not found'
     """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.split(r"[.!?] (?=[A-Z])", line)[0].rstrip(".")
 
 
 # What to expect of the system, and what to do, by what it says.

@@ -19,6 +19,7 @@ from spectral_jepa._validation import (
     Array,
     InputError,
     check_count,
+    check_seed,
     read_only,
     require_memory,
 )
@@ -302,7 +303,7 @@ def analyze(
         raise InputError(
             f"failure_probability is {failure_probability}, expected a number between 0 and 1: for example 0.05"
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed("seed", seed))
     pairs, row = np.unique(data.action * data.n_states + data.state, return_inverse=True)
     reached, column = np.unique(data.next_state, return_inverse=True)
     shape = (pairs.size, reached.size)

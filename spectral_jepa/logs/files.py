@@ -137,6 +137,8 @@ def read_log(
     for role, chosen in names.items():
         if not chosen:
             raise InputError(f"{role} names no column, expected at least one: pass its name")
+        if len(set(chosen)) < len(chosen):
+            raise InputError(f"{role} names a column twice ({', '.join(chosen)}), expected each once: leave one out")
     marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "count": count}
     given = [name for name in marks.values() if name is not None]
     wanted = [*(name for chosen in names.values() for name in chosen), *given]
