@@ -75,7 +75,7 @@ def commands():
 def options(function):
     """(name, annotation without Annotated and None, whether it may be left out)"""
     hints = get_type_hints(function, include_extras=True)
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name in inspect.signature(function).parameters:
         hint, positional = hints[name], False
         while get_origin(hint) is typing.Annotated:
             positional |= hint == Positional[get_args(hint)[0]]
@@ -203,12 +203,13 @@ def wrong_settings(command):
     return wrong
 
 
+@functools.cache
 def cases():
     """(command, option, what, all its words, verdict)"""
     found = []
     for command, function in commands().items():
         valid = VALID[command]
-        found.append((command, "nothing", "an unknown option", line(command, valid) + ["--nonsense", "1"], REFUSED))
+        found.append((command, "nothing", "an unknown option", [*line(command, valid), "--nonsense", "1"], REFUSED))
         found.append((command, "nothing", "a word too many", [*line(command, valid), "--", "extra"], REFUSED))
         for name, hint in options(function):
             for what, words, verdict in wrong_words(command, name, hint):
@@ -327,7 +328,7 @@ def files(root):
 
 def finding(case, root):
     """What is wrong with the answer to one case, or nothing."""
-    command, name, what, words, verdict = case
+    _, name, what, words, verdict = case
     before = files(root)
     with contextlib.chdir(root):
         answer = attempt(words)
@@ -367,12 +368,12 @@ def finding(case, root):
 
 @functools.cache
 def chosen():
-    """A few of the cases for every day: two of each option, and every twelfth."""
+    """A few of the cases for every day: two of each option, and every sixteenth."""
     wrong = [case for case in cases() if case[-1] == REFUSED]
     first = {}
     for at, case in enumerate(wrong):
         first.setdefault(case[:2], []).append(at)
-    kept = {at for found in first.values() for at in (found[0], found[len(found) // 2])} | set(range(0, len(wrong), 12))
+    kept = {at for found in first.values() for at in (found[0], found[len(found) // 2])} | set(range(0, len(wrong), 16))
     return [wrong[at] for at in sorted(kept)]
 
 
