@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
 from spectral_jepa._validation import (
     Array,
@@ -332,7 +331,7 @@ def analyze(
         unseen_mass=float(np.count_nonzero(visits == 1) / len(data)),
         deterministic_share=estimates.deterministic_share(counts),
         visits_per_pair=float(pairs.size / np.sum(1 / visits)),
-        n_components=int(connected_components(sp.block_array([[None, counts], [counts.T, None]]), return_labels=False)),
+        n_components=estimates.groups(counts)[0],
         max_dim=min(shape),
         dims=read_only(tried),
         singular_values=read_only(values),
