@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import numbers
+import os
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +34,7 @@ class InputError(ValueError):
 
 # Share of the free memory that one array may take: what is computed beside it needs room, too.
 MEMORY_SHARE = 0.8
+_PACKAGE = os.path.dirname(__file__) + os.sep
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -515,6 +519,23 @@ def first_line(error: BaseException) -> str:
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return re.split(r"[.!?] (?=[A-Z])", line)[0].rstrip(".")
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that led here, however many of our functions and wrappers lie between.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_user("the table is old")
+    >>> str(caught[0].message), caught[0].filename.startswith("<doctest")
+    ('the table is old', True)
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 # What to expect of the system, and what to do, by what it says.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from tyro.conf import Positional
 
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_checked
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, warn_user
 
 if TYPE_CHECKING:
     from spectral_jepa.pixels.config import PixelConfig
@@ -98,10 +97,7 @@ def _environment_of(data: Path | None) -> str:
 
     found = None if data is None else asked_environment(file_origin(data))
     if found is None and data is not None:
-        warnings.warn(
-            f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment",
-            stacklevel=2,
-        )
+        warn_user(f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment")
     return found or "two_room"
 
 
@@ -113,7 +109,7 @@ def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
                 f"there is no folder {folder} (folders that hold no trained model), expected that of a run: check it"
             )
         if (folder / "checkpoints").is_dir() and not (folder / "config.json").exists():
-            warnings.warn(f"{folder} is left out: its run is not finished, go on with it by pixels train", stacklevel=2)
+            warn_user(f"{folder} is left out: its run is not finished, go on with it by pixels train")
     found = tuple(folder for folder in folders if (folder / "config.json").exists())
     if not found:
         raise InputError(
