@@ -349,17 +349,18 @@ def test_a_warning_points_at_the_users_line(tmp_path):
     broken.mkdir()
     sj.run_sweep(lambda x: {"y": x}, [{"x": 1}], broken, experiment="own", n_jobs=1, progress=False)
     (broken / "table.parquet").write_bytes(b"none")
-    exact = sj.CoOccurrence.exact(sj.make_dirichlet(6, 2, seed=0))
+    rng = np.random.default_rng(0)
+    matrix, weight = rng.standard_normal((36, 8)), rng.dirichlet(np.ones(8), size=3)
     off = np.full((1, 3, 3), 1 / 3)
     off[0, 0, 0] += 1e-7
     for warn in (
         lambda: sj.read_log(log),
         lambda: sweep_results.read_table(broken),
-        lambda: factorizers.AlternatingLeastSquares(2, max_iter=1, tol=0.0).fit(np.asarray(exact.stacked)),
+        lambda: factorizers.AlternatingLeastSquares(3, 3, max_iter=2).fit(matrix, column_weight=weight),
         lambda: sj.TabularMDP(off),
         lambda: sj.TabularMDP.from_gymnasium("FrozenLake-v0"),
     ):
         with pytest.warns(UserWarning) as caught:
             warn()
-        assert {warning.filename for warning in caught if "spectral_jepa" in str(warning.filename)} <= {__file__}
-        assert __file__ in {warning.filename for warning in caught}
+        # Gymnasium warns of old ids itself, at a line of its own.
+        assert __file__ in {warning.filename for warning in caught}, [str(warning) for warning in caught]
