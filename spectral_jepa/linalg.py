@@ -168,7 +168,15 @@ def largest_singular_triplets(
     def image(v: Array) -> Array:
         return tall @ v + np.multiply.outer(first_left, first_right @ v) if lift else tall @ v
 
+    gram = _small_gram(tall) if isinstance(tall, sp.csr_array) and n > GRAM_STATES else None
+    across = wide @ first_left if gram is not None else first_right
+
     def gram_image(v: Array) -> Array:
+        if gram is not None:
+            along = first_right @ v
+            return (
+                gram @ v + np.multiply.outer(across + lift * first_right, along) + np.multiply.outer(first_right, across @ v)
+            )
         u = image(v)
         return wide @ u + np.multiply.outer(first_right, first_left @ u) if lift else wide @ u
 
@@ -223,9 +231,7 @@ def largest_right_vectors(
     n = matrix.shape[1]
     tall = _with_small_indices(matrix)
     wide = tall.T
-    # Rows of few entries: the Gram matrix itself has hardly more of them, and its product stays in the cache.
-    per_row = np.diff(tall.indptr).astype(np.float64)
-    gram = _with_small_indices(sp.csr_array(wide @ tall)) if (per_row**2).sum() <= GRAM_SHARE * tall.nnz else None
+    gram = _small_gram(tall)
 
     def gram_image(v: Array) -> Array:
         image = wide @ (tall @ v) if gram is None else gram @ v
@@ -241,6 +247,14 @@ def largest_right_vectors(
     squares, vectors = _with_missed_copies(gram_image, squares, vectors, energy, tolerance, seed, cost)
     values[:found], right[:, :found] = np.sqrt(np.maximum(squares, 0.0)), vectors
     return values, right
+
+
+def _small_gram(tall: sp.csr_array) -> sp.csr_array | None:
+    """The Gram matrix, where rows have few entries: it has hardly more of them, and its product stays in the cache."""
+    per_row = np.diff(tall.indptr).astype(np.float64)
+    if (per_row**2).sum() > GRAM_SHARE * tall.nnz:
+        return None
+    return _with_small_indices(sp.csr_array(tall.T @ tall))
 
 
 def _with_missed_copies(
