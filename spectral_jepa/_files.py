@@ -360,7 +360,7 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, **options: Any) ->
     except InputError:
         raise
     except ValueError as error:  # pandas: no columns, a ragged row, no text
-        reason = first_line(error).replace("Error tokenizing data. C error: ", "")
+        reason = first_line(ValueError(str(error).replace("Error tokenizing data. C error: ", "")))
         raise InputError(f"{path} cannot be read ({reason}), expected a CSV table with {wanted}: {remedy}") from None
     missing = [name for name in columns if name not in table]
     if missing:

@@ -6,6 +6,8 @@ import errno
 import math
 import numbers
 import re
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -406,9 +408,10 @@ def check_device(name: str, value: Any) -> Any:
     try:
         torch.ones(1, device=value).add(1).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError, ModuleNotFoundError) as error:
-        reason = first_line(error).partition(". ")[0]
+        reason = first_line(error)
+        known = "expected a device of this machine"
         raise InputError(
-            f"{name} is {str(value)!r}, which torch cannot use here ({reason}): pass 'cpu' or leave it out"
+            f"{name} is {str(value)!r}, which torch cannot use here ({reason}), {known}: pass 'cpu' or leave it out"
         ) from None
     return value
 
@@ -503,14 +506,35 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line without its full stop; its type where it says nothing.
+    """The first sentence of what an error says, in one line without its full stop; its type where it says nothing.
 
     Examples
     --------
     >>> first_line(ValueError("no such column.\\nA hint")), first_line(KeyError())
     ('no such column', 'KeyError')
+    >>> first_line(OSError("Magic bytes not found. Either the file is damaged or none."))
+    'Magic bytes not found'
     """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.split(r"[.!?] (?=[A-Z])", line)[0].rstrip(".")
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package that led here, however many of our functions and wrappers lie between.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn_user("the table is old")
+    >>> str(caught[0].message)
+    'the table is old'
+    """
+    level, frame = 2, sys._getframe(1)
+    # By the module, not by the file: what a dataclass generates has no file.
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "spectral_jepa":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 # What to expect of the system, and what to do, by what it says.

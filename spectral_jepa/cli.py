@@ -18,15 +18,18 @@ from tyro.conf import Positional
 
 import spectral_jepa as sj
 from spectral_jepa import generators
+from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, stoppable
-from spectral_jepa._validation import InputError, first_line, system_problem
+from spectral_jepa._validation import InputError, check_count, first_line, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
 from spectral_jepa.sweep.results import clone_reference, read_table, reference_path
 
-app = tyro.extras.SubcommandApp()
+commands = Commands("spectral-jepa", "The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo")
+# How long to wait for a Dask scheduler to answer.
+DASK_SECONDS = 10
 CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
 
 
@@ -34,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; a mistake of the user, or a system that refuses, is one sentence on stderr and exit status 2."""
     # The font library warns about its own fonts whenever a PDF is written.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
-    warnings.showwarning = lambda message, *_: print(f"spectral-jepa: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_: _say(str(message))
     given = sys.argv[1:] if arguments is None else arguments
     with stoppable() as stopped:
         try:
@@ -49,8 +52,13 @@ def main(arguments: list[str] | None = None) -> None:
             sentence = str(error) if isinstance(error, InputError) else system_problem(error)
             if sentence is None:
                 raise
-            print(f"spectral-jepa: {sentence}", file=sys.stderr)
+            _say(sentence)
             raise SystemExit(2) from None
+
+
+def _say(sentence: str) -> None:
+    """One line on stderr, also where it quotes a name with a line break."""
+    print("spectral-jepa: " + "\\n".join(sentence.splitlines()), file=sys.stderr)
 
 
 def _run(given: list[str]) -> None:
@@ -59,14 +67,10 @@ def _run(given: list[str]) -> None:
 
         run(given[1:] or ["--help"])
         return
-    app.cli(
-        prog="spectral-jepa",
-        args=given,
-        description="The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo",
-    )
+    commands.run(given)
 
 
-@app.command
+@commands.add
 def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
     """Three seconds of theory: error, regret and bound against the latent dimension in one small world.
 
@@ -105,7 +109,7 @@ def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
     print(f"Figure: {path}   ({time.perf_counter() - began:.1f} s)   Next: spectral-jepa sweep bound_vs_dim")
 
 
-@app.command
+@commands.add
 def sweep(
     experiment: Positional[str],
     preset: str = "quick",
@@ -135,8 +139,7 @@ def sweep(
         keep: Also write the finished table to reference/EXPERIMENT-PRESET.parquet of the clone, where claims read it.
     """
     chosen = load_experiment(experiment)
-    cells = chosen.cells(preset)
-    where = folder or _default_folder(chosen, preset)
+    cells, where = _cells_and_folder(chosen, preset, folder)
     if keep:
         _check_keeping(chosen)
     if dask is None:
@@ -160,7 +163,7 @@ def sweep(
         print(f"Kept: {_keep(chosen, table, where, preset)}")
 
 
-@app.command
+@commands.add
 def status(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
     """How far a sweep is: cells done, failed, missing, damaged.
 
@@ -172,11 +175,16 @@ def status(experiment: Positional[str], preset: str = "quick", folder: Path | No
         folder: Where the results are. Default: results/EXPERIMENT/PRESET.
     """
     chosen = load_experiment(experiment)
-    counts = sweep_status(folder or _default_folder(chosen, preset), chosen.cells(preset))
+    cells, where = _cells_and_folder(chosen, preset, folder)
+    if folder is not None and not (folder / "manifest.json").exists():
+        raise InputError(
+            f"{folder} holds no manifest.json, expected the folder of a sweep: check the path or run the sweep first"
+        )
+    counts = sweep_status(where, cells)
     print(f"{chosen.name}, {preset}: " + ", ".join(f"{count} {word}" for word, count in counts.items()))
 
 
-@app.command
+@commands.add
 def figures(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
     """Draw an experiment's figures again from its table, as PNG and PDF.
 
@@ -188,11 +196,15 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
         folder: Where the results are. Default: results/EXPERIMENT/PRESET.
     """
     chosen = load_experiment(experiment)
-    where = folder or _default_folder(chosen, preset)
-    _draw(chosen, read_table(where), where)
+    _, where = _cells_and_folder(chosen, preset, folder)
+    table = read_table(where)
+    others = sorted(set(table["experiment"].astype(str)) - {chosen.name}) if "experiment" in table else []
+    if others:
+        raise InputError(f"{where} holds the table of {others[0]}, expected that of {chosen.name}: check --folder")
+    _draw(chosen, table, where)
 
 
-@app.command
+@commands.add
 def spectrum(
     world: Positional[str],
     dim: int = 12,
@@ -210,6 +222,7 @@ def spectrum(
         set: Options of the generator, such as n_states 100, or of the Gymnasium environment, such as is_slippery 0.
         out: Folder of the figure.
     """
+    check_count("dim", dim)
     mdp = _build_world(world, set)
     exact = sj.CoOccurrence.exact(mdp)
     dim = min(dim, mdp.n_states)
@@ -228,7 +241,7 @@ def spectrum(
     print(f"Figure: {_save(_spectrum_figure(mdp, per_action, stacked), out, world.replace('/', '_'))}")
 
 
-@app.command
+@commands.add
 def analyze(
     log: Positional[Path],
     state: tuple[str, ...] = ("state",),
@@ -303,7 +316,7 @@ def analyze(
     print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
 
 
-@app.command
+@commands.add
 def repro(check: bool = False, root: Path = Path(".")) -> None:
     """Measure every claim again and write paper_repro.md and its table, reference/claims.csv.
 
@@ -324,6 +337,8 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
             raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
         print(f"{text} follows from {reference}")
         return
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder, expected the clone's: pass it as --root")
     table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"), overwrite=True)
     if (table["status"] != "ok").any():
         failed = ", ".join(table.loc[table["status"] != "ok", "claim"])
@@ -336,13 +351,18 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
     print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
 
 
-@app.command
+@commands.add
 def pixels() -> None:
     """World models from pixels: collect, train, plan, evaluate, probe, surprise, report.
 
     Example: spectral-jepa pixels --help
     """
     # main() hands everything after "pixels" to spectral_jepa.pixels.cli; this entry is for the list of commands.
+
+
+def _cells_and_folder(experiment: Experiment, preset: str, folder: Path | None) -> tuple[list[dict[str, Any]], Path]:
+    """The cells of a preset, which must be one, and the folder of their results."""
+    return experiment.cells(preset), _default_folder(experiment, preset) if folder is None else folder
 
 
 def _default_folder(experiment: Experiment, preset: str) -> Path:
@@ -378,7 +398,13 @@ def _dask_client(address: str) -> Any:
         raise InputError(
             "--dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'"
         ) from None
-    return Client(address)
+    try:
+        return Client(address, timeout=DASK_SECONDS)
+    except Exception as error:  # by the address any of ValueError, OSError, TimeoutError and others
+        raise InputError(
+            f"no Dask scheduler answers at {address!r} ({first_line(error)}), expected one, such as "
+            "tcp://scheduler:8786: start it, or check the address"
+        ) from None
 
 
 def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) -> None:

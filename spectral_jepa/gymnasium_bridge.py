@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from gymnasium.error import DeprecatedEnv, VersionNotFound
 from numpy.typing import ArrayLike, NDArray
 
-from spectral_jepa._validation import Array, InputError, as_distribution, require_memory
+from spectral_jepa._validation import Array, InputError, as_distribution, require_memory, warn_user
 from spectral_jepa.mdp import TabularMDP
 
 # What environments call the law of their first state, now and before.
@@ -109,7 +109,7 @@ def _make(env_id: str) -> gymnasium.Env[Any, Any]:
             "check its spelling, or make the environment yourself and pass it"
         ) from error
     used = env.spec.id if env.spec is not None else "another version"
-    warnings.warn(f"this Gymnasium has no {env_id}, {used} is used instead", UserWarning, stacklevel=3)
+    warn_user(f"this Gymnasium has no {env_id}, {used} is used instead", UserWarning)
     return env
 
 
@@ -260,11 +260,10 @@ def _offer_all(rows: list[Any], name: str) -> tuple[list[list[Any]], int]:
         complete.append(outcomes)
     missing = sum(n_actions - len(actions) for actions in offered)
     if missing:
-        warnings.warn(
+        warn_user(
             f"{name} does not offer every action in every state: {missing} of {n_actions * len(rows)} pairs are the mean "
             "over the actions that their state offers, so that no plan gains from them",
             UserWarning,
-            stacklevel=5,
         )
     return complete, n_actions
 

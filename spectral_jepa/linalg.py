@@ -42,6 +42,9 @@ MISSED_TOLERANCE = 1e-4
 # Gram matrix (32 MiB) is there when they are reached.
 MAX_OPERATIONS, MIN_RESTARTS, MAX_ROUNDS = 4e10, 100, 50
 GRAM_STATES = 2048
+# Beyond it, where values lie close together, a polynomial of the matrix sets them apart: after so many operations without
+# it; its cut from so many steps; its growth, as a logarithm, from there to the largest value.
+PLAIN_OPERATIONS, PLAIN_RESTARTS, CUT_STEPS, GROWTH = 5e9, 20, 60, 8.0
 # The Gram matrix is made where it has at most this many entries for one of the matrix.
 GRAM_SHARE = 4
 
@@ -165,7 +168,15 @@ def largest_singular_triplets(
     def image(v: Array) -> Array:
         return tall @ v + np.multiply.outer(first_left, first_right @ v) if lift else tall @ v
 
+    gram = _small_gram(tall) if isinstance(tall, sp.csr_array) and n > GRAM_STATES else None
+    across = wide @ first_left if gram is not None else first_right
+
     def gram_image(v: Array) -> Array:
+        if gram is not None:
+            along = first_right @ v
+            return (
+                gram @ v + np.multiply.outer(across + lift * first_right, along) + np.multiply.outer(first_right, across @ v)
+            )
         u = image(v)
         return wide @ u + np.multiply.outer(first_right, first_left @ u) if lift else wide @ u
 
@@ -220,9 +231,7 @@ def largest_right_vectors(
     n = matrix.shape[1]
     tall = _with_small_indices(matrix)
     wide = tall.T
-    # Rows of few entries: the Gram matrix itself has hardly more of them, and its product stays in the cache.
-    per_row = np.diff(tall.indptr).astype(np.float64)
-    gram = _with_small_indices(sp.csr_array(wide @ tall)) if (per_row**2).sum() <= GRAM_SHARE * tall.nnz else None
+    gram = _small_gram(tall)
 
     def gram_image(v: Array) -> Array:
         image = wide @ (tall @ v) if gram is None else gram @ v
@@ -238,6 +247,14 @@ def largest_right_vectors(
     squares, vectors = _with_missed_copies(gram_image, squares, vectors, energy, tolerance, seed, cost)
     values[:found], right[:, :found] = np.sqrt(np.maximum(squares, 0.0)), vectors
     return values, right
+
+
+def _small_gram(tall: sp.csr_array) -> sp.csr_array | None:
+    """The Gram matrix, where rows have few entries: it has hardly more of them, and its product stays in the cache."""
+    per_row = np.diff(tall.indptr).astype(np.float64)
+    if (per_row**2).sum() > GRAM_SHARE * tall.nnz:
+        return None
+    return _with_small_indices(sp.csr_array(tall.T @ tall))
 
 
 def _with_missed_copies(
@@ -284,16 +301,13 @@ def _largest_eigenpairs(
     # Operations of one restart: its products, and as many steps of orthogonalisation.
     restart = (n_vectors - dim) * (cost + 4 * n * n_vectors)
     limit = int(max(MIN_RESTARTS, MAX_OPERATIONS / restart))
+    plain = limit if n <= GRAM_STATES else int(max(PLAIN_RESTARTS, PLAIN_OPERATIONS / restart))
     start = rng.standard_normal(n)
     try:
-        values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=limit)
+        values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=plain)
     except scipy.sparse.linalg.ArpackNoConvergence as error:
         if n > GRAM_STATES:
-            raise InputError(
-                f"Lanczos found {len(error.eigenvalues)} of {dim} singular values of a matrix with {n} columns within "
-                f"its limit of {limit} restarts, expected a spectrum with gaps: its values lie too close together, so ask "
-                "for fewer dimensions, or use RandomizedSVD"
-            ) from None
+            return _filtered_eigenpairs(image, np.asarray(error.eigenvectors), dim, tolerance, start, cost)
         return _ritz_pairs(image, np.eye(n), dim)
     except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
         advice = "ask for fewer dimensions, or use RandomizedSVD, which is exact where values repeat"
@@ -301,6 +315,59 @@ def _largest_eigenpairs(
         return _ritz_pairs(image, np.eye(n), dim)
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]
+
+
+def _filtered_eigenpairs(
+    image: Callable[[Array], Array], found: Array, dim: int, tolerance: float, start: Array, cost: float
+) -> tuple[Array, Array]:
+    """Largest eigenpairs of a positive symmetric operator whose values lie close together, beside those (n, c) found.
+
+    Lanczos on a Chebyshev polynomial that is small on [0, cut] and grows fast above it: it keeps the order of what is
+    larger, and sets it apart. The cut is below every wanted value, because Ritz values are below what they stand for.
+    """
+    n, missing = start.size, dim - found.shape[1]
+    found = np.linalg.qr(found)[0] if found.shape[1] else found
+
+    def rest(v: Array) -> Array:
+        v = v - found @ (found.T @ v)
+        v = image(v)
+        return v - found @ (found.T @ v)
+
+    steps = max(CUT_STEPS, 3 * missing)
+    basis = np.zeros((steps, n))
+    vector = rest(start)
+    for step in range(steps):
+        for _ in range(2):  # once is not enough
+            vector -= basis[:step].T @ (basis[:step] @ vector)
+        basis[step] = vector / np.linalg.norm(vector)
+        vector = rest(basis[step])
+    ritz = np.linalg.eigvalsh(np.stack([rest(v) for v in basis]) @ basis.T)[::-1]
+    del basis
+    cut = max(ritz[missing], 1e-12 * ritz[0])
+    degree = max(2, int(GROWTH / max(np.arccosh(max(2 * ritz[0] / cut - 1, 1.0)), GROWTH / 200)))
+
+    def polynomial(v: Array) -> Array:
+        before, now = v, 2 / cut * rest(v) - v
+        for _ in range(degree - 1):
+            before, now = now, 4 / cut * rest(now) - 2 * now - before
+        return now
+
+    n_vectors = min(max(4 * missing, 40), n - 1)
+    restart = (n_vectors - missing) * (degree * (cost + 4 * n * (1 + found.shape[1])) + 4 * n * n_vectors)
+    limit = int(max(1, MIN_RESTARTS // 10, MAX_OPERATIONS / restart))
+    operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda v: polynomial(np.ravel(v)), dtype=np.float64)
+    try:
+        _, vectors = scipy.sparse.linalg.eigsh(
+            operator, missing, which="LA", v0=rest(start), tol=tolerance, ncv=n_vectors, maxiter=limit
+        )
+    except scipy.sparse.linalg.ArpackError as error:
+        n_found = found.shape[1] + len(getattr(error, "eigenvalues", ()))
+        raise InputError(
+            f"Lanczos found {n_found} of {dim} singular values of a matrix with {n} columns within "
+            f"its limit of {limit} restarts, expected a spectrum with gaps: its values lie too close together, so ask "
+            "for fewer dimensions, or use RandomizedSVD"
+        ) from None
+    return _ritz_pairs(image, np.linalg.qr(np.hstack([found, vectors]))[0], dim)
 
 
 def _ritz_pairs(image: Callable[[Array], Array], basis: Array, dim: int) -> tuple[Array, Array]:

@@ -6,7 +6,6 @@ p(a) -> ``action_frequency``, w+(y|a) = sum_x w(x) P(y|x,a) -> ``next_weight[a, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +30,7 @@ from spectral_jepa._validation import (
     check_type,
     read_only,
     require_memory,
+    warn_user,
 )
 
 Transition = Array | tuple[sp.csr_array, ...]
@@ -277,10 +277,8 @@ def _normalize(transition: Transition, name: str) -> Transition:
         return transition
     scales = [np.where(part, 1 / np.where(part, total, 1.0), 1.0) for part, total in zip(off, sums, strict=True)]
     worst = max(float(np.abs(total - 1)[part].max()) for part, total in zip(off, sums, strict=True) if part.any())
-    warnings.warn(
-        f"{n_off} rows of the transition of {name} sum to 1 only within {worst:.1e}: each is divided by its sum",
-        UserWarning,
-        stacklevel=4,
+    warn_user(
+        f"{n_off} rows of the transition of {name} sum to 1 only within {worst:.1e}: each is divided by its sum", UserWarning
     )
     if isinstance(transition, tuple):
         return tuple(sp.csr_array(sp.diags_array(scale) @ rows) for scale, rows in zip(scales, transition, strict=True))

@@ -11,7 +11,6 @@ it is a weighted low-rank approximation. But it is a least-squares problem in G 
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from spectral_jepa._validation import Array, InputError, as_float, check_count
+from spectral_jepa._validation import Array, InputError, as_float, check_count, warn_user
 from spectral_jepa.factorizers._base import check_rank
 from spectral_jepa.factorizers.svd import FullSVD, LanczosSVD
 from spectral_jepa.linalg import inverse_or_zero, squared_norm
@@ -162,11 +161,10 @@ class AlternatingLeastSquares(ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         f, self.left_, self.singular_values_ = _whiten(f, g.reshape(-1, k), weight.mean(0))
         self.components_ = f.T
         if not self.converged_:
-            warnings.warn(
+            warn_user(
                 f"alternating least squares still gained {self.relative_decrease_:.1e} of ||X||^2 in sweep {self.n_iter_}, "
                 f"expected at most tol = {self.tol:.1e}: raise max_iter or tol",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 

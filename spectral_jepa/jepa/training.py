@@ -7,7 +7,6 @@ NaN stays in its run. So a batch may hold any dimensions, seeds, strengths and d
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from tqdm.auto import tqdm
 
 from spectral_jepa._files import hold_folder
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import InputError, check_count, require_memory
+from spectral_jepa._validation import InputError, check_count, require_memory, warn_user
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.jepa.config import JepaConfig, Run
@@ -126,7 +125,7 @@ def train_jepa(
     with nullcontext() if folder is None else hold_folder(Path(folder)):
         _train(batch, store, checkpoint_every, progress)
     for line in batch.failures(store):
-        warnings.warn(line, stacklevel=3)
+        warn_user(line)
     return batch.result(items)
 
 

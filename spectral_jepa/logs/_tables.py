@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array, InputError, check_choice, first_line
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, warn_user
 from spectral_jepa.logs._labels import Column
 
 COMPRESSED = (".gz", ".bz2", ".zst")
@@ -164,11 +163,10 @@ def _read_text(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
     if not text.header:
         present = [str(i) for i in range(len(present))]
     elif len(lines) > 1 and len(row := _fields(lines[1], separator)) == len(present) + 1 and row[-1]:
-        warnings.warn(
+        warn_user(
             f"the rows of {path} have one field more than its header: the first is taken for a column of row names, as R "
             "writes it, and is not used",
             UserWarning,
-            stacklevel=4,
         )
         present = ["", *present]
     names = choose(present)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
 from spectral_jepa._validation import (
     Array,
     InputError,
     check_count,
+    check_seed,
     read_only,
     require_memory,
 )
@@ -339,7 +339,7 @@ def analyze(
         raise InputError(
             f"failure_probability is {failure_probability}, expected a number between 0 and 1: for example 0.05"
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed("seed", seed))
     pairs, row = np.unique(data.action * data.n_states + data.state, return_inverse=True)
     reached, column = np.unique(data.next_state, return_inverse=True)
     shape = (pairs.size, reached.size)
@@ -368,7 +368,7 @@ def analyze(
         unseen_mass=float(np.count_nonzero(visits == 1) / len(data)),
         deterministic_share=estimates.deterministic_share(counts),
         visits_per_pair=float(pairs.size / np.sum(1 / visits)),
-        n_components=int(connected_components(sp.block_array([[None, counts], [counts.T, None]]), return_labels=False)),
+        n_components=estimates.groups(counts)[0],
         max_dim=min(shape),
         dims=read_only(tried),
         singular_values=read_only(values),

@@ -123,8 +123,43 @@ def normalize(counts: sp.csr_array) -> sp.csr_array:
     array([[0.9, 0.1],
            [0.1, 0.9]])
     """
-    rows, columns = (sp.diags_array(inverse_or_zero(np.sqrt(m))) for m in marginals(counts))
-    return sp.csr_array(rows @ counts @ columns)
+    rows, columns = (inverse_or_zero(np.sqrt(m)) for m in marginals(counts))
+    return _scaled(counts, rows, columns)
+
+
+def _scaled(matrix: sp.csr_array, rows: Array, columns: Array) -> sp.csr_array:
+    """Rows and columns times numbers of their own: as products with diagonal matrices, which take five times as long."""
+    data = matrix.data * np.repeat(rows, np.diff(matrix.indptr)) * columns[matrix.indices]
+    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def groups(matrix: sp.csr_array) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
+    """Connected groups of rows and columns, joined where an entry is stored.
+
+    Parameters
+    ----------
+    matrix : CSR matrix (m, n)
+
+    Returns
+    -------
+    n_groups : int
+    rows, columns : integer arrays (m,), (n,)
+        The group of each.
+
+    Notes
+    -----
+    O(non-zeros + m + n). One direction of each edge is enough, and needs no transposed copy.
+
+    Examples
+    --------
+    >>> groups(sp.csr_array([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]))
+    (2, array([0, 1, 0], dtype=int32), array([0, 1], dtype=int32))
+    """
+    m, n = matrix.shape
+    starts = np.concatenate([matrix.indptr, np.full(n, matrix.indptr[-1], dtype=matrix.indptr.dtype)])
+    edges = sp.csr_array((np.ones(matrix.nnz), matrix.indices + m, starts), shape=(m + n, m + n))
+    n_groups, labels = connected_components(edges, directed=False)
+    return int(n_groups), labels[:m], labels[m:]
 
 
 def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array]:
@@ -181,8 +216,7 @@ def decompose(counts: sp.csr_array, dim: int, seed: int) -> tuple[Array, Array]:
 
 def _group_vectors(counts: sp.csr_array) -> sp.csc_array:
     """Right vectors of the values that are exactly 1, one a connected group, the largest group first."""
-    n_groups, labels = connected_components(sp.block_array([[None, counts], [counts.T, None]]), directed=False)
-    column = labels[counts.shape[0] :]
+    n_groups, _, column = groups(counts)
     arrivals = marginals(counts)[1]
     total = np.bincount(column, arrivals, minlength=n_groups)
     order = np.argsort(-total, kind="stable")
@@ -255,9 +289,11 @@ def held_out(train: sp.csr_array, test: sp.csr_array, dims: NDArray[np.int64], s
         (row, column), weight = entries.coords, entries.data
         for start in range(0, weight.size, step):
             part = slice(start, start + step)
-            score = np.cumsum(predicted[row[part]] * target[column[part]], axis=1)
+            score = predicted[row[part]]
+            score *= target[column[part]]
+            np.cumsum(score, axis=1, out=score)
             own += weight[part] @ score
-            own_squared += weight[part] @ score**2
+            own_squared += weight[part] @ np.square(score, out=score)
     # sum_ij (g_i^T f_j)^2 = trace(C_g C_f): nested dimensions are leading blocks, so one double sum serves them all.
     product = moment * (target.T @ (arrivals[:, None] * target))
     every = np.cumsum(np.cumsum(product, axis=0), axis=1).diagonal()
@@ -336,14 +372,16 @@ def half_sample_norm(row: Ids, column: Ids, visits: Array, arrivals: Array, rng:
     >>> round(half_sample_norm(np.array([0, 0]), np.array([0, 1]), np.array([2.0]), np.array([1.0, 1.0]), rng), 12)
     1.0
     """
-    order = np.lexsort((rng.random(row.size), row))
+    # By pair, within a pair at random: a sort of random numbers, then a counting sort (twice as fast as one by both).
+    shuffled = np.argsort(rng.random(row.size), kind="stable")
+    order = sp.coo_array((shuffled, (row[shuffled], np.arange(row.size))), shape=(visits.size, row.size)).tocsr().data
     first = np.concatenate([[0.0], np.cumsum(visits)[:-1]])
     in_first = (np.arange(row.size) - first[row[order]]) % 2 == 0
     half = np.where(in_first, np.ceil(visits / 2)[row[order]], -np.floor(visits / 2)[row[order]])
     scale = np.where(visits > 1, np.sqrt(np.ceil(visits / 2) * np.floor(visits / 2)) / visits, 1.0) * np.sqrt(visits)
     entries = (scale[row[order]] / half, (row[order], column[order]))
     difference = sp.coo_array(entries, shape=(visits.size, arrivals.size)).tocsr()
-    difference = sp.csr_array(difference @ sp.diags_array(1 / np.sqrt(arrivals)))
+    difference = _scaled(difference, np.ones(visits.size), 1 / np.sqrt(arrivals))
     if squared_norm(difference) < 1e-24:
         return 0.0
     if _is_small(difference):
@@ -368,11 +406,9 @@ def _norm(matrix: sp.csr_array) -> float:
 
 def _norm_by_groups(matrix: sp.csr_array) -> float:
     """Spectral norm of a matrix of blocks: that of the largest, searched in order of a bound until no bound is above it."""
-    n_groups, labels = connected_components(sp.block_array([[None, matrix], [matrix.T, None]]), directed=False)
+    n_groups, row_label, column_label = groups(matrix)
     if n_groups == 1:
         return _norm(matrix)
-    m = matrix.shape[0]
-    row_label, column_label = labels[:m], labels[m:]
     rows, columns = np.argsort(row_label, kind="stable"), np.argsort(column_label, kind="stable")
     sorted_matrix = sp.csr_array(matrix[rows][:, columns])
     first_row = np.searchsorted(row_label[rows], np.arange(n_groups + 1))

@@ -7,7 +7,6 @@ read; labels may be strings, numbers, booleans, or tuples spread over several co
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import Array, InputError, check_choice, first_line
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, warn_user
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.logs._labels import end_label, number_labels
@@ -137,6 +136,8 @@ def read_log(
     for role, chosen in names.items():
         if not chosen:
             raise InputError(f"{role} names no column, expected at least one: pass its name")
+        if len(set(chosen)) < len(chosen):
+            raise InputError(f"{role} names a column twice ({', '.join(chosen)}), expected each once: leave one out")
     marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "count": count}
     given = [name for name in marks.values() if name is not None]
     wanted = [*(name for chosen in names.values() for name in chosen), *given]
@@ -325,11 +326,10 @@ def _chooser(path: Path, wanted: list[str], reward: str | None, marks: dict[str,
         if unused:
             named = " and ".join(repr(name) for _, name in unused)
             options = ", ".join(f"{role}={name!r} (--{role} {name})" for role, name in unused)
-            warnings.warn(
+            warn_user(
                 f"{path} has {named}, which {'is' if len(unused) == 1 else 'are'} not used, so rows may lead across the end "
                 f"of an episode or count once too often or too rarely: pass {options}",
                 UserWarning,
-                stacklevel=6,
             )
         return list(dict.fromkeys([*needed, *([reward] if reward is not None and reward in present else [])]))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +17,17 @@ import pandas as pd
 import tyro
 from tyro.conf import Positional
 
+from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_checked
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, warn_user
 
 if TYPE_CHECKING:
     from spectral_jepa.pixels.config import PixelConfig
 
-app = tyro.extras.SubcommandApp()
+commands = Commands(
+    "spectral-jepa pixels",
+    "LeWorldModel and Sub-JEPA from pixels. Order: collect, train, evaluate, probe, surprise, report.",
+)
 Overrides = Annotated[dict[str, str], tyro.conf.arg(metavar="SECTION.FIELD VALUE")]
 
 
@@ -33,11 +36,7 @@ def run(arguments: list[str]) -> None:
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn without a window
     if os.getcwd() not in sys.path:  # where an environment of one's own, module:Class, is looked for last
         sys.path.append(os.getcwd())
-    app.cli(
-        prog="spectral-jepa pixels",
-        args=arguments,
-        description="LeWorldModel and Sub-JEPA from pixels. Order: collect, train, evaluate, probe, surprise, report.",
-    )
+    commands.run(arguments)
 
 
 def _configure(
@@ -63,7 +62,8 @@ def _configure(
     for name in given | dict(changes):
         if name in unread:
             shown = f"--set {name}" if name in changes else options[name][0]
-            raise InputError(f"{shown} changes nothing, because {unread[name]}: leave it out, or change that setting too")
+            reason = f"{shown} changes nothing, because {unread[name]}"
+            raise InputError(f"{reason}, expected a setting that is read: leave it out, or change that setting too")
     return config
 
 
@@ -97,10 +97,7 @@ def _environment_of(data: Path | None) -> str:
 
     found = None if data is None else asked_environment(file_origin(data))
     if found is None and data is not None:
-        warnings.warn(
-            f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment",
-            stacklevel=2,
-        )
+        warn_user(f"{data} does not say which environment it comes from, so it is taken for 'two_room': pass --environment")
     return found or "two_room"
 
 
@@ -112,7 +109,7 @@ def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
                 f"there is no folder {folder} (folders that hold no trained model), expected that of a run: check it"
             )
         if (folder / "checkpoints").is_dir() and not (folder / "config.json").exists():
-            warnings.warn(f"{folder} is left out: its run is not finished, go on with it by pixels train", stacklevel=2)
+            warn_user(f"{folder} is left out: its run is not finished, go on with it by pixels train")
     found = tuple(folder for folder in folders if (folder / "config.json").exists())
     if not found:
         raise InputError(
@@ -144,7 +141,7 @@ def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simul
         raise problems[0]
 
 
-@app.command
+@commands.add
 def collect(
     environment: str = "two_room",
     preset: str = "small",
@@ -174,11 +171,13 @@ def collect(
     config = _configure(preset_config(preset, environment), "collect", options, set, used)
     path = out or base_folder(environment, preset) / "data.h5"
     _folder("--out", path.parent)
+    if path.is_dir() or not path.name:
+        raise InputError(f"--out is {path}, a folder, expected the name of a file: add one")
     collect_data(config.data, path, n_jobs=n_jobs)
     print(f"Data: {path} ({path.stat().st_size / 2**20:.0f} MiB)   Next: spectral-jepa pixels train")
 
 
-@app.command
+@commands.add
 def train(
     environment: str | None = None,
     preset: str = "small",
@@ -218,7 +217,7 @@ def train(
     from spectral_jepa.pixels.runs import base_folder, run_name
     from spectral_jepa.pixels.training.loop import train as train_model
 
-    environment = environment or _environment_of(data)
+    environment = _environment_of(data) if environment is None else environment
     options = {
         "objective.regularizer": ("--regularizer", regularizer),
         "objective.n_subspaces": ("--n-subspaces", n_subspaces),
@@ -235,7 +234,7 @@ def train(
     print(f"Run: {run.folder}, step {run.step} of {run.n_steps}   Next: spectral-jepa pixels evaluate {run.folder}")
 
 
-@app.command
+@commands.add
 def plan(
     folder: Positional[Path],
     data: Path | None = None,
@@ -262,6 +261,10 @@ def plan(
     from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
 
+    target = folder / "figures" / f"plan_{pair}.png" if out is None else out
+    if target.suffix != ".png":
+        raise InputError(f"--out is {target}, expected a name that ends in .png (a .pdf is written beside it): add it")
+    _folder("--out", target.parent)
     _, saved, _ = load_model(folder, device)
     _configure(saved, "plan", {}, set, ("planning.", "evaluation."))
     config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache)
@@ -270,13 +273,12 @@ def plan(
     from spectral_jepa.plotting.pixels.episode import draw_plan
     from spectral_jepa.plotting.style import save_figure
 
-    target = out or folder / "figures" / f"plan_{pair}.png"
     figure = draw_plan(frames, success=success, steps=steps, action_block=config.model.action_block)
     save_figure(figure, target.parent, target.stem)
     print(f"{'Reached' if success else 'Not reached'} after {steps} steps. Figure: {target}")
 
 
-@app.command
+@commands.add
 def evaluate(
     folders: Positional[tuple[Path, ...]],
     data: Path | None = None,
@@ -305,6 +307,7 @@ def evaluate(
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning, such as planning.n_iterations 30, and evaluation.seed.
     """
+    from spectral_jepa.pixels.config import EvaluationConfig
     from spectral_jepa.pixels.evaluation.evaluate import evaluate as judge
     from spectral_jepa.pixels.planning.policies import RandomPolicy
     from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
@@ -318,6 +321,8 @@ def evaluate(
     for number, offset in enumerate(goal_offset):
         if offset in goal_offset[:number]:
             raise InputError(f"--goal-offset {offset} was given twice, expected each once: leave one out")
+    given = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
+    EvaluationConfig(**{name: value for name, value in given.items() if value is not None})  # refused before hours of work
     _check_evaluation(folders, set, simulator, device)
     tables: list[pd.DataFrame] = []
     manifests: dict[int, str] = {}
@@ -358,7 +363,7 @@ def evaluate(
     print(f"Table: {out / 'evaluation.csv'}   Next: spectral-jepa pixels probe {folders[0]}")
 
 
-@app.command
+@commands.add
 def probe(
     folder: Positional[Path],
     data: Path | None = None,
@@ -390,7 +395,7 @@ def probe(
     print(f"Table: {folder / 'probe.csv'}, figures in {folder / 'figures'}   Next: spectral-jepa pixels surprise {folder}")
 
 
-@app.command
+@commands.add
 def surprise(
     folder: Positional[Path],
     data: Path | None = None,
@@ -421,7 +426,7 @@ def surprise(
     print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}   Next: pixels report {folder}")
 
 
-@app.command
+@commands.add
 def report(
     folder: Positional[Path],
     data: Path | None = None,

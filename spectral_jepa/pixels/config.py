@@ -437,7 +437,7 @@ class ProbeConfig:
     Raises
     ------
     InputError
-        An unknown probe, a count below 1.
+        An unknown probe, a probe or quantity that is named twice, a count below 1.
     """
 
     quantities: tuple[str, ...] | None = None
@@ -452,6 +452,9 @@ class ProbeConfig:
         check_fields(self, {"seed": SEED})
         for name in self.probes:
             check_choice("probe", name, PROBES)
+        for what, names in (("quantities", self.quantities or ()), ("probes", self.probes)):
+            if len(set(names)) < len(names):
+                raise InputError(f"{what} are {', '.join(names)}, expected each once: leave one out")
 
 
 @dataclass(frozen=True)

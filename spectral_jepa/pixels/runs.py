@@ -15,8 +15,8 @@ import numpy as np
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
-from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, open_dataset
-from spectral_jepa.pixels.data.origin import fit_for_simulation
+from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
+from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
@@ -213,10 +213,8 @@ def open_run(
     """
     model, config, scaler = load_model(folder, device)
     config = override(config, overrides or {})
-    size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data_path(folder, data), image_size=size, action_dim=dim, cache=cache)
-    environment = make_environment(config.data.environment, size)
-    dataset = fit_for_simulation(dataset, config.data.environment, environment)
+    environment = make_environment(config.data.environment, config.model.image_size)
+    dataset = open_run_data(config, data_path(folder, data), environment, cache=cache)
     policy: PlannerPolicy | CloningPolicy
     if config.kind == "cloning":
         policy = CloningPolicy(model, scaler, name=name or folder.name)

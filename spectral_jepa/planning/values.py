@@ -7,7 +7,6 @@ dimension, say).
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +27,7 @@ from spectral_jepa._validation import (
     check_fraction,
     check_indices,
     require_memory,
+    warn_user,
 )
 from spectral_jepa.mdp import TabularMDP, Transition
 
@@ -303,11 +303,10 @@ def _iterate_values(
             values = np.where(earning, improved + gamma / (1 - gamma) * (low + high) / 2, 0.0)
             small = int(np.count_nonzero(earning & (np.abs(values) < tolerance)))
             if small:
-                warnings.warn(
+                warn_user(
                     f"{small} of {mdp.n_states} values are below the tolerance {tolerance:g}, so the policy is arbitrary "
                     "there: lower tolerance, or scale the reward up",
                     UserWarning,
-                    stacklevel=4,
                 )
             return Solution(values, policy, n_iterations)
         rows = _policy_rows(mdp.transition, stacked, policy)

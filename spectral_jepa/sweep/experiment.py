@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spectral_jepa._validation import InputError, check_choice
+from spectral_jepa._validation import InputError, check_choice, first_line, shown
 
 Cell = dict[str, Any]
 Axes = Mapping[str, Any]
@@ -46,7 +46,7 @@ def expand(axes: Axes | Sequence[Axes]) -> list[Cell]:
     Raises
     ------
     InputError
-        If an axis has no value.
+        If an axis has no value, or the axes are no dict.
 
     Notes
     -----
@@ -58,6 +58,10 @@ def expand(axes: Axes | Sequence[Axes]) -> list[Cell]:
     [{'dim': 1, 'seed': 0, 'kind': 'ring'}, {'dim': 1, 'seed': 1, 'kind': 'ring'}, {'dim': 2, 'seed': 0, 'kind': 'ring'}]
     """
     if not isinstance(axes, Mapping):
+        if not isinstance(axes, Sequence) or isinstance(axes, str):
+            raise InputError(
+                f"axes are {shown(axes)}, expected a dict, parameter -> values, or a list of such dicts: write them so"
+            )
         return [cell for part in axes for cell in expand(part)]
     values = [list(axis) if isinstance(axis, (list, tuple, range)) else [axis] for axis in axes.values()]
     for name, axis in zip(axes, values, strict=True):
@@ -129,7 +133,10 @@ class Experiment:
             raise InputError(
                 f"experiment {self.name} has no preset {preset!r}, expected one of {known}: choose one of these"
             )
-        return expand(self.presets[preset])
+        try:
+            return expand(self.presets[preset])
+        except InputError as error:
+            raise InputError(f"preset {preset!r} of {self.path}: {error}") from None
 
     def __call__(self, **cell: Any) -> Any:
         """Run one cell."""
@@ -315,9 +322,10 @@ def _load_module(path: Path, source: bytes, helpers: Helpers) -> ModuleType:
             exec(compile(source, str(path), "exec"), module.__dict__)
         except BaseException as error:
             del sys.modules[name]
-            if not isinstance(error, Exception) or isinstance(error, _DoesNotImport):
+            # A script that ends in sys.exit() is no experiment; a signal is none of the module's.
+            if not isinstance(error, Exception | SystemExit) or isinstance(error, _DoesNotImport):
                 raise
             raise _DoesNotImport(
-                f"{path} does not import ({type(error).__name__}: {error}), expected a Python module: mend it"
+                f"{path} does not import ({type(error).__name__}: {first_line(error)}), expected a Python module: mend it"
             ) from error
     return module

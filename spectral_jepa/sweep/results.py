@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pandas as pd
 from scipy import stats
 
 from spectral_jepa._files import Record, decode_record, write_atomic
-from spectral_jepa._validation import InputError, first_line
+from spectral_jepa._validation import InputError, first_line, warn_user
 from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
 from spectral_jepa.sweep.experiment import shipped_folder
 
@@ -49,7 +48,7 @@ def read_manifest(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        warnings.warn(f"{path} is damaged and was ignored: run the sweep again to rewrite it", stacklevel=3)
+        warn_user(f"{path} is damaged and was ignored: run the sweep again to rewrite it")
         return None
 
 
@@ -175,10 +174,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{file} {problem} and {folder} holds no finished cell, expected a sweep's folder or table: run the sweep first"
         )
-    warnings.warn(
+    warn_user(
         f"{file} {problem}, so the table was rebuilt from {len(records)} of {len(keys)} cells: "
-        "run the sweep again to write it",
-        stacklevel=2,
+        "run the sweep again to write it"
     )
     return cells_table(records.values())
 

@@ -14,7 +14,6 @@ import inspect
 import json
 import sys
 import traceback
-import warnings
 from collections.abc import Generator, Mapping, Sequence
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
 from spectral_jepa._processes import deaf_children, worker_settings
-from spectral_jepa._validation import InputError, check_count, first_line
+from spectral_jepa._validation import InputError, check_count, first_line, warn_user
 from spectral_jepa.sweep import results
 from spectral_jepa.sweep.cells import (
     CELL_COLUMNS,
@@ -140,17 +139,15 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     records, damaged = load_cells(folder, tasks)
     records = {key: record for key, record in records.items() if record["status"] == "ok"}
     if damaged:
-        warnings.warn(
+        warn_user(
             f"{len(damaged)} of {len(tasks)} cell files in {folder} are damaged (first: {damaged[0]}.json) "
-            "and will be computed again",
-            stacklevel=3,
+            "and will be computed again"
         )
     stale = sum(record["source"] != source for record in records.values())
     if stale:
-        warnings.warn(
+        warn_user(
             f"{stale} of {len(records)} cells cached in {folder} come from other source code of the same version {version}: "
-            "pass overwrite=True (--overwrite) to compute them again",
-            stacklevel=3,
+            "pass overwrite=True (--overwrite) to compute them again"
         )
     cached, failed = len(records), 0
     todo = [task for key, task in tasks.items() if key not in records]
@@ -172,9 +169,8 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     summary = {"cells": len(tasks), "computed": len(todo), "cached": cached, "failed": failed, "damaged": len(damaged)}
     table.attrs["summary"] = {**summary, "digest": digest}
     if failed:
-        warnings.warn(
-            f"{failed} of {len(tasks)} cells of {name} failed: see the column traceback; run the sweep again to retry them",
-            stacklevel=3,
+        warn_user(
+            f"{failed} of {len(tasks)} cells of {name} failed: see the column traceback; run the sweep again to retry them"
         )
     return table
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 from spectral_jepa._files import decode_record, encode_record, remove_leftovers, write_atomic
-from spectral_jepa._validation import InputError, check_count
+from spectral_jepa._validation import InputError, check_count, warn_user
 
 State = dict[str, Any]
 
@@ -128,9 +127,7 @@ class Checkpoints:
                     "to resume: restore these fields or train in a new folder"
                 )
             if damaged:
-                warnings.warn(
-                    f"checkpoint {', '.join(damaged)} in {self.folder} is damaged: going on from {path.name}", stacklevel=2
-                )
+                warn_user(f"checkpoint {', '.join(damaged)} in {self.folder} is damaged: going on from {path.name}")
             return step, torch.load(io.BytesIO(content), map_location=map_location, weights_only=True)
         if damaged:
             raise InputError(

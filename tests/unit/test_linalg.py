@@ -158,6 +158,9 @@ def test_an_iteration_that_does_not_end_says_so(refused, monkeypatch):
     n = 600
     path = sp.diags_array([np.full(n - 1, 0.5), np.full(n - 1, 0.5)], offsets=[-1, 1], shape=(n, n)).tocsr()
     monkeypatch.setattr(linalg, "MIN_RESTARTS", 1)
+    monkeypatch.setattr(linalg, "PLAIN_RESTARTS", 1)
+    monkeypatch.setattr(linalg, "PLAIN_OPERATIONS", 0)
+    monkeypatch.setattr(linalg, "GROWTH", 0.01)
     monkeypatch.setattr(linalg, "MAX_OPERATIONS", 0)
     values = largest_singular_triplets(path, 3)[1]
     exact = np.sort(np.abs(np.cos(np.pi * np.arange(1, n + 1) / (n + 1))))[::-1]
@@ -185,3 +188,17 @@ def test_right_vectors_where_nothing_is_left():
     matrix = sp.csr_array(np.eye(30)[:, :10])
     values, right = largest_right_vectors(matrix, 4, known=sp.csc_array(np.eye(10)))
     assert not values.any() and not right.any()
+
+
+def test_values_that_lie_close_together_are_set_apart(monkeypatch):
+    """A lazy ring: cos(pi j / n), each twice but the first, less than 1e-6 apart. Plain Lanczos gives up."""
+    n, used = 3001, []
+    at = np.arange(n)
+    ring = sp.csr_array((np.full(2 * n, 0.5), (np.tile(at, 2), np.append(at, (at + 1) % n))), shape=(n, n))
+    filtered = linalg._filtered_eigenpairs
+    monkeypatch.setattr(linalg, "PLAIN_OPERATIONS", 0)
+    monkeypatch.setattr(linalg, "_filtered_eigenpairs", lambda *given: used.append(1) or filtered(*given))
+    left, values, right = linalg.largest_singular_triplets(ring, 7, tolerance=1e-8)
+    expected = np.abs(np.cos(np.pi * np.array([0, 1, 1, 2, 2, 3, 3]) / n))
+    assert used and np.abs(values - expected).max() < 1e-12
+    assert np.abs(ring @ right - left * values).max() < 1e-10 and np.abs(right.T @ right - np.eye(7)).max() < 1e-10

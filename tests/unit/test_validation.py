@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 import spectral_jepa as sj
-from spectral_jepa import _validation
+from spectral_jepa import _validation, factorizers
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     MEMORY_SHARE,
@@ -22,6 +22,7 @@ from spectral_jepa._validation import (
     free_memory,
     require_memory,
 )
+from spectral_jepa.sweep import results as sweep_results
 
 
 @pytest.mark.parametrize(
@@ -338,3 +339,28 @@ def test_free_memory_is_at_most_the_machines():
     import psutil
 
     assert 0 < free_memory() <= psutil.virtual_memory().total
+
+
+def test_a_warning_points_at_the_users_line(tmp_path):
+    """Also through @checked, closures and several functions of the package."""
+    log = tmp_path / "log.csv"
+    log.write_text("state,action,next_state,done\na,x,b,1\nb,x,a,0\n")
+    broken = tmp_path / "cells"
+    broken.mkdir()
+    sj.run_sweep(lambda x: {"y": x}, [{"x": 1}], broken, experiment="own", n_jobs=1, progress=False)
+    (broken / "table.parquet").write_bytes(b"none")
+    rng = np.random.default_rng(0)
+    matrix, weight = rng.standard_normal((36, 8)), rng.dirichlet(np.ones(8), size=3)
+    off = np.full((1, 3, 3), 1 / 3)
+    off[0, 0, 0] += 1e-7
+    for warn in (
+        lambda: sj.read_log(log),
+        lambda: sweep_results.read_table(broken),
+        lambda: factorizers.AlternatingLeastSquares(3, 3, max_iter=2).fit(matrix, column_weight=weight),
+        lambda: sj.TabularMDP(off),
+        lambda: sj.TabularMDP.from_gymnasium("FrozenLake-v0"),
+    ):
+        with pytest.warns(UserWarning) as caught:
+            warn()
+        # Gymnasium warns of old ids itself, at a line of its own.
+        assert __file__ in {warning.filename for warning in caught}, [str(warning) for warning in caught]

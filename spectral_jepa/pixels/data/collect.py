@@ -77,12 +77,11 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
         check_count("n_jobs", n_jobs, why="or -1 for one process a core")
     _require_room(config, path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _is_done(path, config)  # another file is refused before anything is written beside it
     folder = path.with_name(f"{path.name}.parts")
     # Two calls for the same file: the second one waits, and finds it done.
     with lock(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            with open_file(path) as file:
-                _check_same(file.attrs.get("config"), config, path)
+        if _is_done(path, config):
             shutil.rmtree(folder, ignore_errors=True)
             return path
         _open_folder(folder, config, path)
@@ -138,6 +137,15 @@ def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Epi
     world = environment_class(config.environment)
     generators = (episode_generator(config.seed, number) for number in numbers)
     return world.record_episodes(config.image_size, config.policy, config.max_steps, generators)
+
+
+def _is_done(path: Path, config: DataConfig) -> bool:
+    """Whether the file is there; one that is not of this collection is refused."""
+    if not path.exists():
+        return False
+    with open_file(path) as file:
+        _check_same(file.attrs.get("config"), config, path)
+    return True
 
 
 def _require_room(config: DataConfig, path: Path) -> None:

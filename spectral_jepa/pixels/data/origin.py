@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, warn_user
+from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values
+from spectral_jepa.pixels.data.unpacking import open_dataset
 from spectral_jepa.pixels.environments import BUILT_IN, environment_class
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 
@@ -114,7 +116,7 @@ def check_actions(dataset: EpisodeDataset, environment: str, *, planning: bool) 
     )
     if planning and count == total:
         raise InputError(text)
-    warnings.warn(text, stacklevel=2)
+    warn_user(text)
 
 
 def with_states(dataset: EpisodeDataset, world: type[PixelEnvironment]) -> EpisodeDataset:
@@ -247,6 +249,54 @@ def fit_for_simulation(dataset: EpisodeDataset, name: str, environment: PixelEnv
     dataset = with_states(dataset, type(environment))
     check_actions(dataset, name, planning=True)
     check_replay(dataset, environment)
+    return dataset
+
+
+def open_run_data(
+    config: PixelConfig,
+    path: str | Path,
+    environment: PixelEnvironment | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> EpisodeDataset:
+    """Data for a run: with pictures and actions of its model's sizes, and from its environment.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        Of the run.
+    path : str or Path
+        The HDF5 file.
+    environment : PixelEnvironment, optional
+        A simulator that is to be set to the data's states: they are checked for that, too.
+    cache, progress
+        As in :func:`spectral_jepa.pixels.data.open_dataset`.
+
+    Returns
+    -------
+    EpisodeDataset
+
+    Raises
+    ------
+    InputError
+        As :func:`spectral_jepa.pixels.data.open_dataset`, and as :func:`check_origin` or :func:`fit_for_simulation`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from spectral_jepa.pixels.data.collect import collect
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> config = changed(preset("tiny"), {"data.n_episodes": 3})
+    >>> data = collect(config.data, tempfile.mkdtemp() + "/data.h5", n_jobs=1, progress=False)
+    >>> open_run_data(config, data, progress=False).n_episodes
+    3
+    """
+    size, dim = config.model.image_size, config.model.action_dim
+    dataset = open_dataset(path, image_size=size, action_dim=dim, cache=cache, progress=progress)
+    if environment is not None:
+        return fit_for_simulation(dataset, config.data.environment, environment)
+    check_origin(dataset, config.data.environment)
     return dataset
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import warnings
 from pathlib import Path
 
-from spectral_jepa._validation import InputError, first_line
+from spectral_jepa._validation import InputError, first_line, warn_user
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -68,10 +67,9 @@ def derived_path(path: Path, name: str, cache: Path | None = None, *, beside_fir
     if not writable and not (folder / name).exists():
         raise _no_place(path, folder, "it is read-only")
     if cache is None:
-        warnings.warn(
+        warn_user(
             f"{path.parent} cannot be written to, so what is derived from {path.name} goes to {folder}: "
-            "pass --cache FOLDER (cache= in Python) for another place",
-            stacklevel=2,
+            "pass --cache FOLDER (cache= in Python) for another place"
         )
     return folder / name
 

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import shutil
-import warnings
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from spectral_jepa._files import DIGESTS, file_digest, lock, read_sums, remove_leftovers, temporary_path, write_sums
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, warn_user
 from spectral_jepa.pixels.data.episodes import (
     EpisodeDataset,
     check_episodes,
@@ -111,7 +110,7 @@ def open_dataset(
             with lock(folder.parent / f".{path.name}.lock"):
                 if not _is_whole(folder):  # another process may have unpacked it while this one waited
                     if read_sums(folder):
-                        warnings.warn(f"{folder} does not match its {DIGESTS}: unpacked again from {path}", stacklevel=2)
+                        warn_user(f"{folder} does not match its {DIGESTS}: unpacked again from {path}")
                     shutil.rmtree(folder, ignore_errors=True)
                     _unpack(path, kept, folder, progress)
     dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin)

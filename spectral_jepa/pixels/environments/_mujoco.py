@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import weakref
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -14,10 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import Array, InputError
 from spectral_jepa.pixels.environments.base import Picture
 
 _without_egl = False
+
+
+def recorded_parts(columns: Mapping[str, Any], widths: tuple[int, int]) -> tuple[Array, Array] | None:
+    """``qpos`` and ``qvel`` of a published file as float64, where both are there in these widths."""
+    parts = columns.get("qpos"), columns.get("qvel")
+    if any(part is None or part.shape[1:] != (width,) for part, width in zip(parts, widths, strict=True)):
+        return None
+    return np.asarray(parts[0], dtype=np.float64), np.asarray(parts[1], dtype=np.float64)
 
 
 def require(*packages: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_jepa._validation import Array, InputError, as_float
-from spectral_jepa.pixels.environments._mujoco import Drawing, require, simulator
+from spectral_jepa.pixels.environments._mujoco import Drawing, recorded_parts, require, simulator
 from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
 
 _OTHER_COLOR = (0.35, 0.55, 0.91, 1.0)
@@ -65,15 +65,15 @@ class CubeEnvironment(PixelEnvironment):
         -----
         Each action writes all motor commands anew before the simulator reads them, and no picture shows them.
         """
-        states, places, velocities = (columns.get(name) for name in ("state", "qpos", "qvel"))
+        states, parts = columns.get("state"), recorded_parts(columns, (21, 20))
         if states is not None and states.shape[1:] == (cls.state_dim,):
             return states
-        if places is None or velocities is None or places.shape[1:] != (21,) or velocities.shape[1:] != (20,):
+        if parts is None:
             return None
         commands = columns.get("ctrl", columns.get("control"))
         if commands is None or commands.shape[1:] != (7,):
-            commands = np.zeros((len(places), 7))
-        return np.hstack([np.asarray(part, dtype=np.float64) for part in (places, velocities, commands)])
+            commands = np.zeros((len(parts[0]), 7))
+        return np.hstack([*parts, np.asarray(commands, dtype=np.float64)])
 
     def comparable_state(self, state: Array) -> Array:
         """Joint angles of the arm and place of the cube.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_jepa._validation import Array, as_float
-from spectral_jepa.pixels.environments._mujoco import Drawing, require, simulator
+from spectral_jepa.pixels.environments._mujoco import Drawing, recorded_parts, require, simulator
 from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
 
 LINK = 0.12  # m, both links
@@ -68,12 +68,10 @@ class ReacherEnvironment(PixelEnvironment):
         -------
         array (rows, 4) or None
         """
-        states, angles, velocities = (columns.get(name) for name in ("state", "qpos", "qvel"))
+        states, parts = columns.get("state"), recorded_parts(columns, (2, 2))
         if states is not None and states.shape[1:] == (cls.state_dim,):
             return states
-        if angles is None or velocities is None or angles.shape[1:] != (2,) or velocities.shape[1:] != (2,):
-            return None
-        return np.hstack([np.asarray(angles, dtype=np.float64), np.asarray(velocities, dtype=np.float64)])
+        return None if parts is None else np.hstack(parts)
 
     def comparable_state(self, state: Array) -> Array:
         """Directions of both joints, as unit vectors: some recordings wrap the shoulder's angle.

@@ -8,7 +8,6 @@ as solved if any state within the budget does.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from tqdm.auto import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, value_digest, write_atomic
 from spectral_jepa._streams import torch_generator
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._validation import Array, InputError, check_count, warn_user
 from spectral_jepa.pixels.config import EvaluationConfig
 from spectral_jepa.pixels.evaluation.manifest import Manifest
 from spectral_jepa.pixels.interfaces import Dataset, Environment, Observation, Pictures, Policy
@@ -331,7 +330,7 @@ def _read_chunks(folder: Path, digest: str) -> dict[int, dict[str, Any]]:
         try:
             record = decode_record(path.read_bytes())
         except ValueError:
-            warnings.warn(f"{path} is damaged and was ignored: its pairs are evaluated again", stacklevel=3)
+            warn_user(f"{path} is damaged and was ignored: its pairs are evaluated again")
             continue
         if record["digest"] == digest:
             done |= {row["pair"]: row for row in record["rows"]}

@@ -230,7 +230,7 @@ def usable_device(device: str | torch.device) -> torch.device:
     device(type='cpu')
     >>> usable_device("meta")
     Traceback (most recent call last):
-    spectral_jepa._validation.InputError: device is 'meta', which torch cannot use here (...): pass 'cpu' or leave it out
+    spectral_jepa._validation.InputError: device is 'meta', which torch cannot use here (...), expected ...
     """
     return torch.device(check_device("device", device))
 

@@ -53,7 +53,7 @@ def make_model(config: PixelConfig) -> WorldModel | GoalConditionedPolicy:
         if isinstance(error, RuntimeError) and not re.search("alloc|memory|overflow", str(error)):
             raise
         raise InputError(
-            f"the model does not fit in memory ({first_line(error).partition('. ')[0][:100]}), expected one that does: "
+            f"the model does not fit in memory ({first_line(error)[:100]}), expected one that does: "
             "lower the widths and depths of model"
         ) from None
 

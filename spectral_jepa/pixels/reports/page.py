@@ -12,9 +12,9 @@ import pandas as pd
 from spectral_jepa._files import read_csv
 from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import PixelConfig
-from spectral_jepa.pixels.data import EpisodeDataset, open_dataset
+from spectral_jepa.pixels.data import EpisodeDataset
 from spectral_jepa.pixels.data.episodes import sample_rows
-from spectral_jepa.pixels.data.origin import check_origin
+from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.decoder import beside, fit_decoder, rollout_frames, save_gif
 from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
@@ -101,9 +101,7 @@ def report(
     if data is None:
         hint = "Give `report` the data file too, and it measures the latents and decodes rollouts."
         return write_page(out or folder / "report.html", _title(config), [*sections, ("Latent space", [hint])])
-    size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
-    check_origin(dataset, config.data.environment)
+    dataset = open_run_data(config, data, cache=data_cache)
     split = dataset.split()
     options: dict[str, Any] = {"every": config.model.action_block, "seed": seed, "cache": folder / CACHE}
     untrained = WorldModel(config.model, seed).to(device_of(model))

@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 from spectral_jepa._files import file_digest, read_csv, write_checked
 from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
-from spectral_jepa.pixels.data import open_dataset
-from spectral_jepa.pixels.data.origin import check_origin, fit_for_simulation
+from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.probe import probe
 from spectral_jepa.pixels.diagnostics.surprise import surprise, surprise_summary
 from spectral_jepa.pixels.environments import make_environment
@@ -68,9 +67,7 @@ def run_probe(
     """
     folder, settings = Path(folder), settings or ProbeConfig()
     model, config, _ = load_model(folder, device)
-    size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
-    check_origin(dataset, config.data.environment)
+    dataset = open_run_data(config, data, cache=data_cache)
     control = WorldModel(config.model, settings.seed).to(device_of(model))
     table = probe(model, dataset, dataset.split(), settings, control=control, cache=folder / CACHE, progress=progress)
     save_table(folder, "probe", table, draw_probe(table))
@@ -113,10 +110,8 @@ def run_surprise(
     """
     folder = Path(folder)
     model, config, scaler = load_model(folder, device)
-    size, dim = config.model.image_size, config.model.action_dim
-    dataset = open_dataset(data, image_size=size, action_dim=dim, cache=data_cache)
-    environment = make_environment(config.data.environment, size)
-    dataset = fit_for_simulation(dataset, config.data.environment, environment)
+    environment = make_environment(config.data.environment, config.model.image_size)
+    dataset = open_run_data(config, data, environment, cache=data_cache)
     split = dataset.split()
     # Nothing was trained or chosen on either part, and the paired tests need every trajectory there is.
     unseen = np.union1d(split["validation"], split["test"])

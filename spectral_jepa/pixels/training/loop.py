@@ -20,10 +20,10 @@ from tqdm.auto import tqdm
 from spectral_jepa._files import hold_folder
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import PixelConfig
-from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, open_dataset, window_starts
+from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, window_starts
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.data.feed import batches, fits
-from spectral_jepa.pixels.data.origin import check_actions, check_origin
+from spectral_jepa.pixels.data.origin import check_actions, open_run_data
 from spectral_jepa.pixels.model.saved import save_model
 from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
@@ -120,10 +120,8 @@ def train(
     """
     if stop_after is not None:
         check_count("stop_after", stop_after)
-    size, dim = config.model.image_size, config.model.action_dim
     worker = join_workers(device)
-    dataset = open_dataset(data_path, image_size=size, action_dim=dim, cache=cache, progress=progress)
-    check_origin(dataset, config.data.environment)
+    dataset = open_run_data(config, data_path, cache=cache, progress=progress)
     if worker.leads:
         check_actions(dataset, config.data.environment, planning=False)
     with (
