@@ -180,10 +180,12 @@ def largest_singular_triplets(
         u = image(v)
         return wide @ u + np.multiply.outer(first_right, first_left @ u) if lift else wide @ u
 
+    # Beside the known pair the lift adds nothing, and the Gram matrix alone is a third of the work.
+    bare = (lambda v: gram @ v) if gram is not None and lift else gram_image
     cost = 4 * (tall.nnz if isinstance(tall, sp.csr_array) else tall.size)
-    squares, right = _largest_eigenpairs(gram_image, n, dim, tolerance, np.random.default_rng(seed), cost)
+    squares, right = _largest_eigenpairs(gram_image, n, dim, tolerance, np.random.default_rng(seed), cost, bare=bare)
     energy = squared_norm(tall) + (squares[0] - (np.sqrt(squares[0]) - lift) ** 2)
-    squares, right = _with_missed_copies(gram_image, squares, right, energy, tolerance, seed, cost)
+    squares, right = _with_missed_copies(gram_image, squares, right, energy, tolerance, seed, cost, bare)
     # The Gram matrix squares the condition number; a small SVD of its image restores full relative accuracy.
     left, values, rotation_t = np.linalg.svd(image(right), full_matrices=False)
     values[0] -= lift
@@ -244,7 +246,7 @@ def largest_right_vectors(
     found = min(dim, n - 1)
     cost = 4 * tall.nnz
     squares, vectors = _largest_eigenpairs(gram_image, n, found, tolerance, np.random.default_rng(seed), cost)
-    squares, vectors = _with_missed_copies(gram_image, squares, vectors, energy, tolerance, seed, cost)
+    squares, vectors = _with_missed_copies(gram_image, squares, vectors, energy, tolerance, seed, cost, gram_image)
     values[:found], right[:, :found] = np.sqrt(np.maximum(squares, 0.0)), vectors
     return values, right
 
@@ -265,6 +267,7 @@ def _with_missed_copies(
     tolerance: float,
     seed: int,
     cost: float,
+    bare: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
     """The same eigenpairs with the copies of repeated values that the search left out."""
     n, dim = right.shape
@@ -277,12 +280,13 @@ def _with_missed_copies(
         def rest_image(v: Array, found: Array = right, scaled: Array = right * squares) -> Array:
             return gram_image(v) - scaled @ (found.T @ v)
 
-        largest, _ = _largest_eigenpairs(
-            rest_image, n, 1, max(tolerance, MISSED_TOLERANCE), np.random.default_rng([seed, 1]), cost
-        )
+        loose = max(tolerance, MISSED_TOLERANCE)
+        rng = np.random.default_rng([seed, 1])
+        largest, _ = _largest_eigenpairs(rest_image, n, 1, loose, rng, cost, bare=bare, known=right)
         if largest[0] <= squares[-1] * (1 + 1e-10):
             return squares, right
-        more = _largest_eigenpairs(rest_image, n, min(dim, n - 1), tolerance, np.random.default_rng([seed, 2]), cost)[1]
+        rng = np.random.default_rng([seed, 2])
+        more = _largest_eigenpairs(rest_image, n, min(dim, n - 1), tolerance, rng, cost, bare=bare, known=right)[1]
         squares, right = _ritz_pairs(gram_image, np.linalg.qr(np.hstack([right, more]))[0], dim)
     raise InputError(
         f"the search for copies of repeated singular values of a matrix with {n} columns did not end after {MAX_ROUNDS} "
@@ -291,9 +295,21 @@ def _with_missed_copies(
 
 
 def _largest_eigenpairs(
-    image: Callable[[Array], Array], n: int, dim: int, tolerance: float, rng: np.random.Generator, cost: float
+    image: Callable[[Array], Array],
+    n: int,
+    dim: int,
+    tolerance: float,
+    rng: np.random.Generator,
+    cost: float,
+    *,
+    bare: Callable[[Array], Array] | None = None,
+    known: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Largest eigenvalues (dim,), descending, and eigenvectors (n, dim) of a symmetric operator on R^n."""
+    """Largest eigenvalues (dim,), descending, and eigenvectors (n, dim) of a symmetric operator on R^n.
+
+    ``known`` are eigenvectors (n, c) that ``image`` takes out. ``bare`` is the same operator on the complement of these and
+    of the largest vector, and cheaper.
+    """
     n_vectors = max(2 * dim + 1, 20)
     if n_vectors >= n:  # the Krylov basis would fill the space, and ARPACK fail on repeated values
         return _ritz_pairs(image, np.eye(n), dim)
@@ -307,7 +323,11 @@ def _largest_eigenpairs(
         values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=plain)
     except scipy.sparse.linalg.ArpackNoConvergence as error:
         if n > GRAM_STATES:
-            return _filtered_eigenpairs(image, np.asarray(error.eigenvectors), dim, tolerance, start, cost)
+            found = np.asarray(error.eigenvectors)
+            # Without a vector found or known the lifted one may still be among what is sought.
+            cheap = bare if bare is not None and (found.shape[1] or known is not None) else image
+            skipped = found if known is None else np.hstack([known, found])
+            return _filtered_eigenpairs(image, cheap, found, skipped, dim, tolerance, start, cost)
         return _ritz_pairs(image, np.eye(n), dim)
     except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
         advice = "ask for fewer dimensions, or use RandomizedSVD, which is exact where values repeat"
@@ -318,42 +338,59 @@ def _largest_eigenpairs(
 
 
 def _filtered_eigenpairs(
-    image: Callable[[Array], Array], found: Array, dim: int, tolerance: float, start: Array, cost: float
+    image: Callable[[Array], Array],
+    bare: Callable[[Array], Array],
+    found: Array,
+    skipped: Array,
+    dim: int,
+    tolerance: float,
+    start: Array,
+    cost: float,
 ) -> tuple[Array, Array]:
     """Largest eigenpairs of a positive symmetric operator whose values lie close together, beside those (n, c) found.
 
+    ``skipped`` are the eigenvectors among which it does not search; on their complement ``bare`` is the operator.
     Lanczos on a Chebyshev polynomial that is small on [0, cut] and grows fast above it: it keeps the order of what is
     larger, and sets it apart. The cut is below every wanted value, because Ritz values are below what they stand for.
     """
     n, missing = start.size, dim - found.shape[1]
-    found = np.linalg.qr(found)[0] if found.shape[1] else found
+    skipped = np.asfortranarray(np.linalg.qr(skipped)[0] if skipped.shape[1] else skipped)
+
+    def beside(v: Array) -> Array:
+        return v - skipped @ (skipped.T @ v)
 
     def rest(v: Array) -> Array:
-        v = v - found @ (found.T @ v)
-        v = image(v)
-        return v - found @ (found.T @ v)
+        return beside(bare(beside(v)))
 
     steps = max(CUT_STEPS, 3 * missing)
     basis = np.zeros((steps, n))
     vector = rest(start)
-    for step in range(steps):
+    for i in range(steps):
         for _ in range(2):  # once is not enough
-            vector -= basis[:step].T @ (basis[:step] @ vector)
-        basis[step] = vector / np.linalg.norm(vector)
-        vector = rest(basis[step])
+            vector -= basis[:i].T @ (basis[:i] @ vector)
+        basis[i] = vector / np.linalg.norm(vector)
+        vector = rest(basis[i])
     ritz = np.linalg.eigvalsh(np.stack([rest(v) for v in basis]) @ basis.T)[::-1]
     del basis
     cut = max(ritz[missing], 1e-12 * ritz[0])
     degree = max(2, int(GROWTH / max(np.arccosh(max(2 * ritz[0] / cut - 1, 1.0)), GROWTH / 200)))
+    # What rounding puts on the skipped vectors grows as they would. Where that is much, it is taken out at each step.
+    top = float(np.max(np.sum(skipped * bare(skipped), axis=0), initial=0.0))
+    step = bare if degree * np.arccosh(max(2 * top / cut - 1, 1.0)) < 2 * GROWTH else rest
 
     def polynomial(v: Array) -> Array:
-        before, now = v, 2 / cut * rest(v) - v
+        before = beside(v)
+        now = 2 / cut * step(before) - before
         for _ in range(degree - 1):
-            before, now = now, 4 / cut * rest(now) - 2 * now - before
-        return now
+            after = step(now)
+            after *= 4 / cut
+            after -= 2 * now
+            after -= before
+            before, now = now, after
+        return beside(now)
 
     n_vectors = min(max(4 * missing, 40), n - 1)
-    restart = (n_vectors - missing) * (degree * (cost + 4 * n * (1 + found.shape[1])) + 4 * n * n_vectors)
+    restart = (n_vectors - missing) * (degree * (cost + 4 * n) + 4 * n * n_vectors)
     limit = int(max(1, MIN_RESTARTS // 10, MAX_OPERATIONS / restart))
     operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda v: polynomial(np.ravel(v)), dtype=np.float64)
     try:
