@@ -202,3 +202,16 @@ def test_values_that_lie_close_together_are_set_apart(monkeypatch):
     expected = np.abs(np.cos(np.pi * np.array([0, 1, 1, 2, 2, 3, 3]) / n))
     assert used and np.abs(values - expected).max() < 1e-12
     assert np.abs(ring @ right - left * values).max() < 1e-10 and np.abs(right.T @ right - np.eye(7)).max() < 1e-10
+
+
+def test_values_far_above_the_close_ones_do_not_spoil_the_polynomial(monkeypatch):
+    """Beside a ring of values below .001 stand 1, .5 and .25: on these the polynomial for the ring would overflow."""
+    n = 3001
+    at = np.arange(n)
+    ring = sp.csr_array((np.full(2 * n, 0.0005), (np.tile(at, 2), np.append(at, (at + 1) % n))), shape=(n, n))
+    matrix = sp.csr_array(sp.block_diag([sp.diags_array([1.0, 0.5, 0.25]), ring]))
+    monkeypatch.setattr(linalg, "PLAIN_OPERATIONS", 0)
+    left, values, right = linalg.largest_singular_triplets(matrix, 6, tolerance=1e-8)
+    expected = [1, 0.5, 0.25, *(0.001 * np.cos(np.pi * np.array([0, 1, 1]) / n))]
+    assert np.abs(values - expected).max() < 1e-12
+    assert np.abs(matrix @ right - left * values).max() < 1e-10 and np.abs(right.T @ right - np.eye(6)).max() < 1e-10
