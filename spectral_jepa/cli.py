@@ -37,9 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; a mistake of the user, or a system that refuses, is one sentence on stderr and exit status 2."""
     # The font library warns about its own fonts whenever a PDF is written.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
-    warnings.showwarning = lambda message, *_: _say(str(message))
     given = sys.argv[1:] if arguments is None else arguments
     with stoppable() as stopped:
+        # What a library has to say of being stopped is said in one line below.
+        warnings.showwarning = lambda message, *_: None if stopped else _say(str(message))
         try:
             _run(given)
         except BaseException as error:
