@@ -61,6 +61,7 @@ def stoppable() -> Generator[list[int]]:
         if came:
             _end(number, frame)
         came.append(number)
+        _end_workers()
         raise Stop(number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -128,6 +129,16 @@ def deaf_children() -> Generator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_workers() -> None:
+    """End the workers of joblib at once: one that is still starting prints a page when its parent ends first."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any("popen_loky" in word for word in child.cmdline()):
+                child.kill()
 
 
 def _end(number: int, frame: FrameType | None) -> None:
