@@ -200,7 +200,7 @@ def guarantees_on_logs(rng, n):
         comparison(f"sqrt(R_S) / bound, largest of {len(table)} logs", tightness.max(), "<=", 1 + 1e-10),
         comparison("the same, least", tightness.min(), ">=", 0.4),
         comparison("bound over that of predicting nothing, largest", share.max(), "<=", 1),
-        comparison("share of logs on which 4.5, at its best k, says less than predicting nothing", told.mean(), "<=", 0.5),
+        comparison("share of logs on which 4.5, at its best k, is below predicting nothing", told.mean(), "<=", 0.5),
         comparison(
             "bound over that of 4.5 at its best k, largest", (table["bound"] / table["truncated_bound"]).max(), "<=", 1
         ),

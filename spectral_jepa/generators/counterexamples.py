@@ -192,7 +192,8 @@ def make_scatter(n_states: int = 6, reach: float | None = None, *, discount: flo
 
     Every action commutes with shifts, so all keep the uniform law. A move's outcome is one of two states, the leap's any:
     with an exact white encoder the Euclidean planner leaps for every goal but the one where it stands, up to a reach of
-    1 - sqrt((S - 1) / (2 S)), and each time loses reach - 1 / S.
+    1 - sqrt((S - 1) / (2 S)), and each time loses reach - 1 / S (for a reach above 1 / S, so from three states on at the
+    default).
 
     Parameters
     ----------
@@ -235,7 +236,7 @@ def make_scatter(n_states: int = 6, reach: float | None = None, *, discount: flo
 
 @checked()
 def with_leap(mdp: TabularMDP, reach: float = 0.3) -> TabularMDP:
-    """The same world with reluctant actions and a way to anywhere: what the Euclidean planner falls for in any world.
+    """The same world with reluctant actions and a way to anywhere: what the Euclidean planner may fall for.
 
     Each action does what it did with probability ``reach`` and nothing otherwise; a last action leaps to a state drawn
     uniformly.

@@ -95,7 +95,8 @@ def expected_negatives_spectral_loss(predicted: Tensor, target: Tensor, joint: T
     joint : Tensor (M, S) or (..., M, S)
         Probability of each pair, up to a factor. Treated as a constant.
     negatives : Tensor (..., 1, S) or (..., M, S)
-        Law of f', up to a factor: one for all rows, or one for each. Treated as a constant.
+        Law of f', up to a factor: one for all rows, or one for each. Treated as a constant. It must give weight to every
+        state that a pair leads to: else the loss has no minimum.
 
     Returns
     -------

@@ -142,7 +142,7 @@ def horizon_free_factor(left_out: float, horizon: int, *, shared: bool = False, 
 
     Notes
     -----
-    O(1). Source: docs/horizon_free.md, 1 and 4.
+    O(1). Source: docs/horizon_free.md, 1 and 2.
 
     Examples
     --------

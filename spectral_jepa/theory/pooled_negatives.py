@@ -55,7 +55,7 @@ def outcome_chi_square(exact: CoOccurrence) -> Array:
 
 @checked()
 def euclidean_regret_ceiling(n_states: int) -> float:
-    """The most that the Euclidean planner can lose at a pair in an exact white encoder if q is uniform, and it is attained.
+    """The most that the Euclidean planner can lose at a pair in an exact white encoder if q is uniform; it is approached.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ def euclidean_regret_ceiling(n_states: int) -> float:
     Returns
     -------
     float
-        1 - sqrt(S / (2 (S - 1))), which grows from 0 at two states to 1 - 1 / sqrt(2). If q is not uniform the most is 1.
+        1 - sqrt(S / (2 (S - 1))), which grows from 0 at two states to 1 - 1 / sqrt(2). If q is not uniform there is no
+        bound below 1.
 
     Raises
     ------

@@ -55,7 +55,7 @@ def test_the_figure_of_a_refuted_bound_shows_it_below_the_regret():
         ("sub-bias-variance", "by pretraining risk.* by regret it need not"),
         ("determinism", "values .* do not decay; the tail does"),
         ("soft-whitening", "almost every start .* f = 0 is stationary"),
-        ("sub-rank-independent", "some optimum and almost every spectrum"),
+        ("sub-rank-independent", "some optimum always, for every one at almost every spectrum"),
         ("thm-4.2", "over the pairs planned for or over all pairs"),
         ("thm-4.3-shared", "translation invariance alone is not enough"),
     ],

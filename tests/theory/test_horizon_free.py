@@ -313,7 +313,7 @@ def fractional_shift(n, amount):
 
 
 def test_a_model_that_is_no_truncation_drifts(as_world):
-    """Steps of 1.05 for steps of 1, exact staying: s = .155, ||B|| = 1, and at 20 steps the planner stops one short."""
+    """Steps of 1.05 for steps of 1, exact staying: s = .151, ||B|| = 1, and at 20 steps the planner stops one short."""
     n, horizon = 25, 21
     shift = np.roll(np.eye(n), 1, axis=1)
     world = as_world([np.eye(n), shift])

@@ -7,6 +7,7 @@ import pytest
 
 from spectral_jepa import (
     Embedding,
+    TabularMDP,
     euclidean_regret_ceiling,
     euclidean_single_step_bound,
     make_scatter,
@@ -466,3 +467,19 @@ def test_search_20000_instances_and_climb(n_states, n_actions):
     print([part.max() for part in drawn], [part.max() for part in climbed], loss.max(), ceiling)
     assert min(part.max() for part in climbed) > 0.8
     assert n_states == 2 or loss.max() > 0.97 * ceiling
+
+
+def test_risk_zero_says_nothing_of_states_that_were_never_an_anchor():
+    """Two steps through a state with w = 0, where the actions part: at risk 0 the planner cannot tell them apart."""
+    way = np.zeros((2, 4, 4))
+    way[:, 0, 1] = 1  # from the start to a state that no data begin in
+    way[0, 1, 2] = way[1, 1, 3] = 1
+    way[:, 2, 2] = way[:, 3, 3] = 1
+    mdp = TabularMDP(way, weight=[0.5, 0, 0.25, 0.25])
+    exact = CoOccurrence.exact(mdp)
+    embedding = spectral_embedding(exact, 4, shared=True)
+    assert pooled_risk(exact, embedding) < 1e-20
+    plan = plan_goals(mdp, embedding, horizon=2, score="dot", rollout="operator", starts=[0], goals=[2, 3])
+    assert plan.best.min() == 1 and plan.regret.max() == 1
+    one_step = plan_goals(mdp, embedding, score="dot", starts=[0, 2, 3])
+    assert one_step.regret.max() == 0 and one_step.best.max() == 1

@@ -16,8 +16,9 @@ class PooledScore:
     """Inner product of prediction and goal, centred and whitened by the latents of the next frames of all actions.
 
     A prediction that is a conditional mean, E[f(x+) | x, a], and an encoder under which the frames are linearly independent
-    (up to their mean) make it P(goal | x, a) / q(goal) - 1 exactly, q the law of the next frames: it ranks plans by the
-    probability to arrive. The published squared distance ranks them by that only where outcomes are equally predictable.
+    (up to their mean; D at least their number less one) make it P(goal | x, a) / q(goal) - 1 exactly, q the law of the next
+    frames, if no direction falls below ``floor``: it ranks plans by the probability to arrive. The published squared
+    distance ranks them by that only where outcomes are equally predictable.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class PooledScore:
             Law of the latents, up to a factor. Default: equal weights.
         floor : float in [0, 1]
             Directions whose variance is below this share of the largest are left out: the encoder does not tell frames apart
-            along them.
+            along them. A frame of probability q takes a direction of variance about q: a rarer one needs a lower floor.
 
         Raises
         ------
@@ -78,9 +79,10 @@ class PooledScore:
         mean = law @ values
         centred = values - mean
         scales, basis = torch.linalg.eigh(centred.mT @ (law[:, None] * centred))
-        kept = scales > floor * scales[-1]
         if not scales[-1] > 0:
             raise InputError("latents are all the same, expected some that differ: the encoder has collapsed, train another")
+        # Below rounding a direction has no variance to divide by, whatever the floor.
+        kept = scales >= max(floor, len(scales) * torch.finfo(scales.dtype).eps) * scales[-1]
         basis = basis[:, kept]
         precision = (basis / scales[kept]) @ basis.mT
         return cls(mean.to(latents.dtype), precision.to(latents.dtype))

@@ -103,3 +103,16 @@ def test_the_exact_simulator_of_the_experiment():
     assert rows["exact, distance"]["leap_next_door"] == 1 and rows["exact, pooled score"]["leap_next_door"] == 0
     assert rows["exact, pooled score"]["regret"] < 1e-12 < rows["distance"]["regret"]
     assert rows["exact, pooled score"]["arrived_20"] > leaping[1] + 0.3
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-6])
+def test_a_rare_frame_needs_a_low_floor_and_rounding_is_no_direction(floor):
+    """Orthogonal frames: the score is 1/q - 1 on a sure arrival and -1 elsewhere; the mean's direction has no variance."""
+    law = torch.tensor([0.9, 0.0995, 0.0004, 0.0001], dtype=torch.float64)
+    frames = torch.eye(4, dtype=torch.float64)
+    exact = torch.diag(1 / law) - 1
+    scores = PooledScore.fit(frames, law, floor)(frames[:, None], frames[None])
+    assert (scores - exact).abs().max() < 1e-6
+    # Control: above the variance of the rarest frame the floor takes its direction away.
+    rough = PooledScore.fit(frames, law, 1e-3)(frames[:, None], frames[None])
+    assert rough[3, 3] < 0.1 * exact[3, 3]
