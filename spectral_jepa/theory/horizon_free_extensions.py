@@ -205,7 +205,7 @@ def noisy_horizon_error(left_out: float, error_norm: float, horizon: int, *, cli
 def discounted_horizon_bound(
     exact: CoOccurrence, dim: int, reward: Array, start: Array, *, discount: float, horizon: int
 ) -> Bound:
-    """Regret <= 2 s std_w(r) (sum d^2 / w - 1)^{1/2} (gamma + ... + gamma^{H-1}) for plans that fix their actions at the start.
+    """Regret <= 2 s std_w(r) (sum d^2 / w - 1)^{1/2} (gamma + ... + gamma^{H-1}) for plans with actions fixed at the start.
 
     Where T errors, each of up to T steps, would add up to gamma / (1 - gamma)^2, this has gamma / (1 - gamma). Attained at
     every H and gamma.
@@ -259,7 +259,7 @@ def discounted_horizon_bound(
     left_out = float(all_values[:, dim].max()) if dim < all_values.shape[1] else 0.0
     deviation = float(np.sqrt(max(weight @ (values - weight @ values) ** 2, 0.0)))
     steps = horizon - 1.0 if gamma == 1 else gamma * (1 - gamma ** (horizon - 1)) / (1 - gamma)
-    # sum d^2 / w - 1 without cancellation. What d has of w no sequence of actions changes, true or modelled: it costs nothing.
+    # sum d^2 / w - 1 without cancellation. What d has of w, no sequence of actions changes, true or modelled.
     apart = float(np.sqrt((law - weight) ** 2 @ inverse_or_zero(weight)))
     coverage = np.inf if (law[weight == 0] > 0).any() else apart
     return Bound(

@@ -84,7 +84,7 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
         size = np.sqrt(q @ following**2)
         risk = transition_risk(exact, phat, pooled=True)
         reach = root_best + root_planned
-        # Values of states that no data lead to have no size under q: an error there shows in an infinite risk, or not at all.
+        # Values of states that no data lead to have no size under q: an error there shows in an infinite risk or C_h only.
         hidden = (following[q == 0] != 0).any(axis=0) & (np.isinf(reach) | np.isinf(risk)) & (discounts > 0)
         size = np.where(hidden, np.inf, size)
         with np.errstate(invalid="ignore"):

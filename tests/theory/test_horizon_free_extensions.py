@@ -288,9 +288,8 @@ def test_discounted_plans_by_enumeration(draw_world, seed, discount):
         for horizon in (2, 5):
             regret = open_loop_regret(world.transition, embedding.transition(), reward, start, discount, horizon)
             deviation = np.sqrt(weight @ reward**2 - (weight @ reward) ** 2)
-            value = (
-                2 * left_out * deviation * np.sqrt(np.sum(start**2 / weight) - 1) * sum(discount**t for t in range(1, horizon))
-            )
+            apart = np.sqrt(np.sum(start**2 / weight) - 1)
+            value = 2 * left_out * deviation * apart * sum(discount**t for t in range(1, horizon))
             bound = discounted_horizon_bound(world.exact, dim, reward, start, discount=discount, horizon=horizon)
             assert bound.value == pytest.approx(value, rel=1e-9) and bound.holds
             assert regret <= bound.value + 1e-10
@@ -314,9 +313,9 @@ def test_discounted_bound_is_attained_in_two_steps():
 @pytest.mark.parametrize("discount", [0.6, 1.0])
 @pytest.mark.parametrize("horizon", [2, 5, 7])
 def test_discounted_bound_is_attained_at_every_horizon(discount, horizon):
-    """One of two actions turns the contrast of d to the reward, the other away from it; at k = 2 the model sees neither do it.
+    """Two actions turn the contrast of d and reward with a sign that the model at k = 2 cannot see; a third keeps it.
 
-    The third action keeps the contrast. The model takes the first of the two for the first step, the second is best.
+    Listed after the third, the wrong sign comes first: the model ties and takes it at the first step.
     """
     contrast, other = np.array([1.0, 1.0, -1.0, -1.0]) / 2, np.array([1.0, -1.0, 0.0, 0.0]) / np.sqrt(2)
     kernels = 0.25 + np.array(
@@ -356,7 +355,7 @@ def test_policies_that_look_again_are_not_covered():
 
 
 def test_a_law_that_is_not_stationary_breaks_the_discounted_bound():
-    """An instance found by climbing: the value of the bound is less than a thirtieth of the regret."""
+    """An instance found by climbing: the regret is more than a hundred times the value of the bound."""
     kernels = np.array(
         [[[0.35, 0.63, 0.02], [0.02, 0.0, 0.98], [0.9, 0.04, 0.06]], [[0.0, 0.0, 1.0], [0.37, 0.58, 0.05], [0.5, 0.5, 0.0]]]
     )
@@ -365,7 +364,7 @@ def test_a_law_that_is_not_stationary_breaks_the_discounted_bound():
     reward, start = np.array([0.01, 0.01, 0.75]), np.array([1.0, 0.0, 0.0])
     regret = open_loop_regret(kernels, spectral_embedding(exact, 2).transition(), reward, start, 0.9, 4)
     bound = discounted_horizon_bound(exact, 2, reward, start, discount=0.9, horizon=4)
-    assert not bound.holds and 0 < 30 * bound.value < regret
+    assert not bound.holds and 0 < 100 * bound.value < regret
 
 
 def test_discounted_bound_says_what_it_cannot():

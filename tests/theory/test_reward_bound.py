@@ -158,7 +158,7 @@ def test_values_are_clipped_to_what_rewards_can_reach(draw_world, seed):
 
 @pytest.mark.parametrize("wrong_action", [0, 1])
 def test_values_of_states_that_no_data_lead_to_do_not_hide_an_error(as_world, wrong_action):
-    """State 0 is left at once and pays 1 to action 0; the model has it come back, and the size of its values under q is 0."""
+    """State 0 is left at once and pays 1 to action 0; the model has it come back, where q is 0."""
     world = as_world(np.array([[[0, 1.0], [0, 1.0]]] * 2), reward=[[1, 0], [0, 0]])
     model = world.transition.copy()
     model[wrong_action, 0, 0] = 5.0
