@@ -62,4 +62,11 @@ RATE_MUTANTS = (
         ("values off the data unseen", "size = np.where(hidden, np.inf, size)", "size = np.where(hidden, 0.0, size)",
          "an error where q = 0 has no size under q", "theory/test_reward_bound.py"),
     )
+    + mutants_of(
+        "theory/goal_bounds.py",
+        ("measure of the model not looked at", "plan.horizon == 1 or bool(same)", "True",
+         "products run through mass that R_S does not see", "theory/test_printed_theorems_refuted.py"),
+        ("no number for goals out of reach", "np.sqrt(risks.sum())) if reach else 0.0", "np.sqrt(risks.sum()))",
+         "a reach of 0 times an infinite risk", "theory/test_single_step_bound.py"),
+    )
 )  # fmt: skip
