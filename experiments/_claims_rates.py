@@ -140,11 +140,22 @@ def discounted_rewards(rng, n):
     second = np.array([[1.0, 0.0, 0.0], [0.0, 0.36, 0.64], [0.0, 0.64, 0.36]])
     exact = sj.CoOccurrence.exact(sj.TabularMDP(np.stack([first, second])))
     believed = sj.spectral_embedding(exact, 2).transition()[[1, 0, 1], np.arange(3)]
-    bound = sj.discounted_horizon_bound(exact, 2, np.arange(3.0), np.full(3, 1 / 3), discount=0.99, horizon=5000)
-    once = sj.discounted_horizon_bound(exact, 2, np.arange(3.0), np.full(3, 1 / 3), discount=0.99, horizon=2)
+    bound = sj.discounted_horizon_bound(exact, 2, np.arange(3.0), np.eye(3)[0], discount=0.99, horizon=5000)
+    once = sj.discounted_horizon_bound(exact, 2, np.arange(3.0), np.eye(3)[0], discount=0.99, horizon=2)
+    # Two actions that turn the contrast of start and reward either way, unseen by k = 2, and one that keeps it.
+    contrast, other = np.array([1.0, 1.0, -1.0, -1.0]) / 2, np.array([1.0, -1.0, 0.0, 0.0]) / np.sqrt(2)
+    turned = [0.25 + sign * 0.3 * np.outer(contrast, contrast) + 0.35 * np.outer(other, other) for sign in (1, -1)]
+    four = sj.CoOccurrence.exact(sj.TabularMDP(np.maximum([0.25 + np.outer(contrast, contrast), *turned], 0.0)))
+    pays, start = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.5, 0.5])
+    # The model takes the first of the two, at once; the second is best; both keep from then on what is left.
+    lost = [(start @ turned[1] - start @ turned[0]) @ pays * sum(gamma**t for t in range(1, 7)) for gamma in (0.6, 1.0)]
+    seven = [sj.discounted_horizon_bound(four, 2, pays, start, discount=gamma, horizon=7).value for gamma in (0.6, 1.0)]
+    unseen = np.abs(np.diff((start @ sj.spectral_embedding(four, 2).transition() @ pays)[1:])).max()
     return [
         *ratios(pairs),
         comparison("bound at gamma = .99 and H = 5,000 / bound at one step", bound.value / once.value, "=", 100),
+        comparison("four states, H = 7, gamma = .6 and 1: least regret / bound", min(np.divide(lost, seven)), "=", 1),
+        comparison("the same: largest difference of the two actions to the model", unseen, "<=", 1e-12),
         comparison(
             "policy on three states: radius of the model (control)", np.abs(np.linalg.eigvals(believed)).max(), ">=", 1.03
         ),

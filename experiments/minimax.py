@@ -11,6 +11,7 @@ import pandas as pd
 
 import spectral_jepa as sj
 from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
 PRESETS = {
     "quick": [
@@ -120,4 +121,24 @@ def rate(rng, n):
         comparison("lower bound N / (n (k - 1)) at N = n (k - 1)", sj.minimax_risk_lower_bound(64, 5, unit), ">=", 0.15),
         comparison("the same at N = 10^6 n (k - 1)", 1e6 * sj.minimax_risk_lower_bound(64, 5, 10**6 * unit), ">=", 0.49),
         comparison("counts with 100 times the samples (control): R / lower bound", control, "<=", 1),
+    ]
+
+
+def along_the_axes(rng, n):
+    """Of the committed sweep: slopes in N, k - 1 and n, and how far truncated SVD lies from what none can beat."""
+    table = reference_table("minimax")
+    rows, slope, lines = seen_enough(table), slopes(table), summary(table)
+    noise = np.sqrt(rows["oracle"] / (5 * rows["dim"]) / (rows["n_states"] / rows["n_samples"]))
+    noise = noise.groupby([rows["n_states"], rows["dim"], rows["n_samples"]]).mean()
+    return [
+        comparison("log-log slope of R in N, 256 to 10^6, n = 64, k = 5", slope["N"]["risk"], "<=", -1),
+        comparison("the same in k - 1, 1 to 16, n = 192, N = 200,000", slope["k"]["risk"], ">=", 0.79),
+        comparison("the same in n, 32 to 256, k = 4, N = 200,000", slope["n"]["risk"], "<=", 1.12),
+        comparison(
+            "mean R of truncated SVD / lower bound, N >= n (k - 1): least", lines["least_risk_over_lower"].min(), ">=", 8.5
+        ),
+        comparison("the same: largest", lines["largest_risk_over_lower"].max(), "<=", 30),
+        comparison("R / (5 k ||E||^2): largest", (table["risk"] / table["oracle"]).max(), "<=", 0.2),
+        comparison("mean ||E|| / sqrt(n / N), N >= n (k - 1): least", noise.min(), ">=", 1.88),
+        comparison("the same: largest", noise.max(), "<=", 2.15),
     ]

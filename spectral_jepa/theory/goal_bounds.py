@@ -201,7 +201,7 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     risks = transition_risk(exact, embedding.transition())
     from_data = bool(np.abs(exact.row_weight - start_law).max() < TOLERANCE)
     return Bound(
-        float(np.sqrt(2) * reach * np.sqrt(risks.sum())),
+        float(np.sqrt(2) * reach * np.sqrt(risks.sum())) if reach else 0.0,
         QUANTITY,
         plan.average(plan.best),
         (_one_step(plan), _scores_transition(plan), Assumption("starts follow the data law w", from_data)),
@@ -381,6 +381,8 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     check_plan(exact, plan, embedding)
     ratio = reach_over_start(exact.column_weight.max(axis=0)[plan.goals], exact.row_weight[0, plan.starts])
     risk = float(np.sqrt(spectral_risk(exact, embedding).max()))
+    # R_S reads f and g in w+, and sees no mass on states without it; products run through what the planner reads back.
+    same = np.abs(embedding.column_weight - exact.column_weight).max() < TOLERANCE
     return Bound(
         _times_risk(2 * plan.horizon * float(np.sqrt(ratio.max())), risk),
         QUANTITY,
@@ -396,6 +398,7 @@ def printed_multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
                 plan.rollout == "operator" or plan.horizon == 1,
                 printed=False,
             ),
+            Assumption("Phat is read back with w+", plan.horizon == 1 or bool(same), printed=False),
             _scores_like_dot(exact, embedding, plan),
         ),
         f"{PAPER}, Thm 4.2",

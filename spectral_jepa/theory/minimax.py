@@ -25,8 +25,8 @@ from spectral_jepa._validation import Array, InputError, as_array, as_distributi
 def minimax_risk_lower_bound(n_states: int, dim: int, n_samples: int) -> float:
     """No estimator has E R_S below this in every world of rank <= k, not even one that knows w and w+ to be uniform.
 
-    m r max( u (2 - u) c (1 - c u)^{2N}, c / (sqrt(c N) + pi)^2 ) at the best u in [0, 1]; about .16 (k - 1) n / N at
-    N = n (k - 1), tending to (k - 1) n / (2 N), where n is even and k - 1 <= n / 2.
+    m r max( u (2 - u) c (1 - c u)^{2N}, c / (sqrt(c N) + pi)^2 ) at the best u in [0, 1]; about .14 to .16 (k - 1) n / N
+    at N = n (k - 1), tending to (k - 1) n / (2 N), where n is even and k - 1 <= n / 2.
 
     Parameters
     ----------

@@ -83,8 +83,12 @@ def reward_bound_values(mdp: TabularMDP, exact: CoOccurrence, model: Array, plan
         root_planned = np.sqrt(_concentrability(law, rho, inverse_rho))
         size = np.sqrt(q @ following**2)
         risk = transition_risk(exact, phat, pooled=True)
+        reach = root_best + root_planned
+        # Values of states that no data lead to have no size under q: an error there shows in an infinite risk or C_h only.
+        hidden = (following[q == 0] != 0).any(axis=0) & (np.isinf(reach) | np.isinf(risk)) & (discounts > 0)
+        size = np.where(hidden, np.inf, size)
         with np.errstate(invalid="ignore"):
-            total = np.sum(np.where(size > 0, discounts * (root_best + root_planned) * size, 0.0))
+            total = np.sum(np.where(size > 0, discounts * reach * size, 0.0))
         # Without coverage the risk says nothing, even a risk of 0; a model that expects no reward errs by nothing.
         loose[i] = total * np.sqrt(risk) if 0 < total < np.inf else total
     shape = model.shape[:-3]

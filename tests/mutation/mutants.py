@@ -712,8 +712,8 @@ REWARD_BOUNDS = mutants_of(
     ),
     (
         "only the best policy's concentrability",
-        "discounts * (root_best + root_planned) * size",
-        "discounts * (root_best + root_best) * size",
+        "reach = root_best + root_planned",
+        "reach = root_best + root_best",
         "the planned one visits other pairs",
         REWARD,
     ),

@@ -32,7 +32,7 @@ RATE_MUTANTS = (
     )
     + mutants_of(
         "theory/horizon_free_extensions.py",
-        ("no price for drift", "** ((plan.horizon - 1) / 2) if covered", "** 0 if covered",
+        ("no price for drift", "largest ** ((plan.horizon - 1) / 2)", "largest**0",
          "laws that drift cost c a step", REACH),
         ("law of the anchor at the goal", "reach_over_start(after.max(axis=0)[plan.goals]",
          "reach_over_start(weight[plan.goals]", "the last step ends under w+", REACH),
@@ -40,6 +40,12 @@ RATE_MUTANTS = (
          "T estimates add up", REACH),
         ("noise does not compound", "np.float64(largest) ** steps * (1", "np.float64(largest) * (1",
          "estimates of norm 1 + e multiply", REACH),
+        ("mass off the support unseen", "hidden.max() < KEPT", "hidden.min() < KEPT",
+         "the planner multiplies by mass on what an action never reaches", REACH),
+        ("overflow of the price", "np.float64(np.max(after * inverse_or_zero(weight)))",
+         "float(np.max(after * inverse_or_zero(weight)))", "a power of a Python float raises", REACH),
+        ("all of the start law", "(law - weight) ** 2 @ inverse", "law**2 @ inverse",
+         "what d has of w no plan changes", REACH),
         ("second moment of the reward", "weight @ (values - weight @ values) ** 2", "weight @ values**2",
          "a constant reward leaves no choice", REACH),
         ("one discounted step too many", "gamma ** (horizon - 1)) / (1 - gamma)", "gamma**horizon) / (1 - gamma)",
@@ -50,5 +56,17 @@ RATE_MUTANTS = (
          "the dual multiplies what the encoder drops", REACH),
         ("nothing dropped from the model", "x - s * along * dropped, square - dropped**2", "x, square - dropped**2",
          "what the encoder drops, the model misses along the truth too", REACH),
+    )
+    + mutants_of(
+        "theory/reward_bounds.py",
+        ("values off the data unseen", "size = np.where(hidden, np.inf, size)", "size = np.where(hidden, 0.0, size)",
+         "an error where q = 0 has no size under q", "theory/test_reward_bound.py"),
+    )
+    + mutants_of(
+        "theory/goal_bounds.py",
+        ("measure of the model not looked at", "plan.horizon == 1 or bool(same)", "True",
+         "products run through mass that R_S does not see", "theory/test_printed_theorems_refuted.py"),
+        ("no number for goals out of reach", "np.sqrt(risks.sum())) if reach else 0.0", "np.sqrt(risks.sum()))",
+         "a reach of 0 times an infinite risk", "theory/test_single_step_bound.py"),
     )
 )  # fmt: skip

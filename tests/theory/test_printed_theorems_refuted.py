@@ -492,3 +492,19 @@ def test_euclid_ranks_as_dot_only_with_one_encoder_and_equal_norms():
         assert hypotheses(printed_single_step_bound(exact, embedding, plan), "ranks actions as g^T f does") == alike
         same = plan.planned_sequence == plan_goals(mdp, embedding, score="dot").planned_sequence
         assert same.all() or not alike
+
+
+def test_mass_that_the_risk_does_not_see_is_no_model_of_the_theorem():
+    """Stay and swap of two states beside a third without data; Phat leads through the third, which R_S does not see."""
+    kernels = np.array([[[1.0, 0, 0], [0, 1, 0], [1, 0, 0]], [[0, 1, 0], [1, 0, 0], [1, 0, 0]]])
+    mdp = TabularMDP(kernels, weight=[0.5, 0.5, 0.0])
+    exact = CoOccurrence.exact(mdp)
+    believed = kernels.copy()
+    believed[0, 0, 2], believed[0, 2] = 3.0, [0.0, 5.0, 0.0]
+    for measure, seen, regret in (([0.5, 0.5, 0.5], False, 1.0), ([0.5, 0.5, 0.0], True, 0.0)):
+        embedding = Embedding(np.eye(3), 2 * believed, np.array(measure))
+        for steps in (1, 2):
+            plan = plan_goals(mdp, embedding, horizon=steps, score="dot", starts=[0], goals=[1])
+            printed = printed_multi_step_bound(exact, embedding, plan)
+            assert printed.value < 1e-7 and printed.holds == (seen or steps == 1)
+        assert plan.mean_regret == pytest.approx(regret, abs=1e-12)

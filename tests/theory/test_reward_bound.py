@@ -156,6 +156,18 @@ def test_values_are_clipped_to_what_rewards_can_reach(draw_world, seed):
         assert float(plan.regret) <= tight.value
 
 
+@pytest.mark.parametrize("wrong_action", [0, 1])
+def test_values_of_states_that_no_data_lead_to_do_not_hide_an_error(as_world, wrong_action):
+    """State 0 is left at once and pays 1 to action 0; the model has it come back, where q is 0."""
+    world = as_world(np.array([[[0, 1.0], [0, 1.0]]] * 2), reward=[[1, 0], [0, 0]])
+    model = world.transition.copy()
+    model[wrong_action, 0, 0] = 5.0
+    plan = plan_rewards(world.mdp, model, horizon=2, discount=1.0, start=[0])
+    tight, loose = reward_bounds(world.mdp, world.exact, model, plan)
+    assert float(plan.regret) == wrong_action <= tight.value
+    assert loose.value == np.inf and loose.vacuous and not loose.holds
+
+
 def test_uncovered_pairs_make_the_loose_form_infinite_and_say_so(as_world):
     world = as_world([np.eye(2), np.eye(2)[::-1]], weight=[1.0, 0.0], reward=[[0, 0], [1, 1]])
     model = np.full((2, 2, 2), 0.5)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from spectral_jepa import (
+    CoOccurrence,
+    TabularMDP,
     averaged_single_step_bound,
     plan_goals,
     pointwise_single_step_bound,
@@ -185,3 +187,15 @@ def test_a_start_without_data_has_no_finite_bound(as_world):
     assert plan.mean_regret == pytest.approx(0.3)
     bound = pointwise_single_step_bound(world.exact, embedding, plan)
     assert bound.value == np.inf and bound.vacuous
+
+
+def test_goals_that_no_action_reaches_cost_nothing_whatever_the_model_believes():
+    mdp = TabularMDP([[[0.0, 1.0], [0.0, 1.0]]] * 2)
+    exact = CoOccurrence.exact(mdp)
+    believed = mdp.dense().copy()
+    believed[0, 0, 0] = 3.0
+    embedding = Embedding(np.eye(2), believed, np.ones(2))
+    for goal, value in ((0, 0.0), (1, np.inf)):
+        plan = plan_goals(mdp, embedding, goals=[goal])
+        assert averaged_single_step_bound(exact, embedding, plan).value == value
+        assert plan.mean_regret == 0
