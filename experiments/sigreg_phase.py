@@ -157,7 +157,7 @@ def curve_rows(correlations, order):
 def phase_rows(
     world, dim, predictor, batch_sizes, ratios, n_seeds, n_steps, starts=tuple(STARTS), more_steps=0, more_rates=()
 ):
-    """All batch sizes, ratios, starts and seeds of one setting as one batch; with more_steps, gradient descent after Adam."""
+    """All batch sizes, ratios, starts and seeds of one setting as one batch; more_steps of gradient descent after Adam."""
     exact, frame = exact_law(world), tight_frame(dim)
     root = torch.from_numpy(np.sqrt(exact.pooled_column_weight))
     second = float(exact.stacked_decomposition[1][1])
@@ -443,7 +443,7 @@ def transition(rng, n):
         comparison("of these, median distance of the mean from 0", late["mean_norm"].median(), ">=", 1),
         comparison("the same descents, to be continued: number that has not arrived", len(left), "=", len(late)),
         comparison("of these, least norm of the gradient", left["gradient_norm"].min(), ">=", 1e-2),
-        comparison("continued by gradient descent: largest excess over collapse", continued["continued_excess"].max(), "<=", 1e-6),
+        comparison("continued by gradient descent: largest excess", continued["continued_excess"].max(), "<=", 1e-6),
         comparison("the same: largest variance", continued["continued_trace"].max(), "<=", 1e-6),
         comparison("the same: farthest mean", continued["continued_mean_norm"].max(), "<=", 1e-3),
     ]  # fmt: skip

@@ -130,9 +130,9 @@ def quadratic_margins(
 
     Notes
     -----
-    O(n_knots). These compare white embeddings: ``embeddings`` and ``mixture`` of at least 1 are necessary for the white pair,
-    not sufficient, as there are other functions of z1. Training at finite strength also shrinks embeddings; for those neither
-    is shown. Source: docs/sigreg_phase.md, section 6.
+    O(n_knots). These compare white embeddings: ``embeddings`` and ``mixture`` of at least 1 are necessary for the white
+    pair, not sufficient, as there are other functions of z1. Training at finite strength also shrinks embeddings; for
+    those neither is shown. Source: docs/sigreg_phase.md, section 6.
 
     Examples
     --------

@@ -189,11 +189,21 @@ def test_a_constant_far_away_feels_the_mean_little_and_the_variance_more():
     for m in (7.0, 9.2, 11.3):
         around = [slices(np.array([[m + step]]), one)[0] for step in (-0.3, 0.0, 0.5)]
         assert around[1] < min(around) + 1e-15 and max(around) - around[1] < 2e-4
+    # So they are local minima of the loss at half the threshold, though above collapse: a world's constant, moved a little.
+    world, at = sj.make_two_state(0.1, 0.3, weight=[0.5, 0.5]), 9.209
+    exact = sj.CoOccurrence.exact(world)
+    strength = 0.5 * (1 - float(exact.stacked_decomposition[1][1]) ** 2) / sj.sigreg_slope()
+    grid = np.linspace(-0.05, 0.05, 11)
+    losses = two_state_losses(world, at + np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1), strength)
+    assert losses.argmin() == 60 and losses[60] > strength * sj.sigreg_lower_bound(0.0, 1) + 0.1
     polar = (np.arange(400) + 0.5) / 400  # the height of a uniform direction on the sphere is uniform
     whole = {m: slices(m * polar[None], one, knots=(2001, 20.0)).mean() for m in (0.0, 9.9, 10.0, 10.1)}
     closed = 2 * np.sqrt(np.pi) * (1 - np.sqrt(np.pi) * scipy.special.erf(5.0) / 10)
     assert whole[10.0] - whole[0.0] == pytest.approx(closed, rel=1e-4)
     assert (whole[10.1] - whole[9.9]) / 0.2 == pytest.approx(2 * np.pi / 100, rel=1e-2)
+    # With 17 knots constants rise up to 30; the first minimum is the lattice's.
+    rise = np.array([slices(m * polar[None], one).mean() for m in (*range(31), 34.0, 36.3, 39.0)])
+    assert (np.diff(rise[:31]) > 0).all() and rise[-2] < min(rise[-1], rise[-3]) - 1e-3
 
 
 def test_no_law_lies_below_the_bound():
@@ -272,15 +282,19 @@ def test_on_the_whole_line_the_loss_of_a_collapsed_phase_rises_along_every_ray()
     assert apart[1] - apart[0] < -1.4 * steepest / 2 * 0.1**2
 
 
-def losses_over_a_grid(world, strength, batch_size=None):
-    """Least loss of k = 1 encoders of a two-state world over a grid of their two values, at collapse and away from it."""
-    exact = sj.CoOccurrence.exact(world)
-    law = exact.pooled_column_weight
-    grid = np.linspace(-6, 6, 121)
-    values = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1)
+def two_state_losses(world, values, strength, batch_size=None):
+    """Losses of k = 1 encoders (B, 2, 1) with a free predictor."""
+    law = sj.CoOccurrence.exact(world).pooled_column_weight
     predicted = np.einsum("xs,bsk->bxk", world.dense()[0], values)
     error = (law * (values**2)[..., 0]).sum(-1) - (np.array(world.weight) * (predicted**2)[..., 0]).sum(-1)
-    total = error + strength * slices(values, law, 0 if batch_size is None else 1 / batch_size)[:, 0]
+    return error + strength * slices(values, law, 0 if batch_size is None else 1 / batch_size)[:, 0]
+
+
+def losses_over_a_grid(world, strength, batch_size=None):
+    """Least loss of k = 1 encoders of a two-state world over a grid of their two values, at collapse and away from it."""
+    grid = np.linspace(-6, 6, 121)
+    values = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1)
+    total = two_state_losses(world, values, strength, batch_size)
     constant = np.abs(values[:, 0, 0] - values[:, 1, 0]) < 1e-9
     return total[constant].min(), total[~constant].min()
 
