@@ -78,7 +78,7 @@ def onset(axis, phase):
     axis.minorticks_off()
     axis.set_xlabel("pull over price")
     axis.set_ylabel("variance a coordinate at the end")
-    axis.set_title("a mean far from 0 is a trap, above collapse")
+    axis.set_title("a mean far from 0 is slow: some not there yet")
     axis.legend(fontsize=6.5)
 
 

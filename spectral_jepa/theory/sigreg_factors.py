@@ -34,7 +34,9 @@ N_ANGLES = 128  # of directions on the half circle; the integrand is smooth and 
 
 
 class FactorMargins(NamedTuple):
-    """How SIGReg's price compares with what losing the slow-to-predict factor saves; above 1 it is kept.
+    """How SIGReg's price compares with what He_2(z1) saves in the place of z2.
+
+    Below 1 the white pair (z1, z2) is not optimal; above 1 nothing follows.
 
     Parameters
     ----------
@@ -128,9 +130,9 @@ def quadratic_margins(
 
     Notes
     -----
-    O(n_knots). These compare white embeddings; training at finite strength also shrinks them, and finds other functions of
-    z1: ``embeddings`` and ``mixture`` above 1 are necessary for (z1, z2), not sufficient. Source: docs/sigreg_phase.md,
-    section 6.
+    O(n_knots). These compare white embeddings: ``embeddings`` and ``mixture`` of at least 1 are necessary for the white
+    pair, not sufficient, as there are other functions of z1. Training at finite strength also shrinks embeddings; for
+    those neither is shown. Source: docs/sigreg_phase.md, section 6.
 
     Examples
     --------
@@ -160,7 +162,8 @@ def plane_filling_error(correlation: float, *, order: int = 6, n_terms: int = 20
 
     The embedding is Hilbert's curve through the unit square, with the factor's own distribution function before it and the
     normal quantile function after it, coordinate by coordinate. (z1, z2) has error 2 - rho_1^2 - rho_2^2: where this is
-    smaller, no strength of SIGReg, and no exact Gaussian constraint, makes training keep z2.
+    smaller, (z1, z2) is not the minimum at any strength of SIGReg nor under an exact Gaussian constraint. A white embedding
+    with no more than this error has an R^2 of z2 of at most error / (1 - rho_2^2).
 
     Parameters
     ----------
@@ -242,7 +245,8 @@ def recovery_deficit_bound(excess: float, correlations: ArrayLike) -> float:
     Notes
     -----
     O(m). R_i^2 is that of z_i from the best linear reading of f. All singular functions but the constant and the z_i have
-    singular value at most rho_max^2. Source: docs/sigreg_phase.md, section 7.
+    singular value at most rho_max^2. Attained if the slowest factor has at least three states or shares its rate. Source:
+    docs/sigreg_phase.md, section 7.
 
     Examples
     --------

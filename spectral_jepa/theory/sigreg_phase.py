@@ -14,7 +14,8 @@ tangent has slope 1 - u - 1/N, which is negative at small t. What counts is then
 
     K(x) = sum_j w_j u_j (1 - u_j - 1/N) (1 - cos t_j x),     slice >= slice at 0 - E K(X),
 
-and the best constant is max(0, sup_x 2 K(x) / x^2). On the whole line it is max(0, c - c'/N) for every N: the slope at 0.
+and the best constant is max(0, sup_x 2 K(x) / x^2). On the whole line and for the published knots it is max(0, c - c'/N) for
+every N: the slope at 0.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from spectral_jepa._validation import (
 )
 from spectral_jepa.theory.sigreg_collapse import sigreg_slope
 
+FAR_SQUARE = 0.0472  # (sin z / z)^2 is nowhere larger beyond its first zero
 N_POINTS = 4001  # at which 2 K(x) / x^2 is looked at, between 0 and where it cannot exceed its value at 0
 PHASES = ("collapsed", "between", "grows")
 
@@ -89,7 +91,7 @@ def sigreg_global_slope(n_knots: int = 17, t_max: float = 3.0, *, batch_size: in
     -------
     float
         c for the population, and max(0, sup 2 K(x) / x^2) for batches: never below 0 or the slope at collapse,
-        :func:`sigreg_slope`, and equal to the larger of them wherever we looked (17 knots and every N).
+        :func:`sigreg_slope`, and equal to the larger of them for the published knots at every N.
 
     Raises
     ------
@@ -98,10 +100,12 @@ def sigreg_global_slope(n_knots: int = 17, t_max: float = 3.0, *, batch_size: in
 
     Notes
     -----
-    O(n_knots) times 4001 points x up to where 4 sum |m_j| / x^2 falls below the slope at 0, m_j the weights in K: beyond it
-    nothing can exceed that. For the population, and for batches with 1 - u >= 1 / N at every knot above 0, the slope at 0 is
-    the supremum by 1 - cos y <= y^2 / 2, and nothing is searched. It is the least constant at k = 1: a value x taken with
-    probability p -> 0 attains 2 K(x) / x^2. Source: docs/sigreg_phase.md, sections 1 and 2.
+    O(n_knots) for the population, where the supremum is at 0, and for batches with Q <= .9528 P, P and Q the sums of the
+    positive and of the negative m_j t_j^2 in absolute value, m_j the weights in K: then it is proved to be at 0. That is so
+    for the published knots and N >= 2. For other knots O(n_knots) times 4000 points x up to where 4 sum |m_j| / x^2 falls
+    below the slope at 0, beyond which nothing exceeds it: a computation, which can miss the supremum and return less. It is
+    the least constant at k = 1: a value x taken with probability p -> 0 attains 2 K(x) / x^2. Source: docs/sigreg_phase.md,
+    sections 1 and 2.
 
     Examples
     --------
@@ -113,7 +117,8 @@ def sigreg_global_slope(n_knots: int = 17, t_max: float = 3.0, *, batch_size: in
         return slope
     knots, normal, weight = knots_and_weights(n_knots, t_max)
     pull = weight * (1 - normal - 1 / batch_size)
-    if (pull[1:] >= 0).all():
+    share = pull * knots**2
+    if slope and -share[share < 0].sum() <= (1 - FAR_SQUARE) * share[share > 0].sum():
         return slope
     reach = np.sqrt(4 * np.abs(pull).sum() / slope) if slope else 4 * np.pi * (n_knots - 1) / t_max
     at = np.linspace(0, reach, N_POINTS)[1:]
@@ -212,7 +217,8 @@ def sigreg_phase(
     -------
     {"collapsed", "between", "grows"}
         "collapsed": 1 - s_2^2 >= lam factor kappa C. No encoder has a lower loss than a constant one, whatever the predictor
-        may see, and only constants are as low. "grows": 1 - s_2^2 < lam factor kappa (c - c'/N). With a free predictor
+        may see, and only constants are as low (if s_2 < 1; at s_2 = 1 this phase needs factor C = 0, as at N = 1, and at
+        k = 1 other laws on the knots' lattice tie). "grows": 1 - s_2^2 < lam factor kappa (c - c'/N). With a free predictor
         collapse is not even a local minimum. "between" is left where the slope at collapse and the global one differ.
 
     Raises

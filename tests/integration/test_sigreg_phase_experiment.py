@@ -28,6 +28,15 @@ def test_tiny_descents_end_in_their_phase(module, predictor):
         assert row["predicted"] == "collapsed" or row["from"] == "far" or row["excess"] < -1e-3
 
 
+def test_far_means_are_slow_not_stuck(module):
+    settings = {"starts": ("far",), "more_steps": 1000, "more_rates": (0.2,)}
+    rows = module.phase_rows("AR .7", 3, "free", [0], (0.5, 0.8), 1, 300, **settings)
+    for row in rows:
+        # After Adam a gradient is left and a mean; plain descent from there ends at collapse.
+        assert row["excess"] > 0.1 and row["gradient_norm"] > 1e-2 and row["mean_norm"] > 1
+        assert abs(row["continued_excess"]) < 1e-9 and row["continued_trace"] < 1e-9 and row["continued_mean_norm"] < 1e-4
+
+
 def test_mean_over_batches_is_the_loss_of_the_package(module):
     rng = np.random.default_rng(0)
     values, law = torch.from_numpy(rng.standard_normal((3, 5, 2))), torch.from_numpy(rng.dirichlet(np.ones(5)))

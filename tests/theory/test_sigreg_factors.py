@@ -164,6 +164,40 @@ def test_white_encoders_near_the_least_error_show_the_factors(rates):
     assert tightest < 1.001  # He_2 of the slow factor in the place of the fast one
 
 
+def test_bits_of_unlike_rates_do_not_attain_it_and_of_one_rate_do():
+    for rates, tight in (((0.8, 0.7), False), ((0.8, 0.8), True)):
+        exact, factors = chains(rates, 2)
+        root = np.sqrt(exact.pooled_column_weight)[:, None]
+        # All that a white encoder can do wrong with two bits: the product in the place of the faster one.
+        frame = root * np.stack([factors[:, 0], factors.prod(1)], 1)
+        assert np.allclose(frame.T @ frame, np.eye(2), atol=1e-12)
+        excess = 2 - ((exact.stacked @ frame) ** 2).sum() - sum(1 - rho**2 for rho in rates)
+        assert excess == pytest.approx(rates[1] ** 2 - (rates[0] * rates[1]) ** 2, rel=1e-10)
+        # The bound is capped at m: mix in a part of it, which scales both sides.
+        bound = sj.recovery_deficit_bound(excess / 4, rates)
+        assert bound == pytest.approx(0.25, rel=1e-9) if tight else bound > 0.28
+
+
+@pytest.mark.parametrize("rates", [(0.9, 0.3), (0.99, 0.6)])
+def test_white_encoders_of_little_error_show_little_of_the_fast_factor(rates):
+    exact, factors = chains(rates)
+    rng, root = np.random.default_rng(2), np.sqrt(exact.pooled_column_weight)[:, None]
+    linear, tightest = root * factors, np.inf
+    for number in range(200):
+        frame = linear + (number > 0) * 10 ** rng.uniform(-3, 1) * rng.standard_normal((len(root), 2))
+        frame = np.linalg.qr(frame - root * (root.T @ frame))[0]
+        error = 2 - ((exact.stacked @ frame) ** 2).sum()
+        shown = ((frame.T @ linear[:, 1]) ** 2).sum()
+        assert shown <= error / (1 - rates[1] ** 2) + SLACK
+        tightest = min(tightest, error / (1 - rates[1] ** 2) / shown)
+    # (z1, z2) itself errs by 1 - rho_1^2 more: attained as rho_1 tends to 1.
+    assert tightest == pytest.approx(1 + (1 - rates[0] ** 2) / (1 - rates[1] ** 2), rel=1e-9)
+    # Not white, it breaks: a small z2 alone errs by as little as one likes, and shows all of it.
+    small = 0.01 * linear[:, 1]
+    error = small @ small - ((exact.stacked @ small) ** 2).sum()
+    assert 0 < error / (1 - rates[1] ** 2) < 0.01 < np.corrcoef(small / root[:, 0], factors[:, 1])[0, 1] ** 2
+
+
 def test_without_close_rates_the_least_error_hides_a_factor():
     exact, factors = chains((0.9, 0.3))
     root = np.sqrt(exact.pooled_column_weight)[:, None]

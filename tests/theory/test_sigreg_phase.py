@@ -5,11 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.optimize
+import scipy.special
 import torch
 
 import spectral_jepa as sj
 from spectral_jepa.losses import epps_pulley, expected_sigreg, sigreg
-from spectral_jepa.theory.sigreg_phase import knots_and_weights
+from spectral_jepa.theory.sigreg_phase import FAR_SQUARE, knots_and_weights
 
 SLACK = 1e-10
 
@@ -130,6 +132,80 @@ def test_pair_function_on_the_line_lies_below_its_parabola():
             assert closed <= slope * y / 2
 
 
+def pair_slopes(batch_size, at, knots=(17, 3.0)):
+    """2 K(x) / x^2 at many x."""
+    t, u, w = rule(*knots)
+    return (w * (1 - u - 1 / batch_size)) @ (1 - np.cos(np.outer(t, at))) * 2 / at**2
+
+
+def test_pair_function_of_the_published_knots_lies_below_its_parabola_by_the_proof():
+    # Beyond its first zero (sin z / z)^2 has its largest value where tan z = z, at most .0472.
+    bump = scipy.optimize.brentq(lambda z: np.sin(z) - z * np.cos(z), np.pi, 1.5 * np.pi)
+    assert 0.0471 < (np.sin(bump) / bump) ** 2 <= FAR_SQUARE
+    at, (t, u, w) = np.linspace(0.01, 150, 30_000), rule()
+    last = np.inf
+    for n in (2, 3, 5, 16, 57):
+        share = w * (1 - u - 1 / n) * t**2
+        ratio = -share[share < 0].sum() / share[share > 0].sum()
+        assert (np.diff(np.sign(share[1:])) >= 0).all() and ratio < min(last, 1 - FAR_SQUARE)
+        last = ratio
+        assert pair_slopes(n, at).max() <= sj.sigreg_global_slope(batch_size=n) + 1e-12
+    # Without P >= .9528 Q, at N = 1, nothing is positive; in the other order of signs a sum like it is largest away from 0.
+    assert pair_slopes(1, at).max() <= 0
+    squares = np.sinc(np.outer(at, [0.15, 1.5]) / np.pi) ** 2
+    assert (squares @ [1.0, -0.9]).max() > 0.5
+
+
+@pytest.mark.parametrize("ratio", [0.9, 0.97])
+def test_supremum_for_other_knots_on_both_sides_of_the_condition(ratio):
+    def parts(t_max):
+        t, u, w = rule(5, t_max)
+        share = w * (1 - u - 1 / 2) * t**2
+        return -share[share < 0].sum(), share[share > 0].sum()
+
+    def off(t_max):
+        return parts(t_max)[0] - ratio * parts(t_max)[1]
+
+    t_max = scipy.optimize.brentq(off, 1.3, 3.0)
+    at = np.linspace(0.001, 60, 20_000)
+    found = sj.sigreg_global_slope(5, t_max, batch_size=2)
+    assert found == pytest.approx((1 - ratio) * parts(t_max)[1], rel=1e-9) and found > 1e-3
+    assert found == pytest.approx(pair_slopes(2, at, (5, t_max)).max(), rel=1e-5)
+
+
+def test_a_constant_far_away_feels_the_mean_little_and_the_variance_more():
+    t, u, w = rule()
+    means = np.linspace(0, 33, 6601)
+    slopes = (w * t**2) @ (1 - u[:, None] * np.cos(np.outer(t, means)))
+    assert slopes[0] == pytest.approx(sj.sigreg_slope(), rel=1e-12)
+    assert slopes[0] / slopes.max() == pytest.approx(0.547, abs=1e-3)
+    # The slope at a mean, of an actual small law there.
+    law, coin = np.array([0.5, 0.5]), np.array([[1e-3], [-1e-3]])
+    for m in (2.45, 7.0):
+        fall = slices(m + 0 * coin, law)[0] - slices(m + coin, law)[0]
+        assert fall / 1e-6 == pytest.approx((w * t**2) @ (1 - u * np.cos(t * m)), rel=1e-3)
+    # k = 1: constants at 7.0, 9.2 and 11.3 are lower than those around them; k = 3 on the line falls like a power.
+    one = np.array([1.0])
+    for m in (7.0, 9.2, 11.3):
+        around = [slices(np.array([[m + step]]), one)[0] for step in (-0.3, 0.0, 0.5)]
+        assert around[1] < min(around) + 1e-15 and max(around) - around[1] < 2e-4
+    # So they are local minima of the loss at half the threshold, though above collapse: a world's constant, moved a little.
+    world, at = sj.make_two_state(0.1, 0.3, weight=[0.5, 0.5]), 9.209
+    exact = sj.CoOccurrence.exact(world)
+    strength = 0.5 * (1 - float(exact.stacked_decomposition[1][1]) ** 2) / sj.sigreg_slope()
+    grid = np.linspace(-0.05, 0.05, 11)
+    losses = two_state_losses(world, at + np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1), strength)
+    assert losses.argmin() == 60 and losses[60] > strength * sj.sigreg_lower_bound(0.0, 1) + 0.1
+    polar = (np.arange(400) + 0.5) / 400  # the height of a uniform direction on the sphere is uniform
+    whole = {m: slices(m * polar[None], one, knots=(2001, 20.0)).mean() for m in (0.0, 9.9, 10.0, 10.1)}
+    closed = 2 * np.sqrt(np.pi) * (1 - np.sqrt(np.pi) * scipy.special.erf(5.0) / 10)
+    assert whole[10.0] - whole[0.0] == pytest.approx(closed, rel=1e-4)
+    assert (whole[10.1] - whole[9.9]) / 0.2 == pytest.approx(2 * np.pi / 100, rel=1e-2)
+    # With 17 knots constants rise up to 30; the first minimum is the lattice's.
+    rise = np.array([slices(m * polar[None], one).mean() for m in (*range(31), 34.0, 36.3, 39.0)])
+    assert (np.diff(rise[:31]) > 0).all() and rise[-2] < min(rise[-1], rise[-3]) - 1e-3
+
+
 def test_no_law_lies_below_the_bound():
     worst, _ = worst_gap(np.random.default_rng(1), 21, 40, 8)
     assert worst >= -SLACK
@@ -206,15 +282,19 @@ def test_on_the_whole_line_the_loss_of_a_collapsed_phase_rises_along_every_ray()
     assert apart[1] - apart[0] < -1.4 * steepest / 2 * 0.1**2
 
 
-def losses_over_a_grid(world, strength, batch_size=None):
-    """Least loss of k = 1 encoders of a two-state world over a grid of their two values, at collapse and away from it."""
-    exact = sj.CoOccurrence.exact(world)
-    law = exact.pooled_column_weight
-    grid = np.linspace(-6, 6, 121)
-    values = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1)
+def two_state_losses(world, values, strength, batch_size=None):
+    """Losses of k = 1 encoders (B, 2, 1) with a free predictor."""
+    law = sj.CoOccurrence.exact(world).pooled_column_weight
     predicted = np.einsum("xs,bsk->bxk", world.dense()[0], values)
     error = (law * (values**2)[..., 0]).sum(-1) - (np.array(world.weight) * (predicted**2)[..., 0]).sum(-1)
-    total = error + strength * slices(values, law, 0 if batch_size is None else 1 / batch_size)[:, 0]
+    return error + strength * slices(values, law, 0 if batch_size is None else 1 / batch_size)[:, 0]
+
+
+def losses_over_a_grid(world, strength, batch_size=None):
+    """Least loss of k = 1 encoders of a two-state world over a grid of their two values, at collapse and away from it."""
+    grid = np.linspace(-6, 6, 121)
+    values = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2, 1)
+    total = two_state_losses(world, values, strength, batch_size)
     constant = np.abs(values[:, 0, 0] - values[:, 1, 0]) < 1e-9
     return total[constant].min(), total[~constant].min()
 
@@ -238,6 +318,21 @@ def test_batches_of_one_sample_always_collapse():
         assert sj.sigreg_phase(second, 1, strength, batch_size=1) == "collapsed"
         constant, best = losses_over_a_grid(world, strength, 1)
         assert constant < best
+
+
+def test_collapse_is_alone_at_least_loss_only_below_a_singular_value_of_1():
+    # Two states that never change, N = 1: "collapsed", but the values 0 and 2 pi / spacing cost nothing either.
+    world = sj.make_two_state(0.0, 0.0)
+    second = float(sj.CoOccurrence.exact(world).stacked_decomposition[1][1])
+    assert second == pytest.approx(1) and sj.sigreg_phase(min(second, 1.0), 1, 0.5, batch_size=1) == "collapsed"
+    tie, law = np.array([[0.0], [2 * np.pi * 16 / 3]]), np.array([0.5, 0.5])
+    assert slices(tie, law, 1.0)[0] == pytest.approx(sj.sigreg_lower_bound(0.0, 1), rel=1e-12)
+    # With s_2 < 1 the same law pays for prediction; with N = 2, where C > 0, it pays in SIGReg.
+    slow = sj.make_two_state(0.01, 0.01)
+    assert trace(world.dense()[0] @ tie, law) == pytest.approx(trace(tie, law), rel=1e-12)
+    assert trace(slow.dense()[0] @ tie, law) < 0.97 * trace(tie, law)
+    bound = sj.sigreg_lower_bound(trace(tie, law), 1, batch_size=2)
+    assert slices(tie, law, 0.5)[0] > bound + 1
 
 
 def test_phase_needs_gradients_through_both_sides_and_more_than_a_lattice():
