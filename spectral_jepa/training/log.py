@@ -11,6 +11,37 @@ from spectral_jepa._files import value_digest, write_atomic
 from spectral_jepa._validation import InputError
 
 
+def check_log(folder: Path | str) -> None:
+    """Refuse a folder whose ``log.csv`` is no training log: nobody's own file is overwritten.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Raises
+    ------
+    InputError
+        It begins with something else than the column ``step``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> check_log(folder)
+    >>> _ = (folder / "log.csv").write_text("step,loss")
+    >>> check_log(folder)
+    """
+    path = Path(folder) / "log.csv"
+    if path.exists():
+        with path.open(errors="replace") as file:
+            head = file.readline().strip()
+        if head and head.partition(",")[0] != "step":
+            raise InputError(
+                f"{path} begins with {head[:40]!r} and is no training log, expected a folder without one of another kind: "
+                "train in another folder"
+            )
+
+
 class TrainingLog:
     """One row of numbers a logged step, in ``log.csv``.
 
@@ -26,7 +57,7 @@ class TrainingLog:
     Raises
     ------
     InputError
-        The file does not hold the rows that it held at that step.
+        The file does not hold the rows that it held at that step, or is of another kind, which is not overwritten.
 
     Notes
     -----
@@ -50,6 +81,8 @@ class TrainingLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.columns = ["step"]
         self.rows: list[dict[str, Any]] = []
+        if not resume_step:
+            check_log(folder)
         if resume_step and self.path.exists():
             try:
                 with self.path.open(newline="") as file:

@@ -333,7 +333,8 @@ def finding(case, root):
     with contextlib.chdir(root):
         answer = attempt(words)
     # What is derived from the data beside or under --cache is kept: it serves the next call.
-    left = sorted(path for path in files(root) - before if not re.search(r"(^|/)\.?data\.h5[-.]", path))
+    cache = words[words.index("--cache") + 1] if "--cache" in words[:-1] else None
+    left = sorted(path for path in files(root) - before if not re.search(r"(^|/)\.?data\.h5[-.]", path) and path != cache)
     for path in left:  # each case finds the same folder
         if (root / path).is_dir():
             shutil.rmtree(root / path)

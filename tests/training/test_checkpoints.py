@@ -319,3 +319,16 @@ def test_the_learning_rate_is_torchs_warm_up_and_cosine(n_steps, warmup):
 def test_the_learning_rate_of_a_step_outside_the_run_is_refused():
     with pytest.raises(InputError, match="step is 101, expected between 0 and 100"):
         learning_rate(101, 100, 1.0)
+
+
+def test_a_file_of_another_kind_is_not_overwritten(tmp_path):
+    (tmp_path / "log.csv").write_text("state,action,next_state\n0,1,2\n")
+    with pytest.raises(
+        InputError, match=r"log.csv begins with 'state,action,next_state' and is no training log, expected a folder"
+    ):
+        TrainingLog(tmp_path)
+    assert (tmp_path / "log.csv").read_text() == "state,action,next_state\n0,1,2\n"
+    (tmp_path / "log.csv").write_text("step,loss\n1,2.0\n")  # an unfinished run begins again
+    with TrainingLog(tmp_path) as log:
+        log.write(1, loss=0.5)
+    assert (tmp_path / "log.csv").read_text() == "step,loss\n1,0.5\n"

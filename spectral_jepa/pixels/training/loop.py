@@ -28,6 +28,7 @@ from spectral_jepa.pixels.model.saved import save_model
 from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
 from spectral_jepa.training import Checkpoints, TrainingLog
+from spectral_jepa.training.log import check_log
 
 # How often a run writes does not change what it computes.
 FREE_FIELDS = ("log_every", "checkpoint_every")
@@ -124,6 +125,8 @@ def train(
     dataset = open_run_data(config, data_path, cache=cache, progress=progress)
     if worker.leads:
         check_actions(dataset, config.data.environment, planning=False)
+        if not (Path(folder) / "checkpoints").exists():
+            check_log(folder)
     with (
         hold_folder(Path(folder)) if worker.leads else nullcontext(),
         torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
