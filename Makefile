@@ -101,7 +101,7 @@ test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs
 test-slow: nightly mutate  ## Everything that takes over a minute: marked tests, many seeds, mutants
 	$(PYTEST) -m slow || [ $$? -eq 5 ] # 5: no test carries the marker
 
-mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test must kill, as a table (about 5 minutes)
+mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test must kill, as a table (about 12 minutes)
 	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)
 
 nightly: $(STAMP)  ## The theory and property tests with seeds 0 to 19 (about 4 minutes)

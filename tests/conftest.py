@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import types
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,10 @@ if "OMP_NUM_THREADS" in os.environ:
     os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 # Whose turn it is today (tests/pixels/test_cli.py), the same in all processes of a run.
 os.environ.setdefault("SPECTRAL_JEPA_TODAY", datetime.now(UTC).date().isoformat())
+
+# A shell's background job ignores Ctrl-C, and so would every command that a test starts and stops.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import psutil
