@@ -7,20 +7,10 @@ import itertools
 
 import numpy as np
 from _claims_worlds import ratios, stationary_world, whole_groups
+from _horizon_search import spectral_norm, truncated
 
 import spectral_jepa as sj
 from spectral_jepa.sweep.experiment import comparison
-
-
-def truncate(matrices, dim):
-    """Truncated SVDs of a stack."""
-    left, values, right_t = np.linalg.svd(matrices, full_matrices=False)
-    return (left[..., :dim] * values[..., None, :dim]) @ right_t[..., :dim, :]
-
-
-def norm(matrices):
-    """Largest singular values of a stack."""
-    return np.linalg.norm(matrices, ord=2, axis=(-2, -1))
 
 
 def product(matrices):
@@ -42,15 +32,15 @@ def oracle_constant(rng, n):
         true = (left * values[:, None]) @ np.swapaxes(right, 1, 2)
         turned = left * np.where(np.arange(rows) < dim, -1.0, 1.0) @ np.swapaxes(right, 1, 2)
         error = turned + rng.choice([0.0, 0.3, 10.0], size=(part, 1, 1)) * rng.standard_normal(true.shape)
-        error *= rng.choice([0.02, 0.2, 1.0], size=(part, 1, 1)) / norm(error)[:, None, None]
-        tail, size = np.sqrt(np.sum(values[:, dim:] ** 2, axis=1)), np.sqrt(dim) * norm(error)
-        root = np.sqrt(np.sum((true - truncate(true + error, dim)) ** 2, axis=(1, 2)))
+        error *= rng.choice([0.02, 0.2, 1.0], size=(part, 1, 1)) / spectral_norm(error)[:, None, None]
+        tail, size = np.sqrt(np.sum(values[:, dim:] ** 2, axis=1)), np.sqrt(dim) * spectral_norm(error)
+        root = np.sqrt(np.sum((true - truncated(true + error, dim)) ** 2, axis=(1, 2)))
         count, largest = count + part, max(largest, np.max(root / np.hypot(tail + 2 * size, size)))
     rates = []
     for dim, level, size in [(1, 0.0, 1.0), (1, 0.4, 0.1), (3, 0.4, 1.0)]:
         true = np.diag(np.repeat([level + 2 * size, level], dim))
         error = np.diag(np.repeat([-size, size * (1 + 1e-9)], dim))
-        root = np.sqrt(np.sum((true - truncate(true + error, dim)) ** 2))
+        root = np.sqrt(np.sum((true - truncated(true + error, dim)) ** 2))
         rates.append(root / np.hypot(np.sqrt(dim) * (level + 2 * size), np.sqrt(dim) * size))
         if level == 0:
             constant = root / (np.sqrt(dim) * size)
@@ -93,15 +83,15 @@ def noisy_truncations(rng, n):
             dim, noise = int(rng.integers(1, size + 1)), float(rng.choice([0.003, 0.03, 0.3]))
             true = sj.clip_contraction(rng.choice([0.5, 1.0, 3.0]) * rng.standard_normal((steps, size, size)))
             error = rng.standard_normal(true.shape)
-            estimate = true + noise * error / norm(error)[:, None, None]
+            estimate = true + noise * error / spectral_norm(error)[:, None, None]
             left_out = np.linalg.svd(estimate, compute_uv=False)[:, dim:].max(initial=0.0)
-            model = truncate(estimate, dim)
+            model = truncated(estimate, dim)
             model = sj.clip_contraction(model) if clipped else model
             bound = sj.noisy_horizon_error(float(left_out), noise, steps, clipped=clipped)
-            found.append(norm(product(true) - product(model)) / bound)
+            found.append(spectral_norm(product(true) - product(model)) / bound)
     turn = 0.01
     model = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    linear = norm(np.linalg.matrix_power(model, 40) - np.eye(2)) / (40 * norm(model - np.eye(2)))
+    linear = spectral_norm(np.linalg.matrix_power(model, 40) - np.eye(2)) / (40 * spectral_norm(model - np.eye(2)))
     compound = ((1.1**40) - 1) / sj.noisy_horizon_error(0.0, 0.1, 40, clipped=False)
     return [
         comparison(f"clipped, {n // 4} random instances: largest error / bound", max(shares[True]), "<=", 1 + 1e-10),
@@ -168,7 +158,7 @@ def shared_encoder(rng, n):
     for s, steps in [(0.1, 4), (0.3, 8), (0.6, 2), (0.6, 4), (0.9, 3)]:
         worst = sj.shared_encoder_worst_case(s, steps)
         keep = np.diag([1.0, 1.0, 0.0])
-        error = norm(product(worst.steps) - product(worst.steps @ keep))
+        error = spectral_norm(product(worst.steps) - product(worst.steps @ keep))
         gaps.append(worst.certified / worst.attained)
         attained.append(abs(error - worst.attained))
         excess.append(worst.attained - np.sqrt(1 - (1 - s**2) ** steps))
@@ -181,7 +171,7 @@ def shared_encoder(rng, n):
         true = model = np.broadcast_to(np.eye(4), (part, 4, 4))
         for t in range(steps):
             true, model = true @ matrices[:, t], model @ matrices[:, t] @ keep
-        most = max(most, np.max(norm(true - model) / worst.certified))
+        most = max(most, np.max(spectral_norm(true - model) / worst.certified))
     long = sj.shared_encoder_worst_case(0.6, 24)
     return [
         comparison("five s and T: largest certified / attained", max(gaps), "<=", 1 + 1e-5),

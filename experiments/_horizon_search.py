@@ -8,6 +8,7 @@ bound of a pair has no factor sqrt(w(y) / w(x)). A planner that is indifferent t
 import itertools
 
 import numpy as np
+from _sharpest_bounds import products
 
 TIE = 1e-12
 FORMS = ("per action", "per action, gap", "encoder", "encoder, gap")
@@ -55,16 +56,8 @@ def normalized_worlds(parameters):
 
 def truncated(matrices, k):
     """The first k singular triplets of each matrix."""
-    left, values, right = np.linalg.svd(matrices)
+    left, values, right = np.linalg.svd(matrices, full_matrices=False)
     return (left[..., :k] * values[..., None, :k]) @ right[..., :k, :]
-
-
-def products(matrices, horizon):
-    """All products of ``horizon`` matrices out of (batch, A, n, n), first action slowest: (batch, A^T, n, n)."""
-    result = matrices
-    for _ in range(horizon - 1):
-        result = (result[:, :, None] @ matrices[:, None]).reshape(len(matrices), -1, *matrices.shape[2:])
-    return result
 
 
 def spectral_norm(matrices):

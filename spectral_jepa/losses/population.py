@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_count, check_tensor
-from spectral_jepa.losses._weights import at_least_float32, check_law, check_samples, without_autocast
+from spectral_jepa.losses._weights import at_least_float32, check_law, check_samples, shares, without_autocast
 from spectral_jepa.losses.sigreg import sigreg
 from spectral_jepa.losses.variance import second_moment
 
@@ -169,10 +169,9 @@ def expected_sigreg(
     settings = {"factor": factor, "n_knots": n_knots, "t_max": t_max}
     law = sigreg(values, directions, weight, **settings)  # type: ignore[arg-type]
     check_law("weight", weight, values, 1)
-    shares = weight.detach() / weight.detach().sum(-1, keepdim=True)
     # A law on one state, for each state: its SIGReg is the statistic of a single sample.
     singles = sigreg(values.unsqueeze(-2), directions.unsqueeze(-3), **settings)  # type: ignore[arg-type]
-    return (1 - share) * law + share * (shares.to(singles.dtype) * singles).sum(-1)
+    return (1 - share) * law + share * (shares(weight.detach()).to(singles.dtype) * singles).sum(-1)
 
 
 def _prepared(predicted: Tensor, target: Tensor, joint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -196,15 +196,13 @@ def averaged_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: 
     """
     check_plan(exact, plan, embedding)
     goal_law = _spread(plan.goals, plan.goal_weight, exact.n_states)
-    start_law = _spread(plan.starts, plan.start_weight, exact.n_states)
     reach = np.sqrt(np.sum(goal_law**2 * exact.column_weight.max(axis=0)))
     risks = transition_risk(exact, embedding.transition())
-    from_data = bool(np.abs(exact.row_weight - start_law).max() < TOLERANCE)
     return Bound(
         float(np.sqrt(2) * reach * np.sqrt(risks.sum())) if reach else 0.0,
         QUANTITY,
         plan.average(plan.best),
-        (_one_step(plan), _scores_transition(plan), Assumption("starts follow the data law w", from_data)),
+        (_one_step(plan), _scores_transition(plan), _starts_from_data(exact, plan)),
         "corrected averaged single-step bound (docs/theory.md, 4.2)",
     )
 
@@ -255,21 +253,15 @@ def multi_step_bound(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
     check_plan(exact, plan, embedding)
     weight = exact.row_weight[0]
     true, model = _in_weights(exact, embedding)
-    error = np.linalg.norm(true - model, ord=2, axis=(1, 2)).max()
-    beta = max(1.0, float(np.linalg.norm(model, ord=2, axis=(1, 2)).max()))
+    error = _largest_norm(true - model)
+    beta = max(1.0, _largest_norm(model))
     steps = float(np.sum(beta ** np.arange(plan.horizon)))
     ratio = np.sqrt(reach_over_start(weight[plan.goals], weight[plan.starts]))
-    operator = plan.rollout == "operator" or plan.horizon == 1
     return Bound(
-        _times_risk(2 * steps * plan.average(ratio), float(error)),
+        _times_risk(2 * steps * plan.average(ratio), error),
         QUANTITY,
         plan.average(plan.best),
-        (
-            Assumption("the data law w is stationary under every action", _is_stationary(exact)),
-            Assumption("w is positive everywhere", bool((weight > 0).all())),
-            Assumption("latents are carried by the operator T_a", operator),
-            _scores_transition(plan),
-        ),
+        (*_keeps_law(exact), _operator_rollout(plan), _scores_transition(plan)),
         "corrected multi-step bound (docs/theory.md, 4.3)",
     )
 
@@ -486,6 +478,22 @@ def _one_step(plan: GoalPlan) -> Assumption:
     return Assumption("one step, T = 1", plan.horizon == 1)
 
 
+def _operator_rollout(plan: GoalPlan) -> Assumption:
+    return Assumption("latents are carried by the operator T_a", plan.rollout == "operator" or plan.horizon == 1)
+
+
+def _starts_from_data(exact: CoOccurrence, plan: GoalPlan) -> Assumption:
+    start_law = _spread(plan.starts, plan.start_weight, exact.n_states)
+    return Assumption("starts follow the data law w", bool(np.abs(exact.row_weight - start_law).max() < TOLERANCE))
+
+
+def _keeps_law(exact: CoOccurrence) -> tuple[Assumption, Assumption]:
+    return (
+        Assumption("the data law w is stationary under every action", _is_stationary(exact)),
+        Assumption("w is positive everywhere", bool((exact.row_weight[0] > 0).all())),
+    )
+
+
 def _scores_transition(plan: GoalPlan) -> Assumption:
     return Assumption("the planner maximises Phat = w+ g^T f", plan.score == "transition")
 
@@ -517,9 +525,14 @@ def _is_stationary(exact: CoOccurrence) -> bool:
     return bool(gap < TOLERANCE)
 
 
+def _largest_norm(matrices: Array) -> float:
+    """The largest spectral norm over actions."""
+    return float(np.linalg.norm(matrices, ord=2, axis=(1, 2)).max())
+
+
 def _is_contraction(exact: CoOccurrence, embedding: Embedding) -> bool:
     target, predicted = embedding.factors(exact)
-    return float(np.linalg.norm(predicted @ np.swapaxes(target, 1, 2), ord=2, axis=(1, 2)).max()) <= 1 + TOLERANCE
+    return _largest_norm(predicted @ np.swapaxes(target, 1, 2)) <= 1 + TOLERANCE
 
 
 def _is_deterministic(exact: CoOccurrence) -> bool:

@@ -27,7 +27,9 @@ from spectral_jepa.theory.goal_bounds import (
     QUANTITY,
     TOLERANCE,
     _in_weights,
-    _is_stationary,
+    _keeps_law,
+    _largest_norm,
+    _operator_rollout,
     _scores_transition,
     _times_risk,
     check_plan,
@@ -219,15 +221,15 @@ def horizon_free_bound(
     true, model = _in_weights(exact, embedding)
     rest = true - model
     constant = np.sqrt(weight)
-    contraction = _norm(true - constant[:, None] * constant[None, :]) if gap else 1.0
-    factor = _factor(_norm(rest), plan.horizon, encoder, contraction)
+    contraction = _largest_norm(true - constant[:, None] * constant[None, :]) if gap else 1.0
+    factor = _factor(_largest_norm(rest), plan.horizon, encoder, contraction)
     pairs = np.sqrt(reach_over_start(weight[plan.goals], weight[plan.starts]))
     if gap:
         # Never 0, which times the infinite ratio of a start without mass would be no number.
         off = np.sqrt(np.maximum(TOLERANCE, 1 - weight))
         pairs = pairs * off[plan.starts][:, None] * off[plan.goals][None, :]
     transposed = np.swapaxes(model, 1, 2)
-    apart = [_norm(rest @ transposed) < TOLERANCE, encoder or _norm(transposed @ rest) < TOLERANCE]
+    apart = [_largest_norm(rest @ transposed) < TOLERANCE, encoder or _largest_norm(transposed @ rest) < TOLERANCE]
     form = "every B(a) = N(a) Pi(a): best free prediction" if encoder else "every B(a) keeps singular triplets of N(a)"
     kept = max(np.abs(model @ constant - constant).max(), np.abs(transposed @ constant - constant).max()) < TOLERANCE
     return Bound(
@@ -235,20 +237,14 @@ def horizon_free_bound(
         QUANTITY,
         plan.average(plan.best),
         (
-            Assumption("the data law w is stationary under every action", _is_stationary(exact)),
-            Assumption("w is positive everywhere", bool((weight > 0).all())),
+            *_keeps_law(exact),
             Assumption(form, all(apart)),
-            Assumption("latents are carried by the operator T_a", plan.rollout == "operator" or plan.horizon == 1),
+            _operator_rollout(plan),
             _scores_transition(plan),
             *([Assumption("every B(a) keeps the constant", bool(kept))] if gap else []),
         ),
         f"horizon-free bound, {'through an encoder' if encoder else 'per action'} (docs/horizon_free.md, 1)",
     )
-
-
-def _norm(matrices: Array) -> float:
-    """The largest spectral norm over actions."""
-    return float(np.linalg.norm(matrices, ord=2, axis=(1, 2)).max())
 
 
 def _factor(left_out: float, horizon: int, shared: bool, contraction: float) -> float:

@@ -31,7 +31,9 @@ from spectral_jepa.planning.goal import GoalPlan
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.goal_bounds import (
     QUANTITY,
-    _is_stationary,
+    _keeps_law,
+    _largest_norm,
+    _operator_rollout,
     _scores_transition,
     _times_risk,
     check_plan,
@@ -100,7 +102,7 @@ def concentrability_horizon_bound(exact: CoOccurrence, embedding: Embedding, pla
     with np.errstate(over="ignore"):
         growth = float(largest ** ((plan.horizon - 1) / 2)) if covered else np.inf
     ratio = np.sqrt(reach_over_start(after.max(axis=0)[plan.goals], weight[plan.starts]))
-    left_out = float(np.linalg.norm(rest, ord=2, axis=(1, 2)).max())
+    left_out = _largest_norm(rest)
     return Bound(
         _times_risk(2 * growth * plan.average(ratio), left_out),
         QUANTITY,
@@ -108,7 +110,7 @@ def concentrability_horizon_bound(exact: CoOccurrence, embedding: Embedding, pla
         (
             Assumption("w is positive wherever an action leads", covered),
             Assumption("every B(a) keeps singular triplets of Mbar(a)", bool(kept)),
-            Assumption("latents are carried by the operator T_a", plan.rollout == "operator" or plan.horizon == 1),
+            _operator_rollout(plan),
             _scores_transition(plan),
         ),
         "horizon bound with the price of concentrability (docs/horizon_free_extensions.md, 1)",
@@ -267,8 +269,7 @@ def discounted_horizon_bound(
         "reward regret among fixed action sequences (return)",
         float(np.ptp(values)) * steps,
         (
-            Assumption("the data law w is stationary under every action", _is_stationary(exact)),
-            Assumption("w is positive everywhere", bool((weight > 0).all())),
+            *_keeps_law(exact),
             Assumption("plans are sequences of actions fixed at the start, valued by products of the model", None),
             Assumption("the model is the truncated SVD of every Mbar(a), and keeps the constant", None),
         ),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
-from spectral_jepa.embedding import tail
-from spectral_jepa.linalg import squared_norm
-from spectral_jepa.theory.bound import Assumption, Bound
+from spectral_jepa.theory.bound import Bound
+from spectral_jepa.theory.sampling_bounds import TRUNCATED_ESTIMATE, _tail_and_norm
 
 
 @checked()
@@ -51,18 +49,12 @@ def sharp_oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, acti
     >>> round(sharp_oracle_bound(exact, 1, 0.1, action=0).value, 4)
     1.005
     """
-    check_nonnegative("error_norm", error_norm)
-    if action is not None:
-        check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
-    if action is None:
-        missed, matrix = tail(exact, dim, shared=True), exact.stacked
-    else:
-        missed, matrix = tail(exact, dim)[action], exact.normalized[action]
+    missed, ceiling = _tail_and_norm(exact, dim, action, error_norm)
     root = np.sqrt(dim) * error_norm
     return Bound(
         float(np.hypot(np.sqrt(missed) + 2 * root, root)),
         "root pretraining error sqrt(R_S)",
-        float(np.sqrt(squared_norm(matrix))),
-        (Assumption("the embedding is the truncated SVD of an estimate Mbar + E in the weights of the truth", None),),
+        ceiling,
+        (TRUNCATED_ESTIMATE,),
         "oracle inequality with its best constant (docs/rate_and_constant.md, 2)",
     )

@@ -16,9 +16,8 @@ from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.planning.goal import GoalPlan
 from spectral_jepa.theory.bound import Assumption, Bound
-from spectral_jepa.theory.goal_bounds import QUANTITY, check_plan
-
-TOLERANCE = 1e-10
+from spectral_jepa.theory.goal_bounds import QUANTITY, TOLERANCE, _one_step, _spread, _starts_from_data, check_plan
+from spectral_jepa.theory.risks import _weighted_errors
 
 
 @checked()
@@ -124,10 +123,7 @@ def pooled_action_risks(exact: CoOccurrence, transition: Array) -> Array:
         raise InputError(
             "transition holds several models or sparse ones, expected one dense array (A, S, S): pass them one by one"
         )
-    column = exact.pooled_column_weight
-    weighted = exact.row_weight[:, :, None] * (exact.conditional() - model) ** 2
-    unreachable = np.any((column == 0) & (weighted > 0), axis=(1, 2))
-    return np.where(unreachable, np.inf, np.sum(weighted * inverse_or_zero(column), axis=(1, 2)))
+    return _weighted_errors(exact, model, exact.row_weight, exact.pooled_column_weight)
 
 
 @checked()
@@ -173,20 +169,18 @@ def pooled_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan: Go
     (0.0, 0.0, True)
     """
     check_plan(exact, plan, embedding)
-    goal_law, start_law = np.zeros(exact.n_states), np.zeros(exact.n_states)
-    goal_law[plan.goals], start_law[plan.starts] = plan.goal_weight, plan.start_weight
+    goal_law = _spread(plan.goals, plan.goal_weight, exact.n_states)
     reach = np.sqrt(np.sum(goal_law**2 * exact.pooled_column_weight))
     risks = pooled_action_risks(exact, embedding.transition())
-    from_data = bool(np.abs(exact.row_weight - start_law).max() < TOLERANCE)
     ranks = plan.score == "transition" or (plan.score == "dot" and _one_measure(embedding))
     return Bound(
         float(np.sqrt(2) * reach * np.sqrt(risks.sum())) if reach else 0.0,
         QUANTITY,
         plan.average(plan.best),
         (
-            Assumption("one step, T = 1", plan.horizon == 1),
+            _one_step(plan),
             Assumption("the planner ranks actions as Phat: by g^T f, read back with one measure for all actions", ranks),
-            Assumption("starts follow the data law w", from_data),
+            _starts_from_data(exact, plan),
         ),
         "single-step bound with pooled negatives (docs/negatives.md, 3)",
     )
@@ -250,7 +244,7 @@ def euclidean_single_step_bound(exact: CoOccurrence, embedding: Embedding, plan:
         QUANTITY,
         plan.average(plan.best),
         (
-            Assumption("one step, T = 1", plan.horizon == 1),
+            _one_step(plan),
             Assumption("the planner minimises ||g - f||^2", plan.score == "euclidean"),
             Assumption("one encoder for all actions", embedding.shared),
             Assumption("read back with one measure for all actions", _one_measure(embedding)),

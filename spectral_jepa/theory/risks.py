@@ -193,14 +193,17 @@ def transition_risk(exact: CoOccurrence, transition: Array, *, pooled: bool = Fa
         raise InputError(
             "transition holds several models or sparse ones, expected one dense array (A, S, S): pass them one by one"
         )
-    error = exact.conditional() - model
-    column = np.broadcast_to(exact.pooled_column_weight, exact.column_weight.shape) if pooled else exact.column_weight
-    row = exact.pooled_weight if pooled else exact.row_weight
-    weighted = row[:, :, None] * error**2
-    per_action = np.sum(weighted * inverse_or_zero(column)[:, None, :], axis=(1, 2))
-    unreachable = np.any((column[:, None, :] == 0) & (weighted > 0), axis=(1, 2))
-    per_action = np.where(unreachable, np.inf, per_action)
-    return per_action.sum() if pooled else per_action
+    if pooled:
+        return _weighted_errors(exact, model, exact.pooled_weight, exact.pooled_column_weight).sum()
+    return _weighted_errors(exact, model, exact.row_weight, exact.column_weight)
+
+
+def _weighted_errors(exact: CoOccurrence, model: Array, row: Array, column: Array) -> Array:
+    """sum_x row(x) sum_y (P - Phat)^2(y|x,a) / column(y), shape (A,); infinite where Phat leads to a column without mass."""
+    weighted = row[:, :, None] * (exact.conditional() - model) ** 2
+    column = np.broadcast_to(column, exact.column_weight.shape)[:, None, :]
+    unreachable = np.any((column == 0) & (weighted > 0), axis=(1, 2))
+    return np.where(unreachable, np.inf, np.sum(weighted * inverse_or_zero(column), axis=(1, 2)))
 
 
 @checked()

@@ -25,6 +25,9 @@ from spectral_jepa.theory.goal_bounds import PAPER, check_plan, printed_spurious
 LARGEST = 1e60
 INDEPENDENT = Assumption("the transitions are i.i.d. from the data law", None)
 KNOWN = Assumption("the estimate divides by the true marginals", None)
+TRUNCATED_ESTIMATE = Assumption(
+    "the embedding is the truncated SVD of an estimate Mbar + E in the weights of the truth", None
+)
 
 
 @checked()
@@ -179,20 +182,23 @@ def oracle_bound(exact: CoOccurrence, dim: int, error_norm: float, *, action: in
     >>> round(oracle_bound(exact, 1, 0.1, action=0).value, 4)
     1.0828
     """
-    check_nonnegative("error_norm", error_norm)
-    if action is not None:
-        check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
-    if action is None:
-        missed, matrix = tail(exact, dim, shared=True), exact.stacked
-    else:
-        missed, matrix = tail(exact, dim)[action], exact.normalized[action]
+    missed, ceiling = _tail_and_norm(exact, dim, action, error_norm)
     return Bound(
         float(np.sqrt(missed) + 2 * np.sqrt(2 * dim) * error_norm),
         "root pretraining error sqrt(R_S)",
-        float(np.sqrt(squared_norm(matrix))),
-        (Assumption("the embedding is the truncated SVD of an estimate Mbar + E in the weights of the truth", None),),
+        ceiling,
+        (TRUNCATED_ESTIMATE,),
         "oracle inequality (docs/theory.md, 4.5)",
     )
+
+
+def _tail_and_norm(exact: CoOccurrence, dim: int, action: int | None, error_norm: float) -> tuple[float, float]:
+    """tail_k and ||Mbar||_F of one action, or of the stack, for the arguments of an oracle inequality, which it checks."""
+    check_nonnegative("error_norm", error_norm)
+    if action is None:
+        return float(tail(exact, dim, shared=True)), float(np.sqrt(squared_norm(exact.stacked)))
+    check_count("action", action, 0, exact.n_actions - 1, "the ids of its actions")
+    return float(tail(exact, dim)[action]), float(np.sqrt(squared_norm(exact.normalized[action])))
 
 
 @checked()

@@ -78,14 +78,14 @@ HORIZON_MUTANTS = mutants_of(
     ),
     (
         "ranges not compared",
-        "encoder or _norm(transposed @ rest) < TOLERANCE",
+        "encoder or _largest_norm(transposed @ rest) < TOLERANCE",
         "True",
         "one encoder for all actions keeps no singular triplets of each",
         HORIZON,
     ),
     (
         "rows not compared",
-        "apart = [_norm(rest @ transposed) < TOLERANCE,",
+        "apart = [_largest_norm(rest @ transposed) < TOLERANCE,",
         "apart = [True,",
         "a model that is no projection of the truth drifts, whatever its norm",
         HORIZON,

@@ -34,8 +34,8 @@ NEGATIVES_MUTANTS = (
         ),
         (
             "pooled bound with each action's law",
-            "column = exact.pooled_column_weight\n",
-            "column = exact.column_weight[0]\n",
+            "model, exact.row_weight, exact.pooled_column_weight)",
+            "model, exact.row_weight, exact.column_weight[0])",
             "the risk is normalised by q",
             BOUNDS,
         ),

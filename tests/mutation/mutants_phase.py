@@ -105,7 +105,7 @@ EXPECTED = mutants_of(
     "losses/population.py",
     (
         "singles weighted equally",
-        "(shares.to(singles.dtype) * singles).sum(-1)",
+        "(shares(weight.detach()).to(singles.dtype) * singles).sum(-1)",
         "singles.mean(-1)",
         "a sample is drawn from the law",
         PHASE,
