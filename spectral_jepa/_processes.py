@@ -61,7 +61,6 @@ def stoppable() -> Generator[list[int]]:
         if came:
             _end(number, frame)
         came.append(number)
-        _end_workers()
         raise Stop(number)
 
     if threading.current_thread() is not threading.main_thread():
@@ -131,8 +130,11 @@ def deaf_children() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_workers() -> None:
-    """End the workers of joblib at once: one that is still starting prints a page when its parent ends first."""
+def end_workers() -> None:
+    """End the workers of joblib that are left: one that is still starting prints a page when its parent ends first.
+
+    After joblib has ended those it knows: killed before that, they leave semaphores, of which its helper warns.
+    """
     import psutil
 
     for child in psutil.Process().children(recursive=True):

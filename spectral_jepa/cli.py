@@ -20,7 +20,7 @@ import spectral_jepa as sj
 from spectral_jepa import generators
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_atomic, write_checked
-from spectral_jepa._processes import STOPPED, stoppable
+from spectral_jepa._processes import STOPPED, end_workers, stoppable
 from spectral_jepa._validation import InputError, check_count, first_line, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         except BaseException as error:
             # A signal within a library may come out as another error.
             if stopped or isinstance(error, KeyboardInterrupt):
+                end_workers()
                 print(STOPPED, file=sys.stderr)
                 raise SystemExit(128 + (stopped or [signal.SIGINT])[0]) from None
             if isinstance(error, BrokenPipeError):
