@@ -157,7 +157,7 @@ def collect(
     Args:
         environment: two_room, push_t, reacher, cube, or module:Class of your own.
         preset: tiny (seconds), small (2 cores) or paper (a GPU).
-        policy: scripted or random. Default: of the preset (random in Reacher's paper preset, else scripted).
+        policy: scripted or random. Default: of the preset (random in Reacher, else scripted).
         out: The file. Default: results/pixels/ENVIRONMENT-PRESET/data.h5.
         n_jobs: Processes; -1 means one a core.
         set: Settings of data, such as data.n_episodes 100.
@@ -167,7 +167,7 @@ def collect(
     from spectral_jepa.pixels.runs import base_folder
 
     options = {"data.policy": ("--policy", policy), "data.environment": ("--environment", None)}
-    used = [f"data.{name}" for name in ("n_episodes", "max_steps", "image_size", "policy", "seed")]
+    used = [f"data.{name}" for name in ("n_episodes", "max_steps", "row_steps", "image_size", "policy", "seed")]
     config = _configure(preset_config(preset, environment), "collect", options, set, used)
     path = out or base_folder(environment, preset) / "data.h5"
     _folder("--out", path.parent)

@@ -167,6 +167,9 @@ class DataConfig:
         Published: 10,000; Push-T 20,000 (its released file has 18,685).
     max_steps : int
         Raw actions of an episode at most. Published, as means: Two-Room 92, Push-T 196 (released file 125), others 200.
+    row_steps : int
+        Raw actions between two rows of the file, so between two pictures; at most ``max_steps``. With 5, a model whose
+        action block is 5 gets the clips that start at multiples of 5 from a fifth of the pictures. Published: 1.
     image_size : int
         Side of the pictures, in pixels. Published: 224.
     policy : {"scripted", "random"}
@@ -177,12 +180,14 @@ class DataConfig:
     Raises
     ------
     InputError
-        An unknown policy, a count below 1, a seed that is negative or has more than 32 bits.
+        An unknown policy, a count below 1, a seed that is negative or has more than 32 bits, rows further apart than an
+        episode is long.
     """
 
     environment: str = "two_room"
     n_episodes: int = 10_000
     max_steps: int = 100
+    row_steps: int = 1
     image_size: int = 224
     policy: str = "scripted"
     seed: int = 3072
@@ -190,6 +195,11 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_fields(self, {"seed": SEED})
         check_choice("policy", self.policy, ("scripted", "random"))
+        if self.row_steps > self.max_steps:
+            raise InputError(
+                f"row_steps is {self.row_steps} and max_steps {self.max_steps}, expected row_steps of at most max_steps: "
+                "an episode would be one row without an action, so lower row_steps"
+            )
 
 
 @dataclass(frozen=True)

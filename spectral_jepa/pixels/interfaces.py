@@ -55,6 +55,11 @@ class Dataset(Protocol):
         ...
 
     @property
+    def row_steps(self) -> int:
+        """Raw steps r between two rows; a row of ``action`` holds the r raw actions that follow it, end to end."""
+        ...
+
+    @property
     def ep_len(self) -> NDArray[np.int64]:
         """Rows of each episode."""
         ...

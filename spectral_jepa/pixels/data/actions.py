@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, as_float
-from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_ids
+from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_ids, raw_actions
 from spectral_jepa.pixels.interfaces import ActionScaling
 
 
@@ -57,9 +57,11 @@ class ActionScaler:
 
     @classmethod
     def from_dataset(cls, dataset: EpisodeDataset, episodes: ArrayLike) -> ActionScaler:
-        """Fit on the rows of some episodes (the training ones)."""
+        """Fit on the raw actions of some episodes (the training ones)."""
         ids = check_ids("episodes", episodes, dataset.n_episodes)
-        return cls.fit(dataset.columns["action"][np.concatenate([dataset.rows(int(i)) for i in ids])])
+        return cls.fit(
+            raw_actions(dataset, np.concatenate([dataset.rows(int(i)) for i in ids])).reshape(-1, dataset.action_dim)
+        )
 
     def normalize(self, actions: Any) -> Any:
         """(a - mean) / std for arrays or tensors (..., A), with 1 in the place of a standard deviation of 0."""

@@ -27,6 +27,8 @@ from spectral_jepa.training import config_difference
 
 # A part is what a kill may lose: the environment's number of episodes and about so many bytes of pictures.
 PART_BYTES = 64 * 2**20
+# Settings that are left out of a file's record at these values: with them a file is what it was before there were they.
+ADDED_LATER: dict[str, Any] = {"row_steps": 1}
 LEAST_SHARE = 1e-3
 
 
@@ -48,8 +50,9 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
     -------
     Path
         The file, which carries the environment's name and digest, with columns ``pixels``, ``action`` (float32, NaN in an
-        episode's last row), ``state`` and each quantity of the environment. A file that is there already, of the
-        same configuration, is returned as it is.
+        episode's last row), ``state`` and each quantity of the environment; its attribute ``row_steps`` says how many raw
+        steps lie between two rows where it is not 1. A file that is there already, of the same configuration, is returned
+        as it is.
 
     Raises
     ------
@@ -97,7 +100,10 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
         # Left by a process that was killed while it joined the parts.
         remove_leftovers(path.parent, f"{path.name}.*")
         origin = json.dumps(origin_of(environment_class(config.environment)), sort_keys=True)
-        join_files(path, list(parts), {"config": _to_json(config), "environment": origin}, progress)
+        attributes = {"config": _to_json(config), "environment": origin}
+        if config.row_steps > 1:
+            attributes["row_steps"] = str(config.row_steps)
+        join_files(path, list(parts), attributes, progress)
         shutil.rmtree(folder, ignore_errors=True)
     return path
 
@@ -108,15 +114,16 @@ def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Epi
     Parameters
     ----------
     config : DataConfig
-        ``environment``, ``policy``, ``max_steps``, ``image_size`` and ``seed`` are read.
+        ``environment``, ``policy``, ``max_steps``, ``row_steps``, ``image_size`` and ``seed`` are read.
     numbers : sequence of int
         k = 0, 1, ...; episode k draws everything from ``SeedSequence(seed).spawn(k + 1)[k]``.
 
     Returns
     -------
     iterator of dict of arrays
-        An episode each: ``pixels`` uint8 (rows, S, S, 3), ``action`` float32 (rows, A) with NaN in the last row, ``state``
-        (rows, n) and each quantity of the environment; a row is one moment, at most ``max_steps + 1`` of them.
+        An episode each: ``pixels`` uint8 (rows, S, S, 3), ``action`` float32 (rows, row_steps * A) with NaN in the last row,
+        ``state`` (rows, n) and each quantity of the environment; a row is one moment, at most
+        ``max_steps // row_steps + 1`` of them.
 
     Notes
     -----
@@ -136,7 +143,7 @@ def collect_episodes(config: DataConfig, numbers: Sequence[int]) -> Iterator[Epi
     # every run, whatever the number of processes.
     world = environment_class(config.environment)
     generators = (episode_generator(config.seed, number) for number in numbers)
-    return world.record_episodes(config.image_size, config.policy, config.max_steps, generators)
+    return world.record_episodes(config.image_size, config.policy, config.max_steps, generators, row_steps=config.row_steps)
 
 
 def _is_done(path: Path, config: DataConfig) -> bool:
@@ -150,21 +157,21 @@ def _is_done(path: Path, config: DataConfig) -> bool:
 
 def _require_room(config: DataConfig, path: Path) -> None:
     """Refuse, before the fact, one episode that does not fit the memory and a file that cannot fit the disk."""
-    frame = 3 * config.image_size**2
-    episode = frame * (config.max_steps + 1)
+    frame, n_rows = 3 * config.image_size**2, config.max_steps // config.row_steps + 1
+    episode = frame * n_rows
     free_memory = psutil.virtual_memory().available
     # The pictures, and the copies made while they are drawn and written.
     if 4 * episode > 0.8 * free_memory:
         size = config.image_size
         raise InputError(
-            f"one episode of {config.max_steps + 1} pictures of {size} x {size} pixels takes "
+            f"one episode of {n_rows} pictures of {size} x {size} pixels takes "
             f"{4 * episode / 2**30:.1f} GiB while it is recorded, expected at most 80 % of the "
             f"{free_memory / 2**30:.1f} GiB that are free: lower data.image_size or data.max_steps"
         )
     there = next(folder for folder in (path.parent, *path.absolute().parents) if folder.is_dir())
     free_disk = shutil.disk_usage(there).free
     # A tenth of the longest episodes, shrunk to a thousandth: less than any of these worlds comes to.
-    least = config.n_episodes * frame * (1 + config.max_steps // 10) * LEAST_SHARE
+    least = config.n_episodes * frame * (1 + config.max_steps // (10 * config.row_steps)) * LEAST_SHARE
     if least > free_disk and not path.exists():
         raise InputError(
             f"{config.n_episodes} episodes take at least {least / 2**30:,.0f} GiB, expected at most the "
@@ -174,7 +181,7 @@ def _require_room(config: DataConfig, path: Path) -> None:
 
 def _make_parts(config: DataConfig) -> list[range]:
     """Cut the episode numbers into parts, by the configuration alone."""
-    episode_bytes = (config.max_steps + 1) * config.image_size**2 * 3
+    episode_bytes = (config.max_steps // config.row_steps + 1) * config.image_size**2 * 3
     size = max(1, min(environment_class(config.environment).part_episodes, PART_BYTES // episode_bytes))
     return [range(first, min(first + size, config.n_episodes)) for first in range(0, config.n_episodes, size)]
 
@@ -214,8 +221,12 @@ def _is_whole(file: Path, n_episodes: int) -> bool:
         return False
 
 
+def _record(config: DataConfig) -> dict[str, Any]:
+    return {name: value for name, value in asdict(config).items() if (name, value) not in ADDED_LATER.items()}
+
+
 def _to_json(config: DataConfig) -> str:
-    return json.dumps(asdict(config), sort_keys=True)
+    return json.dumps(_record(config), sort_keys=True)
 
 
 def _open_folder(folder: Path, config: DataConfig, path: Path) -> None:
@@ -238,7 +249,7 @@ def _check_same(saved: Any, config: DataConfig, path: Path) -> None:
         raise InputError(
             f"the configuration within {path} is damaged, expected the one of a collection: choose another name"
         ) from None
-    differences = config_difference(begun, asdict(config))
+    differences = config_difference(begun, _record(config))
     if differences:
         raise InputError(
             f"{path} was begun with another configuration ({'; '.join(differences)}), expected the same: "

@@ -26,13 +26,13 @@ DIGESTS = "digests.json"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EpisodeDataset:
-    """Rows of all episodes end to end: row r of an episode is the picture before action r; its last action is NaN.
+    """Rows of all episodes end to end: row k of an episode is the picture before action k; its last action is NaN.
 
     Parameters
     ----------
     pixels : uint8 array or memmap (rows, H, W, 3)
     columns : dict of arrays (rows, ...)
-        ``action`` (rows, A) and whatever else was recorded, such as ``state``.
+        ``action`` (rows, row_steps * A) and whatever else was recorded, such as ``state``.
     ep_len, ep_offset : integer arrays (N,)
         Number of rows and first row of each episode.
     path : Path, optional
@@ -43,11 +43,14 @@ class EpisodeDataset:
         ``name`` and ``digest`` of the environment that the data say they come from. Default: they do not say.
     digests : dict of str
         SHA-256 of columns, as far as they are known already; see :meth:`digest`.
+    row_steps : int
+        Raw steps r between two rows: a row of ``action`` holds the r raw actions that follow it, one after the other.
 
     Raises
     ------
     InputError
-        No episode, episodes that overlap or are not in the order of their rows, one that reaches beyond the last row.
+        No episode, episodes that overlap or are not in the order of their rows, one that reaches beyond the last row;
+        actions that are no ``row_steps`` raw ones.
 
     Examples
     --------
@@ -55,6 +58,11 @@ class EpisodeDataset:
     >>> data = EpisodeDataset.from_episodes([episode, episode])
     >>> data.n_episodes, data.image_size, data.action_dim, data.rows(1)
     (2, 8, 2, array([3, 4, 5]))
+
+    The same numbers as rows that are two raw steps apart.
+
+    >>> EpisodeDataset.from_episodes([episode, episode], row_steps=2).action_dim
+    1
     """
 
     pixels: NDArray[np.uint8]
@@ -65,9 +73,12 @@ class EpisodeDataset:
     cache: Path | None = None
     origin: Mapping[str, str] | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    row_steps: int = 1
 
     def __post_init__(self) -> None:
-        check_episodes(str(self.path or "the dataset"), self.ep_len, self.ep_offset, len(self.pixels))
+        where = str(self.path or "the dataset")
+        check_episodes(where, self.ep_len, self.ep_offset, len(self.pixels))
+        check_row_steps(where, self.row_steps, self.columns["action"].shape if "action" in self.columns else ())
 
     def __repr__(self) -> str:
         return f"EpisodeDataset({self.n_episodes} episodes, {len(self.pixels)} rows, columns {sorted(self.columns)})"
@@ -85,7 +96,7 @@ class EpisodeDataset:
     @property
     def action_dim(self) -> int:
         """Number of coordinates A of a raw action."""
-        return int(self.columns["action"].shape[1])
+        return int(self.columns["action"].shape[1]) // self.row_steps
 
     def rows(self, episode: int) -> Ids:
         """Row numbers of one episode."""
@@ -142,12 +153,12 @@ class EpisodeDataset:
         return parts
 
     @classmethod
-    def from_episodes(cls, episodes: Iterable[Mapping[str, NDArray[Any]]]) -> EpisodeDataset:
-        """Join episodes held in memory, each a dict of columns."""
+    def from_episodes(cls, episodes: Iterable[Mapping[str, NDArray[Any]]], row_steps: int = 1) -> EpisodeDataset:
+        """Join episodes held in memory, each a dict of columns, whose rows are ``row_steps`` raw steps apart."""
         listed = list(episodes)
         lengths = np.array([len(episode["pixels"]) for episode in listed], dtype=np.int64)
         columns = {name: np.concatenate([episode[name] for episode in listed]) for name in listed[0]}
-        return cls(columns.pop("pixels"), columns, lengths, np.cumsum(lengths) - lengths)
+        return cls(columns.pop("pixels"), columns, lengths, np.cumsum(lengths) - lengths, row_steps=row_steps)
 
     @classmethod
     def load(
@@ -157,6 +168,7 @@ class EpisodeDataset:
         *,
         cache: Path | None = None,
         origin: Mapping[str, str] | None = None,
+        row_steps: int = 1,
     ) -> EpisodeDataset:
         """Map a folder of .npy files, one a column."""
         columns = {file.stem: np.load(file, mmap_mode="r") for file in sorted(folder.glob("*.npy"))}
@@ -168,7 +180,7 @@ class EpisodeDataset:
             digests = {name: column_digest(values) for name, values in columns.items()}
             with contextlib.suppress(OSError):
                 write_atomic(folder / DIGESTS, json.dumps(digests).encode())
-        return cls(columns.pop("pixels"), columns, lengths, offsets, path, cache, origin, digests)
+        return cls(columns.pop("pixels"), columns, lengths, offsets, path, cache, origin, digests, row_steps)
 
 
 def column_digest_start(dtype: Any, shape: Any) -> Any:
@@ -345,6 +357,113 @@ def check_episodes(where: str, ep_len: NDArray[Any], ep_offset: NDArray[Any], ro
         )
 
 
+def check_row_steps(where: str, row_steps: Any, action_shape: tuple[int, ...]) -> int:
+    """Refuse a distance of rows that the actions do not fit.
+
+    Parameters
+    ----------
+    where : str
+        What the message names.
+    row_steps : int
+        Raw steps r between two rows.
+    action_shape : tuple of int
+        Shape (rows, r A) of the column ``action``; () where there is none.
+
+    Returns
+    -------
+    int
+        r.
+
+    Raises
+    ------
+    InputError
+        r is no count, or does not divide the length of a row of actions.
+
+    Examples
+    --------
+    >>> check_row_steps("a file", 5, (20, 10))
+    5
+    >>> check_row_steps("a file", 4, (20, 10))
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: a file says that its rows are 4 raw steps apart but has 10 numbers a row of ...
+    """
+    steps = check_count(f"row_steps of {where}", row_steps)
+    if len(action_shape) > 1 and action_shape[1] % steps:
+        raise InputError(
+            f"{where} says that its rows are {steps} raw steps apart but has {action_shape[1]} numbers a row of actions, "
+            f"expected a multiple of {steps}, the raw actions that follow a row: collect again"
+        )
+    return steps
+
+
+def rows_in(dataset: Dataset, name: str, steps: int) -> int:
+    """How many rows a number of raw steps comes to.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+        Its ``row_steps`` is read.
+    name : str
+        What the message calls the number.
+    steps : int
+        Raw steps, at least 1.
+
+    Returns
+    -------
+    int
+        ``steps / row_steps``.
+
+    Raises
+    ------
+    InputError
+        Raw steps between two rows, where nothing was recorded.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> rows_in(SimpleNamespace(row_steps=5), "goal_offset", 25)
+    5
+    >>> rows_in(SimpleNamespace(row_steps=5), "goal_offset", 24)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: goal_offset is 24 but the data have a row every 5 raw steps (row_steps), ...
+    """
+    check_count(name, steps)
+    if steps % dataset.row_steps:
+        raise InputError(
+            f"{name} is {steps} but the data have a row every {dataset.row_steps} raw steps (row_steps), expected a "
+            f"multiple of {dataset.row_steps}: choose one, or collect with --set data.row_steps 1"
+        )
+    return int(steps) // dataset.row_steps
+
+
+def raw_actions(dataset: Dataset, rows: ArrayLike | slice = slice(None)) -> NDArray[Any]:
+    """Raw actions that follow some rows.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+    rows : integer array (...,) or slice
+        Default: all.
+
+    Returns
+    -------
+    array (..., row_steps, A)
+        In time order; NaN after an episode's last row.
+
+    Notes
+    -----
+    O(rows).
+
+    Examples
+    --------
+    >>> episode = {"pixels": np.zeros((2, 8, 8, 3), np.uint8), "action": np.arange(8.0).reshape(2, 4)}
+    >>> raw_actions(EpisodeDataset.from_episodes([episode], row_steps=2), [1]).tolist()
+    [[[4.0, 5.0], [6.0, 7.0]]]
+    """
+    actions = np.asarray(dataset.columns["action"][rows if isinstance(rows, slice) else np.asarray(rows)])
+    return actions.reshape(*actions.shape[:-1], dataset.row_steps, -1)
+
+
 def check_values(dataset: EpisodeDataset) -> None:
     """Refuse actions and states that cannot be meant: NaN, but for the action of an episode's last row, and infinities.
 
@@ -429,16 +548,16 @@ def check_ids(name: str, episodes: ArrayLike, n_episodes: int) -> Ids:
     return ids
 
 
-def episode_rows(dataset: Dataset, episodes: ArrayLike, *, every: int = 1) -> list[Ids]:
-    """Row numbers of each chosen episode, every ``every``-th from its first one on.
+def episode_rows(dataset: Dataset, episodes: ArrayLike, *, every: int | None = None) -> list[Ids]:
+    """Row numbers of each chosen episode, ``every`` raw steps apart from its first one on.
 
     Parameters
     ----------
     dataset : EpisodeDataset
     episodes : sequence of int
         Ids of episodes.
-    every : int
-        1 for all frames; the action block for the frames that the model sees.
+    every : int, optional
+        The action block, for the rows that the model sees. Default: all rows.
 
     Returns
     -------
@@ -448,19 +567,19 @@ def episode_rows(dataset: Dataset, episodes: ArrayLike, *, every: int = 1) -> li
     Raises
     ------
     InputError
-        An id that the data do not have.
+        An id that the data do not have, raw steps at which they have no row.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> data = SimpleNamespace(ep_len=np.array([3, 4]), ep_offset=np.array([0, 3]))
+    >>> data = SimpleNamespace(ep_len=np.array([3, 4]), ep_offset=np.array([0, 3]), row_steps=1)
     >>> [rows.tolist() for rows in episode_rows(data, [1, 0], every=2)]
     [[3, 5], [0, 2]]
     """
-    check_count("every", every)
+    apart = 1 if every is None else rows_in(dataset, "every", every)
     length, offset = np.asarray(dataset.ep_len), np.asarray(dataset.ep_offset)
     chosen = check_indices("episodes", np.atleast_1d(np.asarray(episodes, dtype=np.int64)), length.size, "episode")
-    return [np.arange(offset[e], offset[e] + length[e], every, dtype=np.int64) for e in chosen]
+    return [np.arange(offset[e], offset[e] + length[e], apart, dtype=np.int64) for e in chosen]
 
 
 def sample_rows(dataset: Dataset, episodes: ArrayLike, n_rows: int, seed: int | np.random.Generator) -> Ids:
@@ -493,7 +612,7 @@ def sample_rows(dataset: Dataset, episodes: ArrayLike, n_rows: int, seed: int | 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> data = SimpleNamespace(ep_len=np.array([3, 4]), ep_offset=np.array([0, 3]))
+    >>> data = SimpleNamespace(ep_len=np.array([3, 4]), ep_offset=np.array([0, 3]), row_steps=1)
     >>> sample_rows(data, [1], 10, seed=0).tolist(), sample_rows(data, [0, 1], 2, seed=0).size
     ([3, 4, 5, 6], 2)
     """

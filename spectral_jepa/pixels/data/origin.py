@@ -10,7 +10,7 @@ import numpy as np
 
 from spectral_jepa._validation import InputError, warn_user
 from spectral_jepa.pixels.config import PixelConfig
-from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values
+from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values, raw_actions
 from spectral_jepa.pixels.data.unpacking import open_dataset
 from spectral_jepa.pixels.environments import BUILT_IN, environment_class
 from spectral_jepa.pixels.environments.base import PixelEnvironment
@@ -94,9 +94,9 @@ def check_actions(dataset: EpisodeDataset, environment: str, *, planning: bool) 
     spectral_jepa._validation.InputError: the dataset: 3 of 3 actions lie outside the bounds of 'two_room' ...
     """
     world = environment_class(environment)
-    actions = np.asarray(dataset.columns["action"], dtype=np.float64)
-    if actions.shape[1] != world.action_dim:
+    if dataset.action_dim != world.action_dim:
         return
+    actions = raw_actions(dataset).astype(np.float64).reshape(-1, world.action_dim)
     low, high = (
         np.broadcast_to(np.asarray(b, dtype=np.float64), world.action_dim) for b in (world.action_low, world.action_high)
     )
@@ -107,12 +107,14 @@ def check_actions(dataset: EpisodeDataset, environment: str, *, planning: bool) 
     count, total = int(beyond.sum()), int(known.sum())
     if count < max(1, 0.01 * total):
         return
-    row = int(np.flatnonzero(beyond)[0])
-    column = int(np.flatnonzero(outside[row])[0])
+    first = int(np.flatnonzero(beyond)[0])
+    coordinate = int(np.flatnonzero(outside[first])[0])
+    row, column = first // dataset.row_steps, first % dataset.row_steps * world.action_dim + coordinate
     text = (
         f"{dataset.path or 'the dataset'}: {count} of {total} actions lie outside the bounds of {world.name!r} "
-        f"(action[{row}, {column}] is {actions[row, column]:.6g}, expected {low[column]:g} to {high[column]:g}), where they "
-        "are clipped: convert them to the environment's units, or name the environment they come from"
+        f"(action[{row}, {column}] is {actions[first, coordinate]:.6g}, expected {low[coordinate]:g} to "
+        f"{high[coordinate]:g}), where they are clipped: convert them to the environment's units, or name the environment "
+        "they come from"
     )
     if planning and count == total:
         raise InputError(text)
@@ -179,7 +181,7 @@ def check_replay(dataset: EpisodeDataset, environment: PixelEnvironment, seed: i
 
     Notes
     -----
-    At most 64 steps of the simulator.
+    From at most 64 rows, the raw steps to the next row.
 
     Examples
     --------
@@ -194,7 +196,7 @@ def check_replay(dataset: EpisodeDataset, environment: PixelEnvironment, seed: i
     """
     if dataset.origin is not None:
         return
-    states, actions = dataset.columns["state"], dataset.columns["action"]
+    states = dataset.columns["state"]
     ends = np.asarray(dataset.ep_offset) + np.asarray(dataset.ep_len) - 1
     rows = np.concatenate([dataset.rows(n)[:-1] for n in range(dataset.n_episodes)])
     rows = np.setdiff1d(rows, ends)
@@ -207,7 +209,8 @@ def check_replay(dataset: EpisodeDataset, environment: PixelEnvironment, seed: i
         if step == 0:
             continue
         environment.reset(seed=seed, options={"state": start})
-        found = environment.step(np.asarray(actions[int(row)], dtype=np.float64))[0]
+        for action in raw_actions(dataset, int(row)).astype(np.float64):
+            found = environment.step(action)[0]
         misses.append(float(np.linalg.norm(comparable(found) - comparable(stop))) / step)
     if misses and float(np.median(misses)) > LARGEST_MISS:
         raise InputError(

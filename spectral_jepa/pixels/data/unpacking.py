@@ -24,6 +24,7 @@ from spectral_jepa._validation import InputError, warn_user
 from spectral_jepa.pixels.data.episodes import (
     EpisodeDataset,
     check_episodes,
+    check_row_steps,
     check_values,
 )
 from spectral_jepa.pixels.data.hdf5 import BLOCK_BYTES, INDEX_COLUMNS, open_file
@@ -51,7 +52,9 @@ def open_dataset(
     Parameters
     ----------
     path : str or Path
-        HDF5 file: ``pixels`` uint8 (rows, H, W, 3), ``action`` (rows, A), ``ep_len``, ``ep_offset``, any other columns.
+        HDF5 file: ``pixels`` uint8 (rows, H, W, 3), ``action`` (rows, A), ``ep_len``, ``ep_offset``, any other columns. Its
+        attribute ``row_steps``, where there is one, says how many raw steps r lie between two rows, and ``action`` is
+        (rows, r A).
     image_size, action_dim : int, optional
         What the caller's model expects; another one in the file is refused. Default: any.
     columns : iterable of str
@@ -93,7 +96,8 @@ def open_dataset(
     cache = None if cache is None else Path(cache)
     with open_file(path) as file:
         arrays = {name: data for name, data in file.items() if hasattr(data, "shape")}
-        _check_columns(path, arrays, image_size, action_dim, tuple(columns))
+        row_steps = _read_row_steps(path, file.attrs, arrays)
+        _check_columns(path, arrays, image_size, action_dim, row_steps, tuple(columns))
         with _reading(path):
             check_episodes(str(path), file["ep_len"][:], file["ep_offset"][:], len(arrays["pixels"]))
         rows = len(arrays["pixels"])
@@ -113,7 +117,7 @@ def open_dataset(
                         warn_user(f"{folder} does not match its {DIGESTS}: unpacked again from {path}")
                     shutil.rmtree(folder, ignore_errors=True)
                     _unpack(path, kept, folder, progress)
-    dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin)
+    dataset = EpisodeDataset.load(folder, path, cache=cache, origin=origin, row_steps=row_steps)
     check_values(dataset)
     return dataset
 
@@ -158,6 +162,19 @@ def _read_origin(attributes: Mapping[str, Any]) -> dict[str, str] | None:
         return None
 
 
+def _read_row_steps(path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, Any]) -> int:
+    """Raw steps between two rows, as the file says it; 1 where it says nothing, as public files do."""
+    said = attributes.get("row_steps", 1)
+    try:
+        steps = int(said)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"{path} says that its rows are {said!r} raw steps apart, expected a whole number in the attribute row_steps: "
+            "remove it where a row is one raw step, or collect again"
+        ) from None
+    return check_row_steps(str(path), steps, tuple(arrays["action"].shape) if "action" in arrays else ())
+
+
 def _is_whole(folder: Path) -> bool:
     """Whether every column is what was unpacked, byte by byte; a large one is read again only where it was touched since."""
     digests = read_sums(folder)
@@ -173,7 +190,12 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _check_columns(
-    path: Path, arrays: Mapping[str, Any], image_size: int | None, action_dim: int | None, more: tuple[str, ...]
+    path: Path,
+    arrays: Mapping[str, Any],
+    image_size: int | None,
+    action_dim: int | None,
+    row_steps: int,
+    more: tuple[str, ...],
 ) -> None:
     missing = [name for name in ("pixels", "action", *INDEX_COLUMNS, *more) if name not in arrays]
     if missing:
@@ -206,9 +228,9 @@ def _check_columns(
         raise InputError(
             f"{path} has action {tuple(action.shape)}, expected ({len(pixels)}, action dimension): one action a picture"
         )
-    if action_dim is not None and action.shape[1] != action_dim:
+    if action_dim is not None and action.shape[1] != action_dim * row_steps:
         raise InputError(
-            f"{path} has {action.shape[1]}-dimensional actions, expected {action_dim}: "
+            f"{path} has {action.shape[1] // row_steps}-dimensional actions, expected {action_dim}: "
             "set action_dim of the model, or use the data of its environment"
         )
 

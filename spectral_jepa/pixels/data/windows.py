@@ -12,16 +12,17 @@ from torch import Tensor
 from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import ActionScaler
-from spectral_jepa.pixels.data.episodes import EpisodeDataset, Ids, check_ids
+from spectral_jepa.pixels.data.episodes import EpisodeDataset, Ids, check_ids, raw_actions, rows_in
 from spectral_jepa.pixels.interfaces import Dataset
 
 
 class WindowSampler:
     """Batches of clips: n_frames pictures, action_block raw steps apart, and the action block that starts at each.
 
-    Every row that has ``n_frames * action_block`` rows of its episode from itself on starts one window. An epoch is a random
-    order of all windows, cut into batches; what does not fill the last batch is left out. The order depends on (seed, epoch)
-    alone, so a saved cursor resumes exactly, and under data parallelism each rank takes its share of the same joint batch.
+    Every row that has ``n_frames * action_block`` raw steps of its episode from itself on starts one window. An epoch is a
+    random order of all windows, cut into batches; what does not fill the last batch is left out. The order depends on (seed,
+    epoch) alone, so a saved cursor resumes exactly, and under data parallelism each rank takes its share of the same joint
+    batch.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class WindowSampler:
     n_frames : int
         Frames T of a clip (history + 1).
     action_block : int
-        Raw steps between two frames, and raw actions of a block.
+        Raw steps between two frames, and raw actions of a block; a multiple of the data's ``row_steps``.
     batch_size : int
         Clips of a batch, over all ranks.
     seed : int
@@ -47,7 +48,7 @@ class WindowSampler:
     Raises
     ------
     InputError
-        Fewer windows than a batch, or a batch that the ranks cannot share evenly.
+        Fewer windows than a batch, a batch that the ranks cannot share evenly, or frames between two rows of the data.
 
     Notes
     -----
@@ -89,6 +90,7 @@ class WindowSampler:
             raise InputError(
                 f"batch_size is {batch_size} for {world_size} processes, expected a multiple: change one of the two"
             )
+        self._block_rows = rows_in(dataset, "action_block", self.action_block)
         ids = check_ids("episodes", episodes, dataset.n_episodes)
         self.scaler = scaler or ActionScaler.from_dataset(dataset, ids)
         self._first_rows = window_starts(dataset, ids, n_frames * action_block)
@@ -97,7 +99,7 @@ class WindowSampler:
                 f"{len(ids)} episodes have {self.n_windows} windows of {n_frames * action_block} steps, expected at least "
                 f"one batch of {batch_size}: lower batch_size or collect more or longer episodes"
             )
-        scaled = self.scaler.normalize(np.asarray(dataset.columns["action"], dtype=np.float32))
+        scaled = self.scaler.normalize(raw_actions(dataset).astype(np.float32)).reshape(len(dataset.pixels), -1)
         self._actions = np.nan_to_num(scaled, nan=0.0)
         self._pixels = torch.from_numpy(np.array(dataset.pixels)).to(self.device) if resident else None
         self._epoch, self._cursor = 0, 0
@@ -131,8 +133,8 @@ class WindowSampler:
 
     def gather(self, starts: NDArray[Any]) -> tuple[UInt8[Tensor, "B T H W 3"], Float[Tensor, "B T A"]]:
         """Clips that begin at the given rows: frames uint8 (B, T, H, W, 3), blocks float32 (B, T, action_block * A)."""
-        rows = np.asarray(starts)[:, None] + np.arange(self.n_frames * self.action_block)
-        frame_rows = rows[:, :: self.action_block]
+        rows = np.asarray(starts)[:, None] + np.arange(self.n_frames * self._block_rows)
+        frame_rows = rows[:, :: self._block_rows]
         blocks = self._actions[rows].reshape(len(rows), self.n_frames, -1)
         if self._pixels is not None:
             # index_select copies whole rows; indexing with a tensor moves single bytes.
@@ -175,16 +177,16 @@ class WindowSampler:
 
 
 def window_starts(dataset: Dataset, episodes: ArrayLike, span: int) -> Ids:
-    """Rows at which a window can begin: ``span`` rows of their episode follow, they included.
+    """Rows at which a window can begin: ``span`` raw steps of their episode follow, they included.
 
     Parameters
     ----------
     dataset : EpisodeDataset
-        Lengths and offsets of its episodes are read.
+        Lengths and offsets of its episodes, and the raw steps between two rows, are read.
     episodes : sequence of int
         Ids.
     span : int
-        Rows of a window.
+        Raw steps of a window, of which an episode of n rows has (n - 1) row_steps + 1.
 
     Returns
     -------
@@ -200,8 +202,13 @@ def window_starts(dataset: Dataset, episodes: ArrayLike, span: int) -> Ids:
     >>> episode = {"pixels": np.zeros((4, 2, 2, 3), np.uint8), "action": np.zeros((4, 1))}
     >>> window_starts(EpisodeDataset.from_episodes([episode] * 3), [0, 2], span=3)
     array([0, 1, 8, 9])
+
+    Rows two raw steps apart: four rows are seven raw steps, of which a window takes four from row 8 or 9 on.
+
+    >>> window_starts(EpisodeDataset.from_episodes([{**episode, "action": np.zeros((4, 2))}] * 3, row_steps=2), [2], span=4)
+    array([8, 9])
     """
-    ids = np.asarray(episodes)
-    counts = np.maximum(0, dataset.ep_len[ids] - span + 1)
+    ids, apart = np.asarray(episodes), dataset.row_steps
+    counts = np.maximum(0, ((dataset.ep_len[ids] - 1) * apart + 1 - span) // apart + 1)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.repeat(dataset.ep_offset[ids], counts) + within

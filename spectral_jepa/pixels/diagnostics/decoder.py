@@ -19,7 +19,7 @@ from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import scaled_blocks
-from spectral_jepa.pixels.data.episodes import episode_of_rows
+from spectral_jepa.pixels.data.episodes import episode_of_rows, raw_actions, rows_in
 from spectral_jepa.pixels.interfaces import ActionScaling, Dataset, Pictures, PlanningModel
 from spectral_jepa.pixels.model.frozen import encode_frames, frozen
 
@@ -263,7 +263,7 @@ def rollout_frames(
     Raises
     ------
     InputError
-        A rollout that would leave its episode.
+        A rollout that would leave its episode, an action block that ends between two rows of the data.
 
     Notes
     -----
@@ -293,14 +293,15 @@ def rollout_frames(
     context = min(model.config.history if context is None else check_count("context", context), n_blocks)
     offset, length = np.asarray(dataset.ep_offset), np.asarray(dataset.ep_len)
     episode = episode_of_rows(dataset, rows)
-    short = rows + n_blocks * size >= offset[episode] + length[episode]
+    block_rows = rows_in(dataset, "action_block", size)
+    short = rows + n_blocks * block_rows >= offset[episode] + length[episode]
     if short.any():
         raise InputError(
             f"starts has row {rows[short][0]}, whose episode ends before {n_blocks} blocks of {size} actions: start earlier"
         )
-    frames = np.array(dataset.pixels[(rows[:, None] + np.arange(0, n_blocks * size + 1, size)).ravel()])
+    frames = np.array(dataset.pixels[(rows[:, None] + block_rows * np.arange(n_blocks + 1)).ravel()])
     latents = torch.from_numpy(encode_frames(model, frames)).unflatten(0, (rows.size, n_blocks + 1))
-    moves = np.asarray(dataset.columns["action"])[rows[:, None] + np.arange(n_blocks * size)]
+    moves = raw_actions(dataset, rows[:, None] + np.arange(n_blocks * block_rows)).reshape(rows.size, n_blocks * size, -1)
     blocks = scaled_blocks(moves, scaler, size)
     with frozen(model) as device:
         given, past, future = (

@@ -94,7 +94,7 @@ def embed_rows(
 
 
 def embed_episodes(
-    model: Encoder, dataset: Dataset, episodes: ArrayLike, *, every: int = 1, **options: Any
+    model: Encoder, dataset: Dataset, episodes: ArrayLike, *, every: int | None = None, **options: Any
 ) -> list[tuple[Ids, Latents]]:
     """Rows and latents of each chosen episode.
 
@@ -104,9 +104,9 @@ def embed_episodes(
     dataset : EpisodeDataset
     episodes : sequence of int
         Ids.
-    every : int
-        Raw steps between two frames: 1 for all, the action block for those that the model sees. An episode's first row is
-        always among them.
+    every : int, optional
+        Raw steps between two frames: the action block for those that the model sees. An episode's first row is always among
+        them. Default: all rows.
     **options
         Of :func:`embed_rows`: ``batch_size``, ``cache``, ``progress``.
 
@@ -118,7 +118,7 @@ def embed_episodes(
     Raises
     ------
     InputError
-        An id that the data do not have, ``every`` below 1.
+        An id that the data do not have, ``every`` below 1 or between two rows of the data.
 
     Notes
     -----

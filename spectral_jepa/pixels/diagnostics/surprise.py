@@ -21,6 +21,7 @@ from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.pixels.config import SurpriseConfig
 from spectral_jepa.pixels.data.actions import scaled_blocks
+from spectral_jepa.pixels.data.episodes import raw_actions, rows_in
 from spectral_jepa.pixels.interfaces import ActionScaling, Dataset, Environment, LatentModel, PredictiveModel
 from spectral_jepa.pixels.model.frozen import encode_frames, frozen
 
@@ -118,12 +119,13 @@ def surprise(
     DataFrame
         One row a trajectory, version and step: ``step`` 0 is the prediction of the first perturbed frame, ``surprise`` the
         squared error per latent dimension, ``replay_error`` the largest deviation of the clean replay from the stored
-        states (0 for a simulator that can be set to any state).
+        states (0 for a simulator that can be set to any state; rows of the data are compared).
 
     Raises
     ------
     InputError
-        Fewer than two episodes that are long enough, a model that predicts nothing, states that the environment cannot have.
+        Fewer than two episodes that are long enough, a model that predicts nothing or whose action block ends between two
+        rows of the data, states that the environment cannot have.
 
     Notes
     -----
@@ -159,12 +161,13 @@ def surprise(
     after = history + 2 if settings.after is None else settings.after
     n_blocks = before + after - 1
     generator = np.random.default_rng(settings.seed)
-    windows = _windows(dataset, episodes, n_blocks * size, settings.n_trajectories, generator)
-    states, actions = dataset.columns["state"], dataset.columns["action"]
+    n_rows = n_blocks * rows_in(dataset, "action_block", size)
+    windows = _windows(dataset, episodes, n_rows, settings.n_trajectories, generator)
+    states = dataset.columns["state"]
     tables = []
     for index, (episode, start) in enumerate(tqdm(windows, "surprise", disable=not progress)):
-        moves = np.array(actions[start : start + n_blocks * size], dtype=np.float64)
-        stored = np.array(states[start : start + n_blocks * size + 1], dtype=np.float64)
+        moves = raw_actions(dataset, slice(start, start + n_rows)).astype(np.float64).reshape(n_blocks * size, -1)
+        stored = np.array(states[start : start + n_rows + 1], dtype=np.float64)
         frames, deviation = _replay(environment, stored, moves, size, before, np.random.default_rng([settings.seed, index]))
         latents = torch.from_numpy(encode_frames(model, frames))
         # Prefix frames are shared, so are their latents.
@@ -288,22 +291,23 @@ def compare_pairs(clean: Array, changed: Array) -> dict[str, float | int]:
 
 
 def _windows(
-    dataset: Dataset, episodes: ArrayLike, n_steps: int, n_trajectories: int, generator: np.random.Generator
+    dataset: Dataset, episodes: ArrayLike, n_rows: int, n_trajectories: int, generator: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """(episode, start row) of at most ``n_trajectories`` windows of ``n_steps`` actions, one an episode."""
+    """(episode, start row) of at most ``n_trajectories`` windows of ``n_rows`` rows of actions, one an episode."""
     ids = np.unique(np.asarray(episodes, dtype=np.int64))
     length, offset = np.asarray(dataset.ep_len), np.asarray(dataset.ep_offset)
     # The last row of an episode has no action.
-    room = length[ids] - 1 - n_steps
+    room = length[ids] - 1 - n_rows
     usable = ids[room >= 0]
     if usable.size < 2:
-        longest = int(length[ids].max()) - 1 if ids.size else 0
+        longest = (int(length[ids].max()) - 1) * dataset.row_steps if ids.size else 0
         raise InputError(
-            f"{usable.size} of {ids.size} episodes have the {n_steps} actions that a surprise trajectory takes "
-            f"(the longest has {longest}), expected at least 2: collect more or longer episodes, or lower before and after"
+            f"{usable.size} of {ids.size} episodes have the {n_rows * dataset.row_steps} actions that a surprise trajectory "
+            f"takes (the longest has {longest}), expected at least 2: collect more or longer episodes, or lower before and "
+            "after"
         )
     chosen = np.sort(generator.permutation(usable)[:n_trajectories])
-    starts = offset[chosen] + generator.integers(0, length[chosen] - n_steps)
+    starts = offset[chosen] + generator.integers(0, length[chosen] - n_rows)
     return [(int(e), int(s)) for e, s in zip(chosen, starts, strict=True)]
 
 
@@ -312,6 +316,7 @@ def _replay(
 ) -> tuple[NDArray[np.uint8], float]:
     """Frames (before + 3 after, H, W, 3): the shared prefix, then each version; and the clean replay's deviation."""
     prefix, tails, deviation = [], [], 0.0
+    apart = len(actions) // (len(stored) - 1)  # raw steps between two stored states
     for version in VERSIONS:
         environment.reset(seed=0, options={"state": stored[0]})
         for step in range(len(actions) + 1):
@@ -325,8 +330,8 @@ def _replay(
                 tails.append(environment.render())
             elif boundary and version == "clean":
                 prefix.append(environment.render())
-            if version == "clean":
-                deviation = max(deviation, float(np.abs(environment.get_state() - stored[step]).max()))
+            if version == "clean" and step % apart == 0:
+                deviation = max(deviation, float(np.abs(environment.get_state() - stored[step // apart]).max()))
             if step < len(actions):
                 environment.step(actions[step])
     return np.stack(prefix + tails), deviation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -166,9 +166,24 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         InputError
             An action of another length, or with a NaN.
         """
+        self.play(action)
+        return self.get_state(), 0.0, False, False, dict(self.quantities())
+
+    def play(self, action: Any) -> None:
+        """:meth:`step` without looking at what came of it: where nobody reads states and quantities, they are not made.
+
+        Parameters
+        ----------
+        action : array (A,)
+            In native units; clipped to ``action_space``.
+
+        Raises
+        ------
+        InputError
+            An action of another length, or with a NaN.
+        """
         value = as_float("action", action, (self.action_dim,))
         self._advance(np.clip(value, self.action_space.low, self.action_space.high))
-        return self.get_state(), 0.0, False, False, dict(self.quantities())
 
     def policy(self, kind: str, rng: np.random.Generator) -> Script:
         """Return a policy of this environment for one episode, as a function without arguments that reads the current state.
@@ -216,15 +231,21 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         for episode, samples in enumerate(actions):
             for sample, moves in enumerate(samples):
                 self.set_state(starts[episode])
-                state = starts[episode]
                 for action in moves:
-                    state = self.step(action)[0]
+                    self.play(action)
+                state = self.get_state() if len(moves) else starts[episode]
                 costs[episode, sample] = self.goal_distance(state, goals[episode])
         return costs
 
     @classmethod
     def record_episodes(
-        cls, image_size: int, policy: str, max_steps: int, generators: Iterable[np.random.Generator]
+        cls,
+        image_size: int,
+        policy: str,
+        max_steps: int,
+        generators: Iterable[np.random.Generator],
+        *,
+        row_steps: int = 1,
     ) -> Iterator[Episode]:
         """Play one episode a generator, one after the other, in one fresh simulator.
 
@@ -236,11 +257,13 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
             Raw actions at most.
         generators : iterable of numpy Generator
             All of an episode's randomness.
+        row_steps : int
+            Raw actions between two rows, so between two pictures.
 
         Yields
         ------
         dict of arrays
-            ``pixels``, ``action`` (float32, NaN in the last row), ``state`` and each quantity; a row is one moment.
+            As of :meth:`record_episode`.
 
         Notes
         -----
@@ -248,9 +271,9 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """
         with contextlib.closing(cls(image_size)) as environment:
             for rng in generators:
-                yield environment.record_episode(policy, max_steps, rng)
+                yield environment.record_episode(policy, max_steps, rng, row_steps=row_steps)
 
-    def record_episode(self, policy: str, max_steps: int, rng: np.random.Generator) -> Episode:
+    def record_episode(self, policy: str, max_steps: int, rng: np.random.Generator, *, row_steps: int = 1) -> Episode:
         """Play one episode, step by step; see :meth:`record_episodes`.
 
         Parameters
@@ -260,11 +283,15 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
             Raw actions at most.
         rng : numpy Generator
             All of the episode's randomness.
+        row_steps : int
+            Raw actions r between two rows, so between two pictures. The episode does not depend on it, but it ends with its
+            last complete row.
 
         Returns
         -------
         dict of arrays (rows, ...)
-            ``pixels``, ``action`` (float32, NaN in the last row), ``state`` and each quantity; a row is one moment.
+            ``pixels``, ``action`` (float32, (rows, r A): the r actions that follow, end to end; NaN in the last row),
+            ``state`` and each quantity; a row is one moment.
         """
         self.reset(seed=int(rng.integers(2**31)))
         script = self.policy(policy, rng)
@@ -276,13 +303,13 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
 
         look()
         while len(actions) < max_steps and (action := script()) is not None:
-            self.step(action)
+            self.play(action)
             actions.append(action)
-            look()
-        actions.append(np.full(self.action_dim, np.nan))
+            if len(actions) % row_steps == 0:
+                look()
         columns = {name: np.stack([np.asarray(moment[name]) for moment in moments]) for name in moments[0]}
         pixels = columns.pop("pixels")
-        return {"pixels": pixels, "action": np.asarray(actions, dtype=np.float32), **columns}
+        return {"pixels": pixels, "action": action_rows(actions, len(pixels), row_steps, self.action_dim), **columns}
 
     @abstractmethod
     def _start(self, rng: np.random.Generator) -> None:
@@ -347,3 +374,37 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     @abstractmethod
     def teleport(self, rng: np.random.Generator) -> None:
         """Physical violation: put the object at a place that no single step could have taken it to."""
+
+
+def action_rows(actions: Sequence[NDArray[Any]], n_rows: int, row_steps: int, action_dim: int) -> NDArray[np.float32]:
+    """The column ``action`` of an episode from its raw actions.
+
+    Parameters
+    ----------
+    actions : sequence of arrays (A,)
+        At least ``(n_rows - 1) * row_steps`` of them; those after the last row are left out.
+    n_rows : int
+        Rows of the episode, the last of which has no action.
+    row_steps : int
+        Raw actions r between two rows.
+    action_dim : int
+        A.
+
+    Returns
+    -------
+    float32 array (n_rows, r A)
+        Row k holds raw actions k r to (k + 1) r - 1, end to end; the last row is NaN.
+
+    Notes
+    -----
+    O(n_rows r A).
+
+    Examples
+    --------
+    >>> action_rows([np.array([1.0]), np.array([2.0]), np.array([3.0])], n_rows=2, row_steps=2, action_dim=1).tolist()
+    [[1.0, 2.0], [nan, nan]]
+    """
+    column = np.full((n_rows, row_steps * action_dim), np.nan, dtype=np.float32)
+    played = np.asarray(actions[: (n_rows - 1) * row_steps], dtype=np.float32)
+    column[:-1] = played.reshape(n_rows - 1, row_steps * action_dim)
+    return column

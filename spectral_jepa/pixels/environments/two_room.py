@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
 from spectral_jepa.pixels.environments import two_room_physics as two_room
-from spectral_jepa.pixels.environments.base import Episode, Picture, PixelEnvironment, Script
+from spectral_jepa.pixels.environments.base import Episode, Picture, PixelEnvironment, Script, action_rows
 
 # Steps that the scripted policy goes on for, hovering at the target, after it has reached it.
 LINGER = 5
@@ -148,7 +148,13 @@ class TwoRoomEnvironment(PixelEnvironment):
 
     @classmethod
     def record_episodes(
-        cls, image_size: int, policy: str, max_steps: int, generators: Iterable[np.random.Generator]
+        cls,
+        image_size: int,
+        policy: str,
+        max_steps: int,
+        generators: Iterable[np.random.Generator],
+        *,
+        row_steps: int = 1,
     ) -> Iterator[Episode]:
         """What the base class records, bit for bit, from batched physics and drawing."""
         environment = cls(image_size)
@@ -176,8 +182,8 @@ class TwoRoomEnvironment(PixelEnvironment):
             states.append(position)
         state, action = torch.stack(states, 1), torch.stack(actions, 1)
         for own_state, own_action, n in zip(state, action, n_actions.tolist(), strict=True):
-            rows = own_state[: n + 1]
-            column = np.concatenate([own_action[:n].numpy(), np.full((1, 2), np.nan, np.float32)])
+            rows = own_state[: n + 1 : row_steps]
+            column = action_rows(own_action.numpy(), len(rows), row_steps, cls.action_dim)
             pixels = two_room.draw(rows, image_size).numpy()
             yield {"pixels": pixels, "action": column, "state": rows.numpy(), "agent_position": rows.numpy()}
 

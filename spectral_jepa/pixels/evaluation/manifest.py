@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._files import value_digest, write_atomic
 from spectral_jepa._validation import Array, InputError, check_count
-from spectral_jepa.pixels.data.episodes import check_ids, data_digest
+from spectral_jepa.pixels.data.episodes import check_ids, data_digest, rows_in
 from spectral_jepa.pixels.data.windows import window_starts
 from spectral_jepa.pixels.interfaces import Dataset, Environment
 
@@ -40,7 +40,7 @@ class Manifest:
         Digest of all pictures, of the episodes' lengths and places, and of the states of all starts and goals; see
         :meth:`check`.
     pairs : tuple of (episode, start row, goal row)
-        Rows of the whole dataset.
+        Rows of the whole dataset, ``goal_offset / row_steps`` apart.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def make_manifest(
     n_pairs : int
         Published: 50.
     goal_offset : int
-        Raw steps from a start to its goal. Published: 25.
+        Raw steps from a start to its goal, a multiple of the data's ``row_steps``. Published: 25.
     seed : int
         Of the draw; it is no training seed.
 
@@ -152,7 +152,8 @@ def make_manifest(
     Raises
     ------
     InputError
-        Too few pairs in these episodes, states of another length than the environment's, or not finite.
+        Too few pairs in these episodes, states of another length than the environment's, or not finite; a goal between two
+        rows of the data.
 
     Notes
     -----
@@ -174,10 +175,11 @@ def make_manifest(
     """
     check_count("n_pairs", n_pairs)
     check_count("goal_offset", goal_offset)
+    ahead = rows_in(dataset, "goal_offset", goal_offset)
     chosen = np.unique(check_ids("episodes", episodes, len(dataset.ep_len)))
-    # A window from the start to its goal has goal_offset + 1 rows.
+    # A window from the start to its goal has goal_offset + 1 raw steps.
     starts = window_starts(dataset, chosen, goal_offset + 1)
-    owner = np.repeat(chosen, np.maximum(np.asarray(dataset.ep_len)[chosen] - goal_offset, 0))
+    owner = np.repeat(chosen, np.maximum(np.asarray(dataset.ep_len)[chosen] - ahead, 0))
     states = dataset.columns.get("state")
     if states is None or states.shape[1:] != (environment.state_dim,):
         got = "no column 'state'" if states is None else f"states of shape {states.shape[1:]}"
@@ -191,16 +193,16 @@ def make_manifest(
         if len(pairs) == n_pairs:
             break
         start = int(starts[index])
-        for row in (start, start + goal_offset):
+        for row in (start, start + ahead):
             if not np.isfinite(_state(states, row)).all():
                 raise InputError(
                     f"the dataset's state in row {row} is {_state(states, row)}, expected finite numbers: mend it, or leave "
                     f"episode {int(owner[index])} out"
                 )
-        if environment.success(_state(states, start), _state(states, start + goal_offset)):
+        if environment.success(_state(states, start), _state(states, start + ahead)):
             n_solved += 1
         else:
-            pairs.append((int(owner[index]), start, start + goal_offset))
+            pairs.append((int(owner[index]), start, start + ahead))
     if len(pairs) < n_pairs:
         raise InputError(
             f"{chosen.size} episodes hold only {len(pairs)} pairs {goal_offset} steps apart that are not solved at the "

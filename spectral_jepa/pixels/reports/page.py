@@ -13,7 +13,7 @@ from spectral_jepa._files import read_csv
 from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import EpisodeDataset
-from spectral_jepa.pixels.data.episodes import sample_rows
+from spectral_jepa.pixels.data.episodes import rows_in, sample_rows
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.decoder import beside, fit_decoder, rollout_frames, save_gif
 from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
@@ -122,7 +122,8 @@ def _rollouts(
     n_rollouts: int, n_blocks: int, n_steps: int, progress: bool,
 ) -> list[Part]:  # fmt: skip
     size = config.model.action_block
-    room = (dataset.ep_len[split["test"]] - 1) // size
+    block_rows = rows_in(dataset, "action_block", size)
+    room = (dataset.ep_len[split["test"]] - 1) // block_rows
     n_blocks = min(n_blocks, int(room.max()))
     if not hasattr(model, "rollout"):
         return [f"A {config.kind} network predicts no latents, so there is nothing to roll out."]
@@ -136,7 +137,7 @@ def _rollouts(
     )
     generator = np.random.default_rng(seed)
     usable = generator.permutation(split["test"][room >= n_blocks])[:n_rollouts]
-    starts = dataset.ep_offset[usable] + generator.integers(0, dataset.ep_len[usable] - n_blocks * size)
+    starts = dataset.ep_offset[usable] + generator.integers(0, dataset.ep_len[usable] - n_blocks * block_rows)
     films = rollout_frames(model, decoder, dataset, starts, scaler, n_blocks=n_blocks)
     strips = save_figures(folder, drawing.draw_rollouts(films, context=config.model.history, action_block=size))
     animation = save_gif(beside(films), folder / "figures" / "rollouts.gif")

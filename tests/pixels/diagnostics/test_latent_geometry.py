@@ -58,7 +58,9 @@ def test_geometry_of_a_model_that_reads_a_pixel():
     time = np.tile(np.arange(length), 3)
     # Channel 0 moves on steadily; channel 1 zigzags, but not at every second frame, which is what the model sees.
     pixels[:, 0, 0, 0], pixels[:, 0, 0, 1] = 4 * time, 90 * (time % 2)
-    data = SimpleNamespace(pixels=pixels, columns={}, ep_len=np.full(3, length), ep_offset=length * np.arange(3))
+    data = SimpleNamespace(
+        pixels=pixels, columns={}, ep_len=np.full(3, length), ep_offset=length * np.arange(3), row_steps=1
+    )
     model, control = Pixel([0.1, 0.1, 0.1]), Pixel([0.0, 0.1, 0.0])
     table = latent_geometry(model, data, [0, 2], every=2, control=control, n_samples=30)
     value = table[table["measure"] != "eigenvalue"].set_index(["input", "measure"])["value"]
@@ -80,7 +82,7 @@ def test_geometry_of_a_model_that_reads_a_pixel():
 
 def test_too_short_episodes_are_one_sentence():
     data = SimpleNamespace(
-        pixels=np.zeros((4, 2, 2, 3), np.uint8), columns={}, ep_len=np.array([2, 2]), ep_offset=np.array([0, 2])
+        pixels=np.zeros((4, 2, 2, 3), np.uint8), columns={}, ep_len=np.array([2, 2]), ep_offset=np.array([0, 2]), row_steps=1
     )
     with pytest.raises(InputError, match="three frames"):
         latent_geometry(Pixel([1.0, 1.0, 1.0]), data, [0, 1], every=1)

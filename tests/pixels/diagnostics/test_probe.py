@@ -37,7 +37,7 @@ def make_dataset(seed=0):
         "step_idx": np.tile(np.arange(LENGTH), N_EPISODES),
     }
     offset = LENGTH * np.arange(N_EPISODES)
-    return SimpleNamespace(pixels=pixels, columns=columns, ep_len=np.full(N_EPISODES, LENGTH), ep_offset=offset)
+    return SimpleNamespace(pixels=pixels, columns=columns, ep_len=np.full(N_EPISODES, LENGTH), ep_offset=offset, row_steps=1)
 
 
 class Corner(nn.Module):

@@ -77,7 +77,7 @@ def make_dataset(n_episodes=6, length=25, wrong=0.0):
     actions[:, -1] = np.nan
     columns = {"state": states.reshape(-1, 2), "action": actions.reshape(-1, 2)}
     offset = length * np.arange(n_episodes)
-    return SimpleNamespace(columns=columns, ep_len=np.full(n_episodes, length), ep_offset=offset)
+    return SimpleNamespace(columns=columns, ep_len=np.full(n_episodes, length), ep_offset=offset, row_steps=1)
 
 
 def run(model, dataset=None, episodes=range(6), **options):

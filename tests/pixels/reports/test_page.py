@@ -100,7 +100,7 @@ def test_rollout_frames_of_an_exact_model_are_what_happened():
     pixels = np.tile(level.astype(np.uint8)[:, None, None, None], (1, 4, 4, 3))
     actions[[length - 1, -1]] = np.nan
     data = SimpleNamespace(
-        pixels=pixels, columns={"action": actions}, ep_len=np.full(2, length), ep_offset=np.array([0, length])
+        pixels=pixels, columns={"action": actions}, ep_len=np.full(2, length), ep_offset=np.array([0, length]), row_steps=1
     )
     scaler = SimpleNamespace(normalize=lambda x: x)
     for context in (None, 1):
