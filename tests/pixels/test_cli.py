@@ -20,7 +20,7 @@ from spectral_jepa.cli import main
 
 pytest.importorskip("h5py")
 NEEDS = {"push_t": "gym_pusht", "reacher": "dm_control", "cube": "ogbench"}
-SMALL = ["--set", "data.n_episodes", "10", "data.max_steps", "50"]
+SMALL = ["--set", "data.n_episodes", "10"]
 ROOT = Path(__file__).resolve().parents[2]
 # The commands that the README shows, which tests/docs/test_readme.py leaves to this file.
 (README,) = re.findall(r"^```bash\n((?:spectral-jepa pixels .*\n)+)```$", (ROOT / "README.md").read_text(), re.MULTILINE)

@@ -150,11 +150,21 @@ def test_a_setting_that_a_command_does_not_use_is_refused_by_name(arguments, wor
     assert not list(tmp_path.iterdir())
 
 
-def test_reacher_keeps_its_policy(monkeypatch):
+@pytest.mark.parametrize("size", ["tiny", "small", "paper"])
+def test_reacher_keeps_its_policy(size, monkeypatch):
     from spectral_jepa.pixels.data import collect as module
 
     seen = []
     monkeypatch.setattr(module, "collect", lambda config, path, **_: seen.append(config.policy) or (path, 1 / 0))
     with pytest.raises(ZeroDivisionError):
-        main(["pixels", "collect", "--environment", "reacher", "--preset", "paper", "--out", "x.h5"])
+        main(["pixels", "collect", "--environment", "reacher", "--preset", size, "--out", "x.h5"])
     assert seen == ["random"]
+
+
+def test_small_data_of_the_simulators_have_a_row_a_block():
+    for name in ("push_t", "reacher", "cube"):
+        config = preset("small", name)
+        assert config.data.row_steps == config.model.action_block == 5 and config.data.max_steps == 200
+        assert config.evaluation.goal_offset % config.data.row_steps == 0
+        assert preset("paper", name).data.row_steps == 1
+    assert preset("small", "two_room").data == replace(preset("paper", "two_room").data, n_episodes=600, image_size=64)

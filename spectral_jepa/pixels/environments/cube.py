@@ -45,7 +45,11 @@ class CubeEnvironment(PixelEnvironment):
     name: ClassVar[str] = "cube"
     state_dim: ClassVar[int] = 48
     action_dim: ClassVar[int] = 5
-    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 200}}
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"data.n_episodes": 10_000, "data.max_steps": 200},
+        "small": {"data.n_episodes": 700, "data.max_steps": 200, "data.row_steps": 5},
+        "tiny": {"data.max_steps": 100, "data.row_steps": 5},
+    }
 
     other_columns: ClassVar[str] = ", or qpos (21,) and qvel (20,)"
 

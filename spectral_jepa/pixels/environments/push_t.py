@@ -60,7 +60,11 @@ class PushTEnvironment(PixelEnvironment):
     name: ClassVar[str] = "push_t"
     state_dim: ClassVar[int] = 10
     action_dim: ClassVar[int] = 2
-    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 20_000, "data.max_steps": 196}}
+    settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"data.n_episodes": 20_000, "data.max_steps": 196},
+        "small": {"data.n_episodes": 600, "data.max_steps": 200, "data.row_steps": 5},
+        "tiny": {"data.max_steps": 100, "data.row_steps": 5},
+    }
 
     other_columns: ClassVar[str] = ", or (7,) without the block's velocities, or (5,) without any"
 

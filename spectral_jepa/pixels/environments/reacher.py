@@ -51,7 +51,9 @@ class ReacherEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 2
     # The released file is of random actions; the paper's text says SAC.
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"data.n_episodes": 10_000, "data.max_steps": 200, "data.policy": "random"}
+        "paper": {"data.n_episodes": 10_000, "data.max_steps": 200, "data.policy": "random"},
+        "small": {"data.n_episodes": 600, "data.max_steps": 200, "data.policy": "random", "data.row_steps": 5},
+        "tiny": {"data.max_steps": 100, "data.policy": "random", "data.row_steps": 5},
     }
 
     other_columns: ClassVar[str] = ", or qpos (2,) and qvel (2,)"
