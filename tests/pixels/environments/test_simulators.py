@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.environments import make_environment
+from spectral_jepa.pixels.environments.push_t_policy import clearance, scripted_pusher
 
 PACKAGE = {"push_t": "gym_pusht", "reacher": "dm_control", "cube": "ogbench"}
 SIZE = 32
@@ -190,7 +191,7 @@ def test_push_t_agrees_with_gym_pusht(push_t):
     reference.block.angle = state[4]
     reference.block.position = state[2:4].tolist()
     reference.agent.position = state[:2].tolist()
-    policy = push_t.policy("scripted", np.random.default_rng(1))
+    policy = scripted_pusher(push_t.get_state, np.random.default_rng(1), noise=0.1, speed=1.0)  # soon at the block
     distances, start = [], state
     for _ in range(40):
         action = policy()
@@ -243,8 +244,6 @@ def test_the_pusher_reaches_poses(push_t):
 
 
 def test_the_pusher_is_as_fast_as_the_published_data(push_t):
-    from spectral_jepa.pixels.environments.push_t_policy import scripted_pusher
-
     def spreads(make_policy):
         # Of actions (published: .20) and of the agent's velocity (75 px/s), a coordinate.
         actions, places = [], []
@@ -267,8 +266,6 @@ def test_the_pusher_is_as_fast_as_the_published_data(push_t):
 
 
 def test_clearance_against_sampled_outline(push_t):
-    from spectral_jepa.pixels.environments.push_t_policy import clearance
-
     state = push_t.reset(seed=1)[0]
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 512, (50, 2))
