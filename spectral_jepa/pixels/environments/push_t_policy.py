@@ -240,9 +240,9 @@ def scripted_pusher(
     A step looks at 51 contact points and a graph of 8 nodes: a millisecond. Source: ours; the module's docstring derives it.
     Speed and noise are chosen so that actions and agent are as fast as in the published data (standard deviation of an
     action coordinate .20, of the agent's velocity 75 px/s an axis). Measured over 100 episodes of 200 steps: .204 and .202,
-    76 and 75 px/s, and 25 steps move the block by 53 px (median 49) and turn it by 21 degrees (median 18). At speed 1 and noise
-    .1 these are .48, 180 px/s, 91 px and 41 degrees: 25 such steps are 60 of the published ones. 99 of 100 targets are
-    reached within 250 steps.
+    76 and 75 px/s, and 25 steps move the block by 53 px (median 49) and turn it by 21 degrees (median 18). At speed 1 and
+    noise .1 these are .48, 180 px/s, 91 px and 41 degrees: 25 such steps are 60 of the published ones. 99 of 100 targets
+    are reached within 250 steps.
 
     Examples
     --------
