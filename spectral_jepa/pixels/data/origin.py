@@ -60,8 +60,8 @@ def check_origin(dataset: EpisodeDataset, environment: str) -> None:
         )
     if origin.get("digest", world.digest()) != world.digest():
         raise InputError(
-            f"{where} was collected in another version of {world.name!r} (its dimensions or bounds differ), expected the "
-            "present one: collect again"
+            f"{where} was collected in another version of {world.name!r} (dimensions, bounds or drawing differ), expected "
+            "the present one: collect again"
         )
 
 

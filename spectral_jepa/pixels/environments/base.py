@@ -50,6 +50,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         What a preset's settings are here, preset -> "section.field" -> value; "paper" describes the published data.
     part_episodes : int
         Episodes that a kill while collecting may lose.
+    drawing : str
+        Version of the pictures: another one makes other data, which :meth:`digest` tells apart.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
@@ -67,6 +69,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     action_high: ClassVar[float | tuple[float, ...]] = 1.0
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     part_episodes: ClassVar[int] = 4
+    drawing: ClassVar[str] = ""
     other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box
@@ -80,9 +83,12 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
 
     @classmethod
     def digest(cls) -> str:
-        """What data of this environment carry beside its name: a digest of its name, dimensions and action bounds."""
+        """What data of this environment carry beside its name: a digest of name, dimensions, action bounds and drawing."""
         bounds = [np.broadcast_to(b, cls.action_dim).tolist() for b in (cls.action_low, cls.action_high)]
-        return value_digest([cls.name, cls.state_dim, cls.action_dim, *[[float(x) for x in b] for b in bounds]])[:16]
+        drawing = [cls.drawing] if cls.drawing else []
+        return value_digest([cls.name, cls.state_dim, cls.action_dim, *[[float(x) for x in b] for b in bounds], *drawing])[
+            :16
+        ]
 
     @classmethod
     def recorded_states(cls, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
