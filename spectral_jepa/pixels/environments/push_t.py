@@ -44,10 +44,10 @@ class PushTEnvironment(PixelEnvironment):
 
     Notes
     -----
-    Each step builds the physics anew from the state. gym-pusht instead lets the solver keep its contact impulses from step
-    to step, which no state vector holds, so that its future cannot be restored from a state; here the same state and action
-    give the same next state bit for bit, at the price of leaving gym-pusht's trajectories by up to a pixel in 60 steps of
-    pushing.
+    Each step begins with physics as if built anew from the state. gym-pusht instead lets the solver keep its contact
+    impulses from step to step, which no state vector holds, so that its future cannot be restored from a state; here the
+    same state and action give the same next state bit for bit, at the price of leaving gym-pusht's trajectories by up to a
+    pixel in 60 steps of pushing.
 
     Examples
     --------
@@ -117,6 +117,7 @@ class PushTEnvironment(PixelEnvironment):
         self._painter = PushTEnv(render_mode="rgb_array")
         self._painter.goal_pose = np.array([FIELD / 2, FIELD / 2, np.pi / 4])
         self._block_color = _BLOCK_COLOR
+        self._kept: tuple[pymunk.Space, pymunk.Body, pymunk.Body] | None = None
         self._state = np.array([256, 400, 256, 300, 0, 0, 0, 0, 0, 0], dtype=np.float64)
 
     def _start(self, rng: np.random.Generator) -> None:
@@ -154,8 +155,29 @@ class PushTEnvironment(PixelEnvironment):
         block.angular_velocity = values[9]
         return space, agent, block
 
+    def _reset_space(self) -> tuple[pymunk.Space, pymunk.Body, pymunk.Body]:
+        """What :meth:`_build` gives, bit for bit in all that follows, from one space that is kept: three times as fast."""
+        if self._kept is None:
+            self._kept = self._build()
+            return self._kept
+        space, agent, block = self._kept
+        x, y, block_x, block_y, angle, *velocities = self._state.tolist()
+        movable = [*agent.shapes, *(shape for shape in space.shapes if shape.body is block)]
+        # Out and in again, which forgets all contacts; a step of no time forgets how the solver pushed overlaps apart.
+        space.remove(*movable)
+        for body in (agent, block):
+            body.update_position(body, 0.0)
+            body.velocity = (0, 0)
+        block.angular_velocity = 0
+        agent.position = (x, y)
+        block.angle = angle
+        block.position = (block_x, block_y)
+        space.add(*movable)
+        agent.velocity, block.velocity, block.angular_velocity = tuple(velocities[:2]), tuple(velocities[2:4]), velocities[4]
+        return self._kept
+
     def _advance(self, action: Array) -> None:
-        space, agent, block = self._build()
+        space, agent, block = self._reset_space()
         target = np.clip(self._state[:2] + PIXELS_PER_ACTION * action, 0, FIELD)
         target_x, target_y = float(target[0]), float(target[1])
         for _ in range(_N_SUBSTEPS):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
 from spectral_jepa.pixels.environments._mujoco import Drawing, recorded_parts, require, simulator
 from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
@@ -174,6 +176,44 @@ class ReacherEnvironment(PixelEnvironment):
         """
         difference = np.asarray(state, dtype=np.float64)[:2] - np.asarray(goal, dtype=np.float64)[:2]
         return float(np.abs(difference).max() / 0.05)
+
+    def plan_distances(
+        self, starts: Float[np.ndarray, "E n"], goals: Float[np.ndarray, "E n"], actions: Float[np.ndarray, "E S T A"]
+    ) -> Float[np.ndarray, "E S"]:
+        """:meth:`goal_distance` after each plan, all plans together in MuJoCo's own loop over threads.
+
+        Parameters
+        ----------
+        starts, goals : arrays (E, 4)
+        actions : array (E, S, T, 2)
+            Raw actions, clipped as :meth:`step` clips them.
+
+        Returns
+        -------
+        array (E, S)
+
+        Notes
+        -----
+        O(E S T) steps of the simulator, the same as one after the other bit for bit: each action is one call, which starts
+        the solver afresh.
+        """
+        shape = actions.shape
+        if not shape[2]:
+            return super().plan_distances(starts, goals, actions)
+        rollout = simulator("mujoco.rollout").rollout
+        kind = self._mujoco.mjtState.mjSTATE_FULLPHYSICS
+        state = np.zeros((shape[0] * shape[1], self._mujoco.mj_stateSize(self._model, kind)))
+        # Time, positions, velocities.
+        state[:, 1:5] = np.repeat(np.asarray(starts, dtype=np.float64), shape[1], axis=0)
+        moves = np.clip(np.asarray(actions, dtype=np.float64), self.action_space.low, self.action_space.high)
+        moves = moves.reshape(len(state), shape[2], self.action_dim)
+        data = [self._mujoco.MjData(self._model) for _ in range(os.cpu_count() or 1)]
+        for t in range(shape[2]):
+            control = np.repeat(moves[:, t : t + 1], _REPEAT, axis=1)
+            state = np.ascontiguousarray(rollout(self._model, data, state, control)[0][:, -1])
+        ends = state[:, 1:3].reshape(*shape[:2], 2)
+        differences = ends - np.asarray(goals, dtype=np.float64)[:, None, :2]
+        return np.abs(differences).max(-1) / 0.05
 
     def recolor(self) -> None:
         """Draw the arm in blue until the next reset."""

@@ -163,6 +163,16 @@ def test_success_follows_the_published_criteria(push_t):
     assert push_t.success(moved(_5=300, _7=300), goal)
 
 
+def test_reacher_plans_in_batch_as_step_by_step(reacher):
+    rng = np.random.default_rng(0)
+    starts, goals = rng.uniform(-2.7, 2.7, (2, 2, 4))
+    actions = rng.uniform(-1.3, 1.3, (2, 3, 30, 2))  # some beyond the bounds; long enough for the wrist's limit
+    actions[0, 0] = [0, 1]
+    found = reacher.plan_distances(starts, goals, actions)
+    plain = super(type(reacher), reacher).plan_distances(starts, goals, actions)
+    assert found.shape == (2, 3) and found.tobytes() == plain.tobytes() and np.ptp(found) > 1
+
+
 def test_reacher_success_does_not_wrap(reacher):
     goal = np.array([3.1, 1.0, 0, 0])
     assert reacher.success([3.149, 0.951, 9, 9], goal)
@@ -204,6 +214,27 @@ def test_push_t_agrees_with_gym_pusht(push_t):
     assert distances[0] < 1e-9
     assert np.linalg.norm(state[2:4] - start[2:4]) > 40
     assert max(distances) < 1
+
+
+def test_push_t_keeps_its_space_as_if_built_anew(push_t, monkeypatch):
+    # Fast pushes along walls and block, and jumps to other states: nothing of an earlier contact is left.
+    paths, contacts = [], 0
+    for kept in (True, False):
+        if not kept:
+            monkeypatch.setattr(push_t, "_reset_space", push_t._build)
+        path = []
+        for seed in range(4):
+            push_t.reset(seed=seed)
+            policy = scripted_pusher(push_t.get_state, np.random.default_rng(seed), noise=0.1, speed=1.0)
+            for _ in range(60):
+                push_t.play(policy())
+                path.append(push_t.get_state())
+            push_t.set_state(path[-20])
+            push_t.play(np.ones(2))
+            path.append(push_t.get_state())
+        paths.append(np.array(path))
+        contacts = int((np.abs(np.diff(paths[-1][:, 2:4], axis=0)).max(1) > 0).sum())
+    assert paths[0].tobytes() == paths[1].tobytes() and contacts > 50
 
 
 def test_push_t_pictures_are_area_means(push_t):
