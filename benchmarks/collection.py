@@ -2,9 +2,9 @@
 
 Run: python benchmarks/collection.py [--worlds push_t reacher cube] [--episodes 2]
 
-Both play the same episodes (their states must agree bit for bit at the rows that both have) in one process; seconds are those
-of the processor, all threads together, so that other work on the machine counts little. Neither time holds the building of
-the simulator nor the first picture.
+Both play the same episodes (their states must agree bit for bit at the rows that both have) in one process; seconds are
+those of the processor, all threads together, so that other work on the machine counts little. Neither time holds the
+building of the simulator nor the first picture.
 """
 
 import argparse
