@@ -157,8 +157,8 @@ def collect_drawn(config: DataConfig, *, progress: bool = True) -> EpisodeDatase
     Returns
     -------
     EpisodeDataset
-        In memory, with :class:`~spectral_jepa.pixels.data.drawn.DrawnPictures`. Rows, columns and split are those of the file
-        that :func:`collect` writes, and so are the pictures, bit for bit where they are drawn on a CPU. Its digest of
+        In memory, with :class:`~spectral_jepa.pixels.data.drawn.DrawnPictures`. Rows, columns and split are those of the
+        file that :func:`collect` writes, and so are the pictures, bit for bit where they are drawn on a CPU. Its digest of
         ``pixels`` is that of the states, the size and a few pictures.
 
     Raises

@@ -75,8 +75,8 @@ def train(
     config : PixelConfig
         ``kind`` and the sections ``model``, ``objective`` and ``training`` fix the run; a folder of another run is refused.
     data_path : str, Path or EpisodeDataset
-        HDF5 file of episodes, see :func:`spectral_jepa.pixels.data.open_dataset`; or episodes in memory, whose pictures may be
-        drawn on the device, see :func:`spectral_jepa.pixels.data.collect.collect_drawn`.
+        HDF5 file of episodes, see :func:`spectral_jepa.pixels.data.open_dataset`; or episodes in memory, whose pictures
+        may be drawn on the device, see :func:`spectral_jepa.pixels.data.collect.collect_drawn`.
     folder : str or Path
         The run's folder.
     device : str or torch.device, optional
