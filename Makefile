@@ -119,7 +119,7 @@ types: $(STAMP)  ## mypy
 	$(BIN)/mypy
 
 bench: $(STAMP)  ## Time the solvers against SciPy, scikit-learn and QuantEcon
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for name in jepa pixels solvers values; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove .venv, caches and builds; keep results/
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

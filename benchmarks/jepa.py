@@ -34,6 +34,27 @@ def bandwidth(device):
     return 2 * source.numel() * 8 / best / 1e9
 
 
+def time_batch(mdp, regularizer, device, n_runs=N_RUNS, steps=STEPS, singles=SINGLES):
+    """Best seconds of ``n_runs`` models trained as one batch, and of as many one by one (from ``singles``; 0: none)."""
+    exact = sj.CoOccurrence.exact(mdp)
+    config = JepaConfig(regularizer=regularizer, n_steps=steps, record_every=1000)
+    runs = [Run(dim=8, seed=seed, strength=0.5) for seed in range(n_runs)]
+    train_jepa(exact, runs[:2], config, device=device)  # warm up
+
+    def batched():
+        train_jepa(exact, runs, config, device=device)
+
+    def single():
+        for run in runs[:singles]:
+            train_jepa(exact, [run], config, device=device)
+
+    # Interleaved, the best of three: other work on the machine only ever adds time.
+    together, alone = zip(*[(seconds(batched, device), seconds(single, device)) for _ in range(3)], strict=True)
+    # Adam reads parameter, gradient and two moments and writes three of them: the least any such step must move.
+    traffic = 7 * 8 * n_parameters(config, runs[0], mdp.n_states, mdp.n_actions) * n_runs * steps
+    return {"together": min(together), "alone": min(alone) * n_runs / singles if singles else None, "traffic": traffic}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -46,33 +67,17 @@ def main():
     }
     rows = []
     for name, mdp in worlds.items():
-        exact = sj.CoOccurrence.exact(mdp)
         for regularizer in ("whitening", "sigreg"):
-            config = JepaConfig(regularizer=regularizer, n_steps=STEPS, record_every=1000)
-            runs = [Run(dim=8, seed=seed, strength=0.5) for seed in range(N_RUNS)]
-            train_jepa(exact, runs[:2], config, device=device)  # warm up
-
-            def batched(exact=exact, runs=runs, config=config):
-                train_jepa(exact, runs, config, device=device)
-
-            def single(exact=exact, runs=runs, config=config):
-                for run in runs[:SINGLES]:
-                    train_jepa(exact, [run], config, device=device)
-
-            # Interleaved, the best of three: other work on the machine only ever adds time.
-            together, alone = zip(*[(seconds(batched, device), seconds(single, device)) for _ in range(3)], strict=True)
-            alone_all = min(alone) * N_RUNS / SINGLES
-            # Adam reads parameter, gradient and two moments and writes three of them: the least any such step must move.
-            least = 7 * 8 * n_parameters(config, runs[0], mdp.n_states, mdp.n_actions) * N_RUNS * STEPS
+            found = time_batch(mdp, regularizer, device)
             rows.append(
                 {
                     "world": name,
                     "regulariser": regularizer,
-                    "batch [s]": min(together),
-                    f"one by one [s], from {SINGLES}": alone_all,
-                    "ratio": alone_all / min(together),
-                    "run-steps/s": N_RUNS * STEPS / min(together),
-                    "Adam traffic / bandwidth": least / min(together) / 1e9 / speed,
+                    "batch [s]": found["together"],
+                    f"one by one [s], from {SINGLES}": found["alone"],
+                    "ratio": found["alone"] / found["together"],
+                    "run-steps/s": N_RUNS * STEPS / found["together"],
+                    "Adam traffic / bandwidth": found["traffic"] / found["together"] / 1e9 / speed,
                 }
             )
     print(

@@ -385,13 +385,13 @@ def time_planning(config, device, n_episodes, n_iterations, repetitions, compile
     ]
 
 
-def time_tokens(device, quick):
-    """One full published plan with one token a frame and with 256, extrapolated from a part of it."""
-    published, shape, on_gpu = PlanningConfig(precision="bf16"), ModelConfig(), device == "cuda"
+def time_tokens(device, quick, shape=None, patch_tokens=PATCH_TOKENS):
+    """One full published plan with one token a frame and with 256, extrapolated from a part of it; by default at 224 px."""
+    published, shape, on_gpu = PlanningConfig(precision="bf16"), shape or ModelConfig(), device == "cuda"
     # Memory of keys and values bounds the sequences in one call of the patch tokens' model.
     contenders = {
         "LeWM-shaped": (wake(WorldModel(shape)), 300, 30 if on_gpu else 1, None),
-        "DINO-WM-shaped": (PatchTokenPredictor(PATCH_TOKENS), 300 if on_gpu else 2, 1, 50),
+        "DINO-WM-shaped": (PatchTokenPredictor(patch_tokens), 300 if on_gpu else 2, 1, 50),
     }
     rows, total = [], {}
     for name, (model, n_samples, n_iterations, chunk) in contenders.items():

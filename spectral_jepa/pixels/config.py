@@ -225,7 +225,8 @@ class TrainingConfig:
     precision : {"bf16", "float32", "float64"}
         "bf16" (autocast) concerns GPUs: a CPU computes in float32 then. "float64" is for tests. Published: "bf16".
     compile : bool
-        Let torch compile encoder and predictor.
+        Let torch compile encoder and predictor; wants a C++ compiler. Dropout's masks are others then. On a CPU it takes two
+        minutes to compile and gains nothing over the eager step (docs/pixels.md, Benchmark).
     seed : int
         Initial weights, subspaces, order of the clips, directions of SIGReg, masks of dropout.
     log_every : int

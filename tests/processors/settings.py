@@ -60,6 +60,7 @@ NUMERIC = (
 # Files, messages, processes, rules, pictures.
 OTHER = (
     "tests/docs/test_docstrings.py",
+    "tests/docs/test_gpu_session.py",
     "tests/docs/test_public_api.py",
     "tests/docs/test_readme.py",
     "tests/docs/test_rules.py",

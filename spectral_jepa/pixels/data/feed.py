@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spectral_jepa.pixels.data import EpisodeDataset, WindowSampler
+from spectral_jepa.pixels.data.drawn import DrawnPictures
 
 Batch = tuple[Tensor, Tensor, dict[str, int]]
 RESIDENT_SHARE = 0.5
@@ -28,8 +29,8 @@ def fits(dataset: EpisodeDataset, device: torch.device) -> bool:
     Returns
     -------
     bool
-        On a GPU, whether they take at most half of its memory that is free now. False anywhere else: on a CPU pictures are
-        mapped.
+        On a GPU, whether they take at most half of its memory that is free now; drawn ones take none. False anywhere else:
+        on a CPU pictures are mapped.
 
     Examples
     --------
@@ -38,7 +39,10 @@ def fits(dataset: EpisodeDataset, device: torch.device) -> bool:
     >>> fits(EpisodeDataset.from_episodes([episode]), torch.device("cpu"))
     False
     """
-    return device.type == "cuda" and dataset.pixels.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    if device.type != "cuda":
+        return False
+    pictures: Any = dataset.pixels
+    return isinstance(pictures, DrawnPictures) or pictures.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def batches(sampler: WindowSampler, device: torch.device) -> Generator[Batch]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import ActionScaler
+from spectral_jepa.pixels.data.drawn import DrawnPictures
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, Ids, check_ids, raw_actions, rows_in
 from spectral_jepa.pixels.interfaces import Dataset
 
@@ -43,7 +44,8 @@ class WindowSampler:
     device : str or torch.device
         Where batches go.
     resident : bool
-        Hold all pictures on ``device`` and gather there, when they fit.
+        Hold all pictures on ``device`` and gather there, when they fit. Drawn ones
+        (:class:`~spectral_jepa.pixels.data.drawn.DrawnPictures`) are always drawn there: no picture is copied.
 
     Raises
     ------
@@ -101,7 +103,10 @@ class WindowSampler:
             )
         scaled = self.scaler.normalize(raw_actions(dataset).astype(np.float32)).reshape(len(dataset.pixels), -1)
         self._actions = np.nan_to_num(scaled, nan=0.0)
-        self._pixels = torch.from_numpy(np.array(dataset.pixels)).to(self.device) if resident else None
+        pictures: Any = dataset.pixels
+        self._drawn = pictures.to(self.device) if isinstance(pictures, DrawnPictures) else None
+        hold = resident and self._drawn is None
+        self._pixels = torch.from_numpy(np.array(pictures)).to(self.device) if hold else None
         self._epoch, self._cursor = 0, 0
         self._order: tuple[int, Ids] | None = None
 
@@ -136,7 +141,9 @@ class WindowSampler:
         rows = np.asarray(starts)[:, None] + np.arange(self.n_frames * self._block_rows)
         frame_rows = rows[:, :: self._block_rows]
         blocks = self._actions[rows].reshape(len(rows), self.n_frames, -1)
-        if self._pixels is not None:
+        if self._drawn is not None:
+            frames = self._drawn.draw(torch.from_numpy(frame_rows))
+        elif self._pixels is not None:
             # index_select copies whole rows; indexing with a tensor moves single bytes.
             chosen = torch.from_numpy(frame_rows.reshape(-1)).to(self.device)
             frames = self._pixels.index_select(0, chosen).unflatten(0, frame_rows.shape)

@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spectral_jepa._files import value_digest
 from spectral_jepa._shapes import Float
@@ -106,6 +107,31 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """
         states = columns.get("state")
         return states if states is not None and states.shape[1:] == (cls.state_dim,) else None
+
+    @classmethod
+    def draw_states(cls, states: Tensor, image_size: int) -> Tensor:
+        """Pictures of many states at once, on the device of the states.
+
+        Parameters
+        ----------
+        states : Tensor (B, n)
+        image_size : int
+            S, in pixels.
+
+        Returns
+        -------
+        uint8 Tensor (B, S, S, 3)
+            Bit for bit what :meth:`render` shows in these states, in the original colours.
+
+        Raises
+        ------
+        InputError
+            Always here: pictures come from a simulator on the CPU. Override it where tensors are enough.
+        """
+        raise InputError(
+            f"{cls.name} draws its pictures in a simulator, expected an environment that draws them from states, such as "
+            "two_room: collect pictures instead"
+        )
 
     def comparable_state(self, state: Array) -> Array:
         """The part of a state that tells whether a recording moves as this environment does.

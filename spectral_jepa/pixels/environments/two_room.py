@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
@@ -64,6 +65,22 @@ class TwoRoomEnvironment(PixelEnvironment):
         """
         found = (columns.get(name) for name in ("state", "pos_agent", "proprio"))
         return next((values for values in found if values is not None and values.shape[1:] == (2,)), None)
+
+    @classmethod
+    def draw_states(cls, states: Tensor, image_size: int) -> Tensor:
+        """Pictures of many states at once, on the device of the states.
+
+        Parameters
+        ----------
+        states : Tensor (B, 2)
+        image_size : int
+            S, in pixels.
+
+        Returns
+        -------
+        uint8 Tensor (B, S, S, 3)
+        """
+        return two_room.draw(states, image_size)
 
     def _start(self, rng: np.random.Generator) -> None:
         self._color = two_room.RED

@@ -364,7 +364,7 @@ def draw(position: Tensor, size: int, *, agent: Color = RED, wall: Color = BLACK
     behind = empty.reshape(-1, 3)[index].to(torch.float32)
     mixed = behind + cover * (torch.tensor(agent, dtype=torch.float32, device=position.device) - behind)
     batch = torch.arange(len(position), device=position.device)[:, None, None]
-    pictures.view(len(position), -1, 3)[batch, index] = mixed.round().to(torch.uint8)
+    pictures.view(len(position), size * size, 3)[batch, index] = mixed.round().to(torch.uint8)
     return pictures
 
 

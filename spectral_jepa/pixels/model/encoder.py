@@ -46,8 +46,8 @@ class Normalize(nn.Module):
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", -torch.tensor(PIXEL_MEAN).view(3, 1, 1) * scale, persistent=False)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Normalise; O(pixels).
+    def flat(self, frames: Tensor) -> Tensor:
+        """All leading axes in one, channels first: a view, as a rule.
 
         Raises
         ------
@@ -64,9 +64,14 @@ class Normalize(nn.Module):
             )
         if frames.dtype != torch.uint8 and not frames.is_floating_point():
             raise InputError(f"frames has type {frames.dtype}, expected uint8 or floats in [0, 1]: convert it")
-        scale = self.scale / 255 if frames.dtype == torch.uint8 else self.scale
+        return frames.reshape(-1, 3, size, size)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalise; O(pixels); raises as :meth:`flat`."""
+        pictures = self.flat(frames)
+        scale = self.scale / 255 if pictures.dtype == torch.uint8 else self.scale
         # In place: on a CPU, fresh memory costs more than the arithmetic.
-        return frames.reshape(-1, 3, size, size).to(scale.dtype, copy=True).mul_(scale).add_(self.shift)
+        return pictures.to(scale.dtype, copy=True).mul_(scale).add_(self.shift)
 
 
 class SelfAttention(nn.Module):
@@ -185,7 +190,7 @@ class ConvEncoder(nn.Module):
         channels = [3, *([max(1, base // 2), base] + [2 * base] * n_layers)[:n_layers]]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GELU()]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), _MapGelu()]
         side = config.image_size
         for _ in range(n_layers):
             side = (side + 1) // 2
@@ -201,6 +206,13 @@ class ConvEncoder(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """Encode."""
         return self.output(self.convolutions(frames).flatten(1))
+
+
+class _MapGelu(nn.Module):
+    """GELU of maps (B, C, H, W) with the channels last in memory, as pictures do: twice as fast where torch sees so."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.gelu(maps.movedim(1, -1)).movedim(-1, 1)
 
 
 class ResidualBlock(nn.Module):
@@ -253,14 +265,16 @@ class ResNet18(nn.Module):
         return self.blocks(self.stem(frames)).mean((2, 3))
 
 
-def encode_pictures(encoder: nn.Module, pictures: Tensor) -> Tensor:
-    """Run an encoder, on a CPU a few pictures at a time where they do not see each other.
+def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) -> Tensor:
+    """Normalise pictures and run an encoder, on a CPU a few pictures at a time where they do not see each other.
 
     Parameters
     ----------
     encoder : VisionTransformer, ConvEncoder or ResNet18
+    normalize : Normalize
+        Or any other module that gives the encoder's input.
     pictures : Tensor (N, 3, S, S)
-        Normalised, see :class:`Normalize`.
+        As :meth:`Normalize.flat` has them.
 
     Returns
     -------
@@ -280,13 +294,13 @@ def encode_pictures(encoder: nn.Module, pictures: Tensor) -> Tensor:
     >>> def mean_colour(pictures):
     ...     seen.append(len(pictures))
     ...     return pictures.mean((2, 3))
-    >>> encode_pictures(mean_colour, torch.ones(3, 3, 512, 512)).tolist(), seen
+    >>> encode_pictures(mean_colour, nn.Identity(), torch.ones(3, 3, 512, 512)).tolist(), seen
     ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [2, 1])
     """
     if pictures.device.type != "cpu" or isinstance(encoder, ResNet18):
-        return encoder(pictures)
+        return encoder(normalize(pictures))
     pieces = pictures.split(max(1, CPU_PIXELS // pictures.shape[-1] ** 2))
-    return torch.cat([encoder(piece) for piece in pieces])
+    return torch.cat([encoder(normalize(piece)) for piece in pieces])
 
 
 def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNet18:

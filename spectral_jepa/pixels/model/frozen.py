@@ -6,6 +6,9 @@ So the published evaluation runs it too (LeWM, arXiv 2603.19312): BatchNorm by i
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -233,6 +236,37 @@ def usable_device(device: str | torch.device) -> torch.device:
     spectral_jepa._validation.InputError: device is 'meta', which torch cannot use here (...), expected ...
     """
     return torch.device(check_device("device", device))
+
+
+def require_compiler(setting: str) -> None:
+    """Refuse to compile on a machine where torch would find no C++ compiler: it builds its loops with one, for a GPU too.
+
+    Parameters
+    ----------
+    setting : str
+        What asks for it, such as "training.compile".
+
+    Raises
+    ------
+    InputError
+        Neither the environment variable CXX nor g++ names a program that is there.
+
+    Examples
+    --------
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, {"CXX": "no_such_compiler"}):
+    ...     require_compiler("training.compile")
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: training.compile is True and there is no C++ compiler 'no_such_compiler', ...
+    """
+    wanted = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    # CXX may carry options, as in "ccache g++".
+    if shutil.which(wanted.split()[0]) is None:
+        raise InputError(
+            f"{setting} is True and there is no C++ compiler {wanted!r}, expected one on the PATH: install g++, name "
+            f"another in CXX, or leave {setting} out"
+        )
 
 
 def weights_digest(model: TorchModel) -> str:

@@ -107,7 +107,8 @@ class WorldModel(nn.Module):
         -----
         One pass of the encoder over all pictures; the pictures of one clip do not see each other.
         """
-        return self.projector(encode_pictures(self.encoder, self.normalize(frames))).reshape(*frames.shape[:-3], -1)
+        vectors = encode_pictures(self.encoder, self.normalize, self.normalize.flat(frames))
+        return self.projector(vectors).reshape(*frames.shape[:-3], -1)
 
     def predict(self, latents: Float[Tensor, "B T D"], blocks: Float[Tensor, "B T A"]) -> Float[Tensor, "B T D"]:
         """Predict each next embedding from those up to it.

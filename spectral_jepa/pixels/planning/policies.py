@@ -27,7 +27,7 @@ from spectral_jepa.pixels.interfaces import (
     Rollout,
     TorchModel,
 )
-from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, weights_digest
+from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, require_compiler, weights_digest
 from spectral_jepa.pixels.planning.latent import plan
 
 
@@ -70,6 +70,8 @@ class PlannerPolicy:
         # A GPU wants many episodes at once; on a CPU few make a resumable run lose less.
         self.chunk_size = 25 if self.device.type == "cpu" else 256
         check_scaler(scaler, model.config.action_dim)
+        if compile:
+            require_compiler("compile")
         self._rollout: Rollout = _Compiled(model) if compile else model
 
     def describe(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spectral_jepa._streams import stream_seed
 from spectral_jepa.pixels.config import PixelConfig
+from spectral_jepa.pixels.model.frozen import require_compiler
 from spectral_jepa.pixels.model.saved import make_model
 from spectral_jepa.pixels.training.cloning import CloningObjective
 from spectral_jepa.pixels.training.objective import Objective
@@ -55,6 +56,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, weight_decay=self.settings.weight_decay, fused=fused)
         self.generator = torch.Generator(worker.device)
         if self.settings.compile:
+            require_compiler("training.compile")
             for part in (self.model.encoder, getattr(self.model, "predictor", None)):
                 if part is not None:
                     part.compile()

@@ -23,7 +23,7 @@ from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, window_starts
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.data.feed import batches, fits
-from spectral_jepa.pixels.data.origin import check_actions, open_run_data
+from spectral_jepa.pixels.data.origin import check_actions, check_origin, open_run_data
 from spectral_jepa.pixels.model.saved import save_model
 from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
@@ -60,7 +60,7 @@ class TrainedRun:
 
 def train(
     config: PixelConfig,
-    data_path: str | Path,
+    data_path: str | Path | EpisodeDataset,
     folder: str | Path,
     *,
     device: str | torch.device | None = None,
@@ -74,8 +74,9 @@ def train(
     ----------
     config : PixelConfig
         ``kind`` and the sections ``model``, ``objective`` and ``training`` fix the run; a folder of another run is refused.
-    data_path : str or Path
-        HDF5 file of episodes; see :func:`spectral_jepa.pixels.data.open_dataset`.
+    data_path : str, Path or EpisodeDataset
+        HDF5 file of episodes, see :func:`spectral_jepa.pixels.data.open_dataset`; or episodes in memory, whose pictures
+        may be drawn on the device, see :func:`spectral_jepa.pixels.data.collect.collect_drawn`.
     folder : str or Path
         The run's folder.
     device : str or torch.device, optional
@@ -122,7 +123,7 @@ def train(
     if stop_after is not None:
         check_count("stop_after", stop_after)
     worker = join_workers(device)
-    dataset = open_run_data(config, data_path, cache=cache, progress=progress)
+    dataset = _open(config, data_path, cache, progress)
     if worker.leads:
         check_actions(dataset, config.data.environment, planning=False)
         if not (Path(folder) / "checkpoints").exists():
@@ -132,6 +133,21 @@ def train(
         torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
     ):
         return _Run(config, dataset, Path(folder), worker).train(progress, stop_after)
+
+
+def _open(
+    config: PixelConfig, data: str | Path | EpisodeDataset, cache: str | Path | None, progress: bool
+) -> EpisodeDataset:
+    if not isinstance(data, EpisodeDataset):
+        return open_run_data(config, data, cache=cache, progress=progress)
+    check_origin(data, config.data.environment)
+    found, expected = (data.image_size, data.action_dim), (config.model.image_size, config.model.action_dim)
+    if found != expected:
+        raise InputError(
+            f"the dataset has pictures of {found[0]} px and {found[1]} action coordinates, expected {expected[0]} and "
+            f"{expected[1]} as the model: collect with data.image_size {expected[0]}, or set model.image_size"
+        )
+    return data
 
 
 class _Run:

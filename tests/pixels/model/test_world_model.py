@@ -360,7 +360,7 @@ def test_encoding_in_pieces_is_encoding(config, monkeypatch):
     pictures = draw(7, 3, 16, 16).double()
     sizes = []
     handle = encoder.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
-    pieces = encode_pictures(encoder, pictures)
+    pieces = encode_pictures(encoder, torch.nn.Identity(), pictures)
     handle.remove()
     assert sizes == [3, 3, 1]
     whole = encoder(pictures)
@@ -380,7 +380,7 @@ def test_batch_statistics_see_the_whole_batch(monkeypatch):
     sizes = []
     encoder = ResNet18()
     encoder.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
-    encode_pictures(encoder, draw(3, 3, 32, 32))
+    encode_pictures(encoder, torch.nn.Identity(), draw(3, 3, 32, 32))
     assert sizes == [3]
 
 

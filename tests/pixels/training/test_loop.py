@@ -290,6 +290,22 @@ def test_an_unusable_device_is_one_sentence(dots, tmp_path):
         train.train(settings(), dots, tmp_path, device="gpu", progress=False)
 
 
+def test_compiling_without_a_compiler_is_one_sentence(dots, tmp_path, monkeypatch):
+    compiled = settings()
+    compiled = replace(compiled, training=replace(compiled.training, compile=True))
+    monkeypatch.setenv("CXX", "no_such_compiler -O2")
+    with pytest.raises(
+        train.InputError, match=r"training.compile is True and there is no C[+][+] compiler 'no_such_compiler"
+    ):
+        train.train(compiled, dots, tmp_path, device="cpu", progress=False)
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(train.InputError, match=r"there is no C[+][+] compiler"):
+        train.train(compiled, dots, tmp_path, device="cpu", progress=False)
+    # Asked for only where something is compiled.
+    assert train.train(settings(), dots, tmp_path / "run", device="cpu", progress=False).finished
+
+
 def sampler_for(dots):
     dataset = open_dataset(dots)
     return WindowSampler(dataset, dataset.split()["train"], 4, 2, 16, seed=3)
