@@ -28,7 +28,9 @@ from spectral_jepa.pixels.interfaces import (
     TorchModel,
 )
 from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, weights_digest
-from spectral_jepa.pixels.planning.latent import plan
+from spectral_jepa.pixels.planning.compiled import CompiledRollout
+from spectral_jepa.pixels.planning.latent import check_settings, plan
+from spectral_jepa.pixels.planning.warm_start import first_mean, keep_plan
 
 
 class PlannerPolicy:
@@ -43,12 +45,13 @@ class PlannerPolicy:
     config : PlanningConfig
     name : str
         Shown in tables. Default: the method.
-    history : int
-        Real frames given to the model; the published value is 1.
     chunk : int, optional
         As in :func:`plan`.
-    compile : bool
-        Compile the rollout (worth its half minute on a GPU only).
+
+    Raises
+    ------
+    InputError
+        Settings that contradict each other, more real frames (``config.history``) than the model sees.
     """
 
     def __init__(
@@ -58,26 +61,24 @@ class PlannerPolicy:
         config: PlanningConfig,
         *,
         name: str | None = None,
-        history: int = 1,
         chunk: int | None = None,
-        compile: bool = False,
     ) -> None:
+        check_settings(config)
         self.model, self.scaler, self.config, self.chunk = model.eval(), scaler, config, chunk
         self.name = name or config.method
-        self.history = check_count("history", history, 1, model.config.history, "what the model was trained with")
+        self.history = check_count("history", config.history, 1, model.config.history, "what the model was trained with")
         self.action_block: int = model.config.action_block
         self.device = device_of(model)
         # A GPU wants many episodes at once; on a CPU few make a resumable run lose less.
         self.chunk_size = 25 if self.device.type == "cpu" else 256
         check_scaler(scaler, model.config.action_dim)
-        self._rollout: Rollout = _Compiled(model) if compile else model
+        self._rollout: Rollout = CompiledRollout(model) if config.compile else model
 
     def describe(self) -> dict[str, Any]:
-        """Planner settings, history, scaler, and the digest of the weights."""
+        """Planner settings, scaler, and the digest of the weights."""
         return {
             "policy": "planner",
             "planning": asdict(self.config),
-            "history": self.history,
             "scaler": {"mean": self.scaler.mean, "std": self.scaler.std},
             "weights": weights_digest(self.model),
         }
@@ -105,7 +106,7 @@ class PlannerPolicy:
         Parameters
         ----------
         now : Observation
-            ``states`` are not read.
+            ``states`` are not read; ``memory`` is with ``config.warm_start`` only, and keeps the last plan.
         goals : Tensor (E, D)
             As :meth:`prepare` gives them.
         generators : E torch.Generator on the CPU
@@ -115,6 +116,11 @@ class PlannerPolicy:
         -------
         float64 array (E, execute * action_block, A)
             Raw actions, not clipped to the environment's bounds.
+
+        Raises
+        ------
+        InputError
+            A warm start without memory.
         """
         n_episodes, seen = now.frames.shape[:2]
         pictures = now.frames.reshape(-1, *now.frames.shape[2:])
@@ -122,11 +128,21 @@ class PlannerPolicy:
         past = None
         if seen > 1:
             past = scaled_blocks(now.past_actions, self.scaler, self.action_block).to(latents)
-        block_dim = self.action_block * self.model.config.action_dim
+        config, block_dim = self.config, self.action_block * self.model.config.action_dim
+        mean = first_mean(config, now, block_dim)
         blocks = plan(
-            self._rollout, self.config, latents, goals, generators, block_dim=block_dim, past_blocks=past, chunk=self.chunk
+            self._rollout,
+            config,
+            latents,
+            goals,
+            generators,
+            block_dim=block_dim,
+            past_blocks=past,
+            chunk=self.chunk,
+            mean=mean,
         )
-        return native_actions(blocks, self.scaler)
+        keep_plan(config, now, blocks)
+        return native_actions(blocks[:, : config.execute], self.scaler)
 
 
 class RandomPolicy:
@@ -272,10 +288,3 @@ class CloningPolicy:
             blocks = self.network.act(frames, goals)
         blocks = blocks[:, None] if blocks.ndim == 2 else blocks
         return native_actions(blocks[:, : self.execute], self.scaler)
-
-
-class _Compiled:
-    """A model whose rollout is compiled; everything else is the model's."""
-
-    def __init__(self, model: Rollout) -> None:
-        self.rollout = torch.compile(model.rollout)

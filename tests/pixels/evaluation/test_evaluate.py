@@ -116,7 +116,7 @@ def manifest(n_pairs=12, episodes=(4, 5, 6, 7), goal_offset=25, seed=42):
 
 
 def planner(name="model", **settings):
-    return PlannerPolicy(ExactModel(SCALER), SCALER, PLANNING, name=name, **settings)
+    return PlannerPolicy(ExactModel(SCALER), SCALER, replace(PLANNING, **settings), name=name)
 
 
 def without_clock(rows):
@@ -366,7 +366,7 @@ def test_real_models_act_in_two_room():
     pairs = make_manifest(data, [1], environment, n_pairs=3, goal_offset=20)
     planning = replace(PLANNING, n_iterations=2)
     policies = [
-        PlannerPolicy(WorldModel(settings), scaler, planning, history=3),
+        PlannerPolicy(WorldModel(settings), scaler, replace(planning, history=3)),
         CloningPolicy(GoalConditionedPolicy(settings), scaler),
         SimulatorPolicy(environment, scaler, replace(planning, n_iterations=5)),
     ]
