@@ -18,6 +18,7 @@ REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
 KINDS = ("world_model", "cloning")
 PROBES = ("linear", "mlp")
 COSTS = ("end", "sum", "closest")
+PROPOSALS = ("none", "cloning", "inverse")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
 
@@ -276,6 +277,10 @@ class PlanningConfig:
     warm_start : bool
         Start the search's mean from the blocks of the last plan that were not carried out, and 0 behind them. Published:
         True, but with ``execute`` equal to ``horizon``, where nothing is left of a plan.
+    proposal : {"none", "cloning", "inverse"}
+        Start the search's mean from the first block of a cloned policy (a run of ``--kind cloning`` on the same data), or
+        from the blocks that ridge regression reads off both latents
+        (:class:`spectral_jepa.pixels.planning.proposals.InverseDynamics`). Published: "none".
     initial_std : float
         Standard deviation of the first candidates, in z-scored action units. Published: 1.
     temperature : float
@@ -291,7 +296,7 @@ class PlanningConfig:
     Raises
     ------
     InputError
-        An unknown method, cost or precision, a number that is not above 0. What must fit together is checked by
+        An unknown method, cost, proposal or precision, a number that is not above 0. What must fit together is checked by
         :func:`spectral_jepa.pixels.planning.latent.check_settings`.
     """
 
@@ -304,6 +309,7 @@ class PlanningConfig:
     history: int = 1
     cost: str = "end"
     warm_start: bool = False
+    proposal: str = "none"
     initial_std: float = 1.0
     temperature: float = 0.1  # MPPI only, in units of the costs' standard deviation
     learning_rate: float = 0.1  # Adam only
@@ -314,6 +320,7 @@ class PlanningConfig:
         check_fields(self, {"initial_std": POSITIVE, "temperature": POSITIVE, "learning_rate": POSITIVE})
         check_choice("method", self.method, ("cem", "mppi", "adam", "random"))
         check_choice("cost", self.cost, COSTS)
+        check_choice("proposal", self.proposal, PROPOSALS)
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))
 
 

@@ -211,7 +211,7 @@ def unread_settings(config: PixelConfig) -> dict[str, str]:
     vit = {"patch_size", "encoder_depth", "encoder_heads"}
     unused = {"vit": set[str](), "conv": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
     leave("model", unused, f"model.encoder is {model.encoder!r}")
-    common = {"n_samples", "n_iterations", "precision", "history", "cost", "warm_start", "compile"}
+    common = {"n_samples", "n_iterations", "precision", "history", "cost", "warm_start", "proposal", "compile"}
     searches = common | {"n_elites", "temperature", "learning_rate"}
     search = {
         "cem": common | {"n_elites"},

@@ -79,8 +79,8 @@ class CompiledRollout:
             self.failed = True
             cause = str(error.inner_exception).strip().splitlines()
             warn_user(
-                f"torch cannot compile here ({cause[0] if cause else type(error).__name__}), so plans are made without: install "
-                "g++, or leave out planning.compile"
+                f"torch cannot compile here ({cause[0] if cause else type(error).__name__}), so plans are made without: "
+                "install g++, or leave out planning.compile"
             )
             return self.model.rollout(latents, blocks, *more)
 

@@ -29,7 +29,7 @@ from spectral_jepa.pixels.interfaces import Rollout
 from spectral_jepa.pixels.planning.pooled_score import PooledScore
 
 # Settings of a policy that has pictures and a model.
-MODEL_ONLY = ("history", "compile")
+MODEL_ONLY = ("history", "proposal", "compile")
 METHODS = ("cem", "mppi", "adam", "random")
 # Sequences that one call of the model sees on a GPU. On a CPU it is the samples of one episode: they fit the cache, and
 # every matrix product then has the same shape whatever the number of episodes, so that plans are the same bit for bit.
@@ -58,7 +58,7 @@ def plan(
     config : PlanningConfig
         The defaults are the published cross-entropy method; the published gradient planner is
         ``PlanningConfig(method="adam", n_samples=100)``. "random" draws N(0, initial_std^2) and asks no model. ``history``,
-        ``warm_start`` and ``compile`` are the policy's and not read here: they come as ``latents``, ``mean``, ``model``.
+        ``warm_start``, ``proposal`` and ``compile`` are the policy's: they come as ``latents``, ``mean`` and ``model``.
     latents : Tensor (E, D), or (E, h, D) with the h last observed frames
     goals : Tensor (E, D)
     generators : E torch.Generator on the CPU
@@ -111,8 +111,8 @@ def plan(
     if mean is not None:
         if config.method == "random" or mean.shape != first.shape:
             raise InputError(
-                f"mean has shape {tuple(mean.shape)} for method {config.method!r}, expected {tuple(first.shape)} and a search "
-                "that begins somewhere (not 'random'): pass one block for each of the horizon, or leave it out"
+                f"mean has shape {tuple(mean.shape)} for method {config.method!r}, expected {tuple(first.shape)} and a "
+                "search that begins somewhere (not 'random'): pass one block for each of the horizon, or leave it out"
             )
         first = mean.to(first)
     sizes: dict[str, Any] = {"n_samples": config.n_samples, "n_iterations": config.n_iterations, "std": config.initial_std}
@@ -304,7 +304,7 @@ def check_settings(config: PlanningConfig) -> None:
     ------
     InputError
         An unknown method, a count below 1, more blocks to execute than the horizon has, fewer than 2 elites ("cem") or more
-        than samples.
+        than samples, a warm start beside a proposal.
 
     Examples
     --------
@@ -320,6 +320,11 @@ def check_settings(config: PlanningConfig) -> None:
     check_count("n_samples", config.n_samples)
     if config.method == "cem":
         check_count("n_elites", config.n_elites, 2, config.n_samples, "n_samples; one elite has no spread")
+    if config.warm_start and config.proposal != "none":
+        raise InputError(
+            f"warm_start is True and proposal is {config.proposal!r}, expected one of them, because each says where the "
+            "search begins: leave one out"
+        )
 
 
 def check_defaults(config: PlanningConfig, names: Sequence[str], whom: str) -> None:

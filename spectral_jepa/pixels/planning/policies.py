@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._shapes import Float, UInt8
-from spectral_jepa._validation import check_count
+from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.action_search import Generators
 from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions, scaled_blocks
@@ -30,6 +30,7 @@ from spectral_jepa.pixels.interfaces import (
 from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, weights_digest
 from spectral_jepa.pixels.planning.compiled import CompiledRollout
 from spectral_jepa.pixels.planning.latent import check_settings, plan
+from spectral_jepa.pixels.planning.proposals import Proposal, proposed_mean
 from spectral_jepa.pixels.planning.warm_start import first_mean, keep_plan
 
 
@@ -47,11 +48,14 @@ class PlannerPolicy:
         Shown in tables. Default: the method.
     chunk : int, optional
         As in :func:`plan`.
+    proposal : Proposal, optional
+        Where the search begins, of the kind that ``config.proposal`` names.
 
     Raises
     ------
     InputError
-        Settings that contradict each other, more real frames (``config.history``) than the model sees.
+        Settings that contradict each other, more real frames (``config.history``) than the model sees, a proposal without
+        the setting or the setting without it.
     """
 
     def __init__(
@@ -62,8 +66,15 @@ class PlannerPolicy:
         *,
         name: str | None = None,
         chunk: int | None = None,
+        proposal: Proposal | None = None,
     ) -> None:
         check_settings(config)
+        kind = "none" if proposal is None else proposal.describe()["proposal"]
+        if config.method != "random" and kind != config.proposal:
+            raise InputError(
+                f"proposal is {kind!r} but planning.proposal {config.proposal!r}, expected the same: change one"
+            )
+        self.proposal = proposal
         self.model, self.scaler, self.config, self.chunk = model.eval(), scaler, config, chunk
         self.name = name or config.method
         self.history = check_count("history", config.history, 1, model.config.history, "what the model was trained with")
@@ -75,12 +86,13 @@ class PlannerPolicy:
         self._rollout: Rollout = CompiledRollout(model) if config.compile else model
 
     def describe(self) -> dict[str, Any]:
-        """Planner settings, scaler, and the digest of the weights."""
+        """Planner settings, scaler, the digest of the weights, and of the proposal if there is one."""
         return {
             "policy": "planner",
             "planning": asdict(self.config),
             "scaler": {"mean": self.scaler.mean, "std": self.scaler.std},
             "weights": weights_digest(self.model),
+            **({} if self.proposal is None else {"proposal": self.proposal.describe()}),
         }
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
@@ -95,10 +107,11 @@ class PlannerPolicy:
 
         Returns
         -------
-        Tensor (E, D)
+        Tensor (E, D), or (E, D + P) with the P latent coordinates of a proposal behind
             On the model's device.
         """
-        return encode_one_by_one(self.model, frames)
+        goals = encode_one_by_one(self.model, frames)
+        return goals if self.proposal is None else torch.cat([goals, self._own_latents(frames, goals)], 1)
 
     def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Plan and undo the scaling of the actions.
@@ -107,7 +120,7 @@ class PlannerPolicy:
         ----------
         now : Observation
             ``states`` are not read; ``memory`` is with ``config.warm_start`` only, and keeps the last plan.
-        goals : Tensor (E, D)
+        goals : Tensor (E, D) or (E, D + P)
             As :meth:`prepare` gives them.
         generators : E torch.Generator on the CPU
             One an episode.
@@ -129,12 +142,15 @@ class PlannerPolicy:
         if seen > 1:
             past = scaled_blocks(now.past_actions, self.scaler, self.action_block).to(latents)
         config, block_dim = self.config, self.action_block * self.model.config.action_dim
-        mean = first_mean(config, now, block_dim)
+        mean, dim = first_mean(config, now, block_dim), latents.shape[-1]
+        if self.proposal is not None and config.method != "random":
+            own = self._own_latents(now.frames[:, -1], latents[:, -1])
+            mean = proposed_mean(self.proposal, own, goals[:, dim:], config.horizon)
         blocks = plan(
             self._rollout,
             config,
             latents,
-            goals,
+            goals[:, :dim],
             generators,
             block_dim=block_dim,
             past_blocks=past,
@@ -143,6 +159,11 @@ class PlannerPolicy:
         )
         keep_plan(config, now, blocks)
         return native_actions(blocks[:, : config.execute], self.scaler)
+
+    def _own_latents(self, frames: UInt8[np.ndarray, "E H W 3"], latents: Float[Tensor, "E D"]) -> Float[Tensor, "E P"]:
+        """Pictures as the proposal reads them; the model's latents where it has the model's encoder."""
+        assert self.proposal is not None
+        return latents if self.proposal.encoder is self.model else encode_one_by_one(self.proposal.encoder, frames)
 
 
 class RandomPolicy:

@@ -29,7 +29,7 @@ class SimulatorPolicy:
     scaler : ActionScaler
         As for the model, so that both search the same actions.
     config : PlanningConfig
-        Only the cross-entropy method. ``history`` and ``compile`` concern a model and are refused. Two-Room's physics are
+        Only the cross-entropy method. ``history``, ``proposal`` and ``compile`` are refused. Two-Room's physics are
         batched; any other simulator takes ``n_samples * n_iterations * horizon * action_block`` steps for each plan: choose
         few.
     action_block : int
