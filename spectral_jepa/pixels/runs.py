@@ -207,8 +207,8 @@ def open_run(
     Raises
     ------
     InputError
-        A proposal that is missing, not asked for, or of another kind or other actions. An unfinished or damaged folder, data that do not fit the model or come from another environment, a simulator that is
-        not installed.
+        An unfinished or damaged folder, data that do not fit the model or come from another environment, a simulator that is
+        not installed, a proposal that is missing, not asked for, or of another kind or other actions.
 
     Examples
     --------

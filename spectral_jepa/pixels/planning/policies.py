@@ -72,7 +72,7 @@ class PlannerPolicy:
         kind = "none" if proposal is None else proposal.describe()["proposal"]
         if config.method != "random" and kind != config.proposal:
             raise InputError(
-                f"proposal is {kind!r} but planning.proposal {config.proposal!r}, expected the same: change one"
+                f"proposal is {kind!r} but planning.proposal is {config.proposal!r}, expected the same: change one"
             )
         self.proposal = proposal
         self.model, self.scaler, self.config, self.chunk = model.eval(), scaler, config, chunk

@@ -1,4 +1,4 @@
-"""Where the search of a plan begins: action blocks read off the present and the goal, by a cloned policy or by least squares."""
+"""Where the search of a plan begins: blocks read off the present and the goal, by a cloned policy or by least squares."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class InverseDynamics:
 def proposed_mean(
     proposal: Proposal, latents: Float[Tensor, "E D"], goals: Float[Tensor, "E D"], horizon: int
 ) -> Float[Tensor, "E H A"]:
-    """A proposal's blocks, cut to the horizon or filled up with 0; each episode's by itself, so that company changes nothing.
+    """A proposal's blocks, cut to the horizon or filled up with 0; each episode by itself, so that company changes nothing.
 
     Parameters
     ----------

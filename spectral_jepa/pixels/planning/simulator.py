@@ -144,7 +144,7 @@ def simulator_cost(
 
     Notes
     -----
-    O(E S H block) steps of the simulator; all but "end" repeat the plan up to each block, which is (H + 1) / 2 times as many.
+    O(E S H block) steps of the simulator; all but "end" repeat the plan up to each block: (H + 1) / 2 times as many.
 
     Examples
     --------

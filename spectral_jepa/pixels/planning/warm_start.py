@@ -109,6 +109,6 @@ def keep_plan(config: PlanningConfig, now: Observation, plans: Float[Tensor, "E 
 def _memory(now: Observation) -> Sequence[dict[str, Any]]:
     if now.memory is None:
         raise InputError(
-            "warm_start is True but the observation has no memory, expected one dict an episode: hand in the same at each plan"
+            "warm_start is True but the observation has no memory, expected one dict an episode: hand in the same each time"
         )
     return now.memory

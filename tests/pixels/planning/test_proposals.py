@@ -132,7 +132,10 @@ class Clone(torch.nn.Module):
 
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_a_search_begins_at_the_cloned_policy_and_at_0_behind_it(n_blocks):
-    model, config = Adder(), PlanningConfig(horizon=3, n_samples=5, n_elites=2, n_iterations=1, execute=1, proposal="cloning")
+    model, config = (
+        Adder(),
+        PlanningConfig(horizon=3, n_samples=5, n_elites=2, n_iterations=1, execute=1, proposal="cloning"),
+    )
     policy = PlannerPolicy(model, SCALER, config, proposal=ClonedProposal(Clone(n_blocks)))
     goals = policy.prepare(pictures([9, 3]), np.zeros((1, 2)))
     assert goals.tolist() == [[9, 3, 18, 6]]
@@ -175,7 +178,9 @@ def test_a_run_opens_its_proposals(tmp_path):
         ("other", replace(config, kind="cloning"), ActionScaler((0.0, 0.0), (2.0, 1.0))),
     ):
         save_model(make_model(own), tmp_path / name, own, kept, {"data": str(data)})
-    run = open_run(tmp_path / "model", overrides={"planning.proposal": "inverse", "planning.horizon": "4"})
+    run = open_run(
+        tmp_path / "model", overrides={"planning.proposal": "inverse", "planning.horizon": "4", "planning.execute": "4"}
+    )
     inverse = run.policy.proposal
     # By hand: all windows of the training episodes, as they are fewer than the sample.
     rows = [run.dataset.rows(int(e))[:-20] for e in run.dataset.split()["train"]]
@@ -189,7 +194,9 @@ def test_a_run_opens_its_proposals(tmp_path):
     expected = ridge.predict(inputs[:5]).reshape(5, 4, 10)
     np.testing.assert_allclose(inverse.blocks(latents[:5], goals[:5]), expected, atol=1e-3)
     assert list((tmp_path / "model").rglob("*.npy"))
-    again = open_run(tmp_path / "model", overrides={"planning.proposal": "inverse", "planning.horizon": "4"})
+    again = open_run(
+        tmp_path / "model", overrides={"planning.proposal": "inverse", "planning.horizon": "4", "planning.execute": "4"}
+    )
     assert torch.equal(again.policy.proposal.weight, inverse.weight) and again.policy.describe() == run.policy.describe()
     cloning = {"planning.proposal": "cloning"}
     cloned = open_run(tmp_path / "model", overrides=cloning, proposal=tmp_path / "clone").policy
