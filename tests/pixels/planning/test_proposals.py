@@ -55,7 +55,7 @@ def observe(*places):
 def windows(n=400, horizon=3, seed=0):
     """Latents, goals and the blocks between them in a world that turns and adds."""
     rng = np.random.default_rng(seed)
-    start, blocks = rng.normal(size=(n, 2)), rng.normal(size=(n, horizon, 2)) + [0.5, -1.0]
+    start, blocks = rng.normal(size=(n, 2)), rng.normal((0.5, -1.0), 1.0, (n, horizon, 2))
     place = start
     for step in range(horizon):
         place = place @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + blocks[:, step]
