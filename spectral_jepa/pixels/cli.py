@@ -145,6 +145,17 @@ def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simul
         raise problems[0]
 
 
+def _check_proposal(folder: Path | None, changes: Mapping[str, str]) -> None:
+    """A cloned policy's folder and the setting that reads it come together."""
+    kind = changes.get("planning.proposal")
+    if (folder is not None) != (kind == "cloning"):
+        shown = "was given" if folder is not None else "is missing"
+        raise InputError(
+            f"--proposal {shown} and planning.proposal is {kind or 'none'!r}, expected a folder with 'cloning' only: "
+            "pass --proposal FOLDER --set planning.proposal cloning"
+        )
+
+
 @commands.add
 def collect(
     environment: str = "two_room",
@@ -271,6 +282,7 @@ def plan(
     if target.suffix != ".png":
         raise InputError(f"--out is {target}, expected a name that ends in .png (a .pdf is written beside it): add it")
     _folder("--out", target.parent)
+    _check_proposal(proposal, set)
     _, saved, _ = load_model(folder, device)
     _configure(saved, "plan", {}, set, ("planning.", "evaluation."))
     config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache, proposal=proposal)
@@ -331,6 +343,7 @@ def evaluate(
             raise InputError(f"--goal-offset {offset} was given twice, expected each once: leave one out")
     given = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
     EvaluationConfig(**{name: value for name, value in given.items() if value is not None})  # refused before hours of work
+    _check_proposal(proposal, set)
     _check_evaluation(folders, set, simulator, device)
     tables: list[pd.DataFrame] = []
     manifests: dict[int, str] = {}
