@@ -338,6 +338,32 @@ def test_planning_with_real_history_reaches_the_goals_too():
         planner(history=4)
 
 
+def test_memory_and_history_do_not_depend_on_chunks(monkeypatch):
+    from spectral_jepa.pixels.planning import policies
+
+    sizes, search = [], policies.plan
+
+    def watched(model, config, latents, *rest, **more):
+        sizes.append(latents.shape[:2])
+        return search(model, config, latents, *rest, **more)
+
+    monkeypatch.setattr(policies, "plan", watched)
+    pairs, settings = manifest(n_pairs=6), dict(execute=1, history=3, cost="closest", n_samples=20, n_iterations=2)
+    config = replace(EVALUATION, budget=20)
+
+    def play(size, warm=True):
+        policy = planner(warm_start=warm, **settings)
+        return without_clock(evaluate(policy, pairs, DATA, Plane(), config, chunk_size=size, progress=False))
+
+    whole = play(6)
+    # All pairs of a chunk in one search, with one frame first, then two, then three.
+    assert sizes == [(6, 1), (6, 2), (6, 3), (6, 3)]
+    for size in (1, 4):
+        pd.testing.assert_frame_equal(play(size), whole)
+    # The control: without the rest of the last plan other actions are found.
+    assert (play(6, warm=False)["final_distance"] != whole["final_distance"]).all()
+
+
 def test_a_cloned_policy_is_asked_with_pictures():
     class Clone(ExactModel):
         def act(self, frames, goals):
