@@ -55,7 +55,18 @@ class ClonedProposal:
         return {"proposal": "cloning", "weights": weights_digest(self.network)}
 
     def blocks(self, latents: Float[Tensor, "E D"], goals: Float[Tensor, "E D"]) -> Float[Tensor, "E n A"]:
-        """The policy's answer (E, n_blocks, block_dim)."""
+        """Ask the policy.
+
+        Parameters
+        ----------
+        latents, goals : Tensor (E, D)
+            Of the present and of the goal, as :attr:`encoder` gives them.
+
+        Returns
+        -------
+        Tensor (E, n_blocks, block_dim)
+            Scaled.
+        """
         return self.network(latents, goals)
 
 
@@ -152,7 +163,18 @@ class InverseDynamics:
         return {"proposal": "inverse", "horizon": self.weight.shape[1], **self.source}
 
     def blocks(self, latents: Float[Tensor, "E D"], goals: Float[Tensor, "E D"]) -> Float[Tensor, "E H A"]:
-        """All H blocks (E, H, A), in the type and on the device of the latents."""
+        """Apply the map.
+
+        Parameters
+        ----------
+        latents, goals : Tensor (E, D)
+            Of the present and of the goal, as :attr:`encoder` gives them.
+
+        Returns
+        -------
+        Tensor (E, H, A)
+            Scaled, in the type and on the device of the latents.
+        """
         weight = self.weight.to(latents.device)
         inputs = torch.cat([latents, goals], 1).double()
         return (torch.tensordot(inputs, weight[:-1], 1) + weight[-1]).to(latents)
