@@ -69,7 +69,7 @@ class CompiledRollout:
         if self.failed:
             return self.model.rollout(latents, blocks, *more)
         if self.compiled is None:
-            # Constant weights save the copies of biases on a CPU: there a fifth of the time.
+            # What is constant can be folded and packed for its products, once.
             constant = latents.device.type == "cpu"
             options: dict[str, Any] | None = {"freezing": True} if constant else None
             self.compiled = torch.compile(self.model.rollout, dynamic=False, options=options)
