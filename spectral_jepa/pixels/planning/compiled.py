@@ -63,7 +63,7 @@ class CompiledRollout:
         -------
         Tensor (N, H, D)
         """
-        # Half of torch's import time; most runs compile nothing.
+        # Not above: it is slow to import, and most runs compile nothing.
         from torch._dynamo.exc import BackendCompilerFailed
 
         if self.failed:
