@@ -356,12 +356,14 @@ def test_memory_and_history_do_not_depend_on_chunks(monkeypatch):
         return without_clock(evaluate(policy, pairs, DATA, Plane(), config, chunk_size=size, progress=False))
 
     whole = play(6)
-    # All pairs of a chunk in one search, with one frame first, then two, then three.
-    assert sizes == [(6, 1), (6, 2), (6, 3), (6, 3)]
+    # All pairs of a chunk that are not solved in one search, with one frame first, then two, then three.
+    unsolved = [sum(~whole["success"] | (whole["steps"] > 5 * turn)) for turn in range(4)]
+    assert sizes == [(n, seen) for n, seen in zip(unsolved, (1, 2, 3, 3), strict=True) if n]
+    assert len(sizes) > 2
     for size in (1, 4):
         pd.testing.assert_frame_equal(play(size), whole)
     # The control: without the rest of the last plan other actions are found.
-    assert (play(6, warm=False)["final_distance"] != whole["final_distance"]).all()
+    assert (play(6, warm=False)["final_distance"] != whole["final_distance"]).any()
 
 
 def test_a_cloned_policy_is_asked_with_pictures():
