@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import InputError, check_count, check_fraction
+from spectral_jepa._validation import InputError, as_float, check_count, check_fraction
 
 PAIR_COLUMNS = ["environment", "manifest", "pair"]
 
@@ -51,6 +51,46 @@ def wilson_interval(n_successes: int, n: int, confidence: float = 0.95) -> tuple
     check_count("n_successes", n_successes, 0, n, "the number of trials")
     interval = stats.binomtest(int(n_successes), int(n)).proportion_ci(check_fraction("confidence", confidence), "wilson")
     return float(interval.low), float(interval.high)
+
+
+@checked()
+def pareto_front(cost: ArrayLike, gain: ArrayLike) -> NDArray[np.bool_]:
+    """Which of n things no other beats: none costs at most as much and gains at least as much, and differs.
+
+    Parameters
+    ----------
+    cost, gain : array (n,)
+        Such as seconds and success rates.
+
+    Returns
+    -------
+    bool array (n,)
+        Things that are equal in both are both kept.
+
+    Raises
+    ------
+    InputError
+        Nothing, arrays of other shapes, numbers that are not finite.
+
+    Notes
+    -----
+    O(n log n).
+
+    Examples
+    --------
+    >>> pareto_front([1.0, 2.0, 3.0], [0.5, 0.4, 0.9]).tolist()
+    [True, False, True]
+    """
+    costs = as_float("cost", cost, (None,))
+    gains = as_float("gain", gain, (len(costs),))
+    if not costs.size:
+        raise InputError("cost is empty, expected at least one number: pass what is compared")
+    # By rising cost, and falling gain among equals: only what gains more than all before it stays, and its equals.
+    order = np.lexsort((-gains, costs))
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(gains[order])[:-1]])
+    better = gains[order] > before
+    kept = set(zip(costs[order][better], gains[order][better], strict=True))
+    return np.array([one in kept for one in zip(costs, gains, strict=True)])
 
 
 @checked()

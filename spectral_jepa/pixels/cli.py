@@ -121,6 +121,8 @@ def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
 def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simulator: bool, device: str | None) -> None:
     """Refuse a setting that no policy of an evaluation uses."""
     from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.planning.latent import MODEL_ONLY, check_defaults
+    from spectral_jepa.pixels.presets import override
 
     if not changes:
         return
@@ -131,7 +133,9 @@ def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simul
     for folder in folders:
         _, config, _ = load_model(folder, device)
         # The simulator plans with the first folder's settings, whatever that folder's kind.
-        config = replace(config, kind="world_model") if simulator and folder == folders[0] else config
+        if simulator and folder == folders[0]:
+            config = replace(config, kind="world_model")
+            check_defaults(override(config, changes).planning, MODEL_ONLY, "--simulator")
         try:
             _configure(config, "evaluate", options, changes, ("planning.", "evaluation.seed"))
         except InputError as error:
@@ -139,6 +143,17 @@ def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simul
     # A setting may concern some of the policies only.
     if len(problems) == len(folders):
         raise problems[0]
+
+
+def _check_proposal(folder: Path | None, changes: Mapping[str, str]) -> None:
+    """A cloned policy's folder and the setting that reads it come together."""
+    kind = changes.get("planning.proposal")
+    if (folder is not None) != (kind == "cloning"):
+        shown = "was given" if folder is not None else "is missing"
+        raise InputError(
+            f"--proposal {shown} and planning.proposal is {kind or 'none'!r}, expected a folder with 'cloning' only: "
+            "pass --proposal FOLDER --set planning.proposal cloning"
+        )
 
 
 @commands.add
@@ -240,6 +255,7 @@ def plan(
     data: Path | None = None,
     pair: int = 0,
     out: Path | None = None,
+    proposal: Path | None = None,
     device: str | None = None,
     cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
@@ -253,6 +269,7 @@ def plan(
         data: The HDF5 file. Default: the one it was trained on.
         pair: Number of the start and goal pair in the manifest of evaluate.
         out: The picture. Default: FOLDER/figures/plan_PAIR.png.
+        proposal: Folder of a cloned policy that the search begins at, with --set planning.proposal cloning.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning and evaluation, such as planning.n_iterations 30 or evaluation.budget 100.
@@ -265,9 +282,10 @@ def plan(
     if target.suffix != ".png":
         raise InputError(f"--out is {target}, expected a name that ends in .png (a .pdf is written beside it): add it")
     _folder("--out", target.parent)
+    _check_proposal(proposal, set)
     _, saved, _ = load_model(folder, device)
     _configure(saved, "plan", {}, set, ("planning.", "evaluation."))
-    config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache)
+    config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache, proposal=proposal)
     manifest = frozen_pairs(data_path(folder, data), dataset, environment, config.evaluation)
     frames, success, steps = film_pair(policy, manifest, pair, dataset, environment, config.evaluation)
     from spectral_jepa.plotting.pixels.episode import draw_plan
@@ -287,6 +305,7 @@ def evaluate(
     budget: int | None = None,
     random: bool = True,
     simulator: bool = False,
+    proposal: Path | None = None,
     device: str | None = None,
     cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
@@ -303,6 +322,7 @@ def evaluate(
         budget: Raw steps to reach it. Default: twice the goal offset.
         random: Also the floor of random actions.
         simulator: Also the upper bound, planning with the true dynamics (slow but for two_room).
+        proposal: Folder of a cloned policy that the searches begin at, with --set planning.proposal cloning.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning, such as planning.n_iterations 30, and evaluation.seed.
@@ -323,11 +343,14 @@ def evaluate(
             raise InputError(f"--goal-offset {offset} was given twice, expected each once: leave one out")
     given = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
     EvaluationConfig(**{name: value for name, value in given.items() if value is not None})  # refused before hours of work
+    _check_proposal(proposal, set)
     _check_evaluation(folders, set, simulator, device)
     tables: list[pd.DataFrame] = []
     manifests: dict[int, str] = {}
     for number, folder in enumerate(folders):
-        config, policy, scaler, dataset, environment = open_run(folder, data, device, set, name=names[number], cache=cache)
+        config, policy, scaler, dataset, environment = open_run(
+            folder, data, device, set, name=names[number], cache=cache, proposal=proposal
+        )
         for offset in goal_offset:
             wanted = replace(config.evaluation, goal_offset=offset, budget=2 * offset if budget is None else budget)
             wanted = wanted if n_pairs is None else replace(wanted, n_pairs=n_pairs)

@@ -17,6 +17,8 @@ ENCODERS = ("vit", "conv", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
 KINDS = ("world_model", "cloning")
 PROBES = ("linear", "mlp")
+COSTS = ("end", "sum", "closest")
+PROPOSALS = ("none", "cloning", "inverse")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
 
@@ -276,7 +278,20 @@ class PlanningConfig:
     horizon : int
         Action blocks of a plan. Published: 5, which are 25 raw steps.
     execute : int
-        Blocks carried out before planning anew; at most ``horizon``. Published: 5.
+        Blocks carried out before planning anew; at most ``horizon``, the receding horizon below it. Published: 5.
+    history : int
+        Real frames that the model is given when it plans anew, one an action block; on the first plan there is but one. At
+        most ``model.history``. Published: 1.
+    cost : {"end", "sum", "closest"}
+        Squared latent distance to the goal of the last predicted block, summed over all blocks, or the least over them.
+        Published: "end"; "closest" in eb_jepa (97 % against 89).
+    warm_start : bool
+        Start the search's mean from the blocks of the last plan that were not carried out, and 0 behind them. Published:
+        True, but with ``execute`` equal to ``horizon``, where nothing is left of a plan.
+    proposal : {"none", "cloning", "inverse"}
+        Start the search's mean from the first block of a cloned policy (a run of ``--kind cloning`` on the same data), or
+        from the blocks that ridge regression reads off both latents
+        (:class:`spectral_jepa.pixels.planning.proposals.InverseDynamics`). Published: "none".
     initial_std : float
         Standard deviation of the first candidates, in z-scored action units. Published: 1.
     temperature : float
@@ -285,11 +300,14 @@ class PlanningConfig:
         Of "adam" only, in z-scored action units. Published: .1.
     precision : {"bf16", "float32"}
         Of the rollouts; "bf16" is used on a GPU only. Published: "float32". ("float64" is refused when a plan is asked for.)
+    compile : bool
+        Let torch compile the rollout: half a minute at the first plan, faster plans after it. Without a compiler (g++) a
+        warning says so and nothing is compiled. Published: False.
 
     Raises
     ------
     InputError
-        An unknown method or precision, a number that is not above 0. What must fit together is checked by
+        An unknown method, cost, proposal or precision, a number that is not above 0. What must fit together is checked by
         :func:`spectral_jepa.pixels.planning.latent.check_settings`.
     """
 
@@ -299,14 +317,21 @@ class PlanningConfig:
     n_iterations: int = 30
     horizon: int = 5
     execute: int = 5
+    history: int = 1
+    cost: str = "end"
+    warm_start: bool = False
+    proposal: str = "none"
     initial_std: float = 1.0
     temperature: float = 0.1  # MPPI only, in units of the costs' standard deviation
     learning_rate: float = 0.1  # Adam only
     precision: str = "float32"  # bf16 is used on a GPU only
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, {"initial_std": POSITIVE, "temperature": POSITIVE, "learning_rate": POSITIVE})
         check_choice("method", self.method, ("cem", "mppi", "adam", "random"))
+        check_choice("cost", self.cost, COSTS)
+        check_choice("proposal", self.proposal, PROPOSALS)
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))
 
 
@@ -359,7 +384,7 @@ class PixelConfig:
     Raises
     ------
     InputError
-        An unknown kind.
+        An unknown kind, more real frames to plan from (``planning.history``) than the model sees.
 
     Examples
     --------
@@ -378,6 +403,8 @@ class PixelConfig:
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
+        known = self.model.history
+        check_count("planning.history", self.planning.history, 1, known, "model.history, what the model was trained with")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dict, for JSON and checkpoints."""

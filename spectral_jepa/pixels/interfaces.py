@@ -7,7 +7,7 @@ height, T times, D latent coordinates, A action coordinates, n state coordinates
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -232,11 +232,16 @@ class Observation:
         True states: only the simulator policy reads them.
     past_actions : array (E, (h - 1) * action_block, A)
         Raw actions between the frames.
+    memory : E dicts, optional
+        One an episode, empty at its first plan and handed in again at each later one: what a policy keeps there is all that
+        it may know of an episode's past beside the frames, so that episodes can be played in any company. A policy that
+        needs none does not read it.
     """
 
     frames: UInt8[np.ndarray, "E h H W 3"]
     states: Float[np.ndarray, "E n"]
     past_actions: Float[np.ndarray, "E P A"]
+    memory: Sequence[dict[str, Any]] | None = None
 
 
 @runtime_checkable

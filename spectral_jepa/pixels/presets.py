@@ -211,14 +211,16 @@ def unread_settings(config: PixelConfig) -> dict[str, str]:
     vit = {"patch_size", "encoder_depth", "encoder_heads"}
     unused = {"vit": set[str](), "conv": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
     leave("model", unused, f"model.encoder is {model.encoder!r}")
-    searches = {"n_samples", "n_iterations", "n_elites", "temperature", "learning_rate", "precision"}
-    common = {"n_samples", "n_iterations", "precision"}
+    common = {"n_samples", "n_iterations", "precision", "history", "cost", "warm_start", "proposal", "compile"}
+    searches = common | {"n_elites", "temperature", "learning_rate"}
     search = {
         "cem": common | {"n_elites"},
         "mppi": common | {"temperature"},
         "adam": common | {"learning_rate"},
         "random": set[str](),
     }
+    if planning.execute == planning.horizon:
+        leave("planning", {"warm_start"}, "planning.execute is planning.horizon, so that nothing is left of a plan")
     leave("planning", searches - search[planning.method], f"planning.method is {planning.method!r}")
     if config.kind == "cloning":
         leave("objective", {f.name for f in fields(objective)}, "kind is 'cloning'")

@@ -12,23 +12,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
+from spectral_jepa.pixels.data.actions import scaled_blocks
+from spectral_jepa.pixels.data.episodes import Ids, episode_rows
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.data.places import derived_path
+from spectral_jepa.pixels.diagnostics.latents import embed_rows
 from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
-from spectral_jepa.pixels.interfaces import Environment
+from spectral_jepa.pixels.interfaces import Dataset, Environment
+from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
+from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy
+from spectral_jepa.pixels.planning.proposals import ClonedProposal, InverseDynamics, Proposal
 from spectral_jepa.pixels.presets import override
+from spectral_jepa.pixels.reports.tables import CACHE
 
 ROOT = Path("results/pixels")
 # What else appears in a table of policies.
 RESERVED = ("random", "simulator")
+# That the map from two latents to the blocks between them is fitted to.
+PROPOSAL_WINDOWS = 4000
 
 
 class FinishedRun(NamedTuple):
@@ -167,6 +178,7 @@ def open_run(
     *,
     name: str | None = None,
     cache: Path | None = None,
+    proposal: Path | None = None,
 ) -> FinishedRun:
     """Open a finished run to plan with it.
 
@@ -184,6 +196,9 @@ def open_run(
         Of the policy in tables. Default: the folder's name.
     cache : Path, optional
         Where the unpacked data go, as in :func:`spectral_jepa.pixels.data.open_dataset`.
+    proposal : Path, optional
+        Folder of a run of kind "cloning", whose blocks the search of a plan begins at; with ``planning.proposal`` "cloning"
+        and only then. For "inverse" the map is fitted here, in a second, to latents that are kept in the folder.
 
     Returns
     -------
@@ -193,7 +208,7 @@ def open_run(
     ------
     InputError
         An unfinished or damaged folder, data that do not fit the model or come from another environment, a simulator that is
-        not installed.
+        not installed, a proposal that is missing, not asked for, or of another kind or other actions.
 
     Examples
     --------
@@ -219,8 +234,120 @@ def open_run(
     if config.kind == "cloning":
         policy = CloningPolicy(model, scaler, name=name or folder.name)
     else:
-        policy = PlannerPolicy(model, scaler, config.planning, name=name or folder.name)
+        start = open_proposal(config, model, scaler, dataset, folder, proposal)
+        policy = PlannerPolicy(model, scaler, config.planning, name=name or folder.name, proposal=start)
     return FinishedRun(config, policy, scaler, dataset, environment)
+
+
+def open_proposal(
+    config: PixelConfig,
+    model: WorldModel,
+    scaler: ActionScaler,
+    dataset: EpisodeDataset,
+    folder: Path,
+    cloned: Path | None = None,
+) -> Proposal | None:
+    """What ``planning.proposal`` names: where the search of a plan begins.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        Of the world model.
+    model : WorldModel
+    scaler : ActionScaler
+    dataset : EpisodeDataset
+        "inverse" is fitted to its training episodes.
+    folder : Path
+        Of the run, where "inverse" keeps the latents.
+    cloned : Path, optional
+        Folder of the run of kind "cloning".
+
+    Returns
+    -------
+    Proposal or None
+
+    Raises
+    ------
+    InputError
+        A folder that is missing, not asked for, or holds another kind or other actions; no window of the horizon's length.
+
+    Notes
+    -----
+    "inverse": one passage of the encoder over 2 ``PROPOSAL_WINDOWS`` pictures.
+
+    Examples
+    --------
+    >>> from spectral_jepa.pixels.presets import preset
+    >>> open_proposal(preset("tiny"), None, None, None, Path()) is None
+    True
+    """
+    kind = config.planning.proposal
+    if (kind == "cloning") != (cloned is not None):
+        raise InputError(
+            f"planning.proposal is {kind!r} and the folder of a cloned policy {'missing' if cloned is None else 'given'}, "
+            "expected both or neither: pass --proposal FOLDER with --set planning.proposal cloning"
+        )
+    if cloned is not None:
+        network, own, own_scaler = load_model(cloned, device_of(model))
+        if own.kind != "cloning":
+            raise InputError(f"{cloned} holds a {own.kind}, expected a run of --kind cloning: train one")
+        shapes = [(c.image_size, c.action_dim, c.action_block) for c in (own.model, config.model)]
+        if shapes[0] != shapes[1] or own_scaler != scaler:
+            raise InputError(
+                f"{cloned} was trained on other pictures or actions than {folder}, expected the same data: train it on them"
+            )
+        return ClonedProposal(network)
+    if kind == "none":
+        return None
+    horizon, block = config.planning.horizon, config.model.action_block
+    starts = window_starts(dataset, dataset.split()["train"], horizon * block, PROPOSAL_WINDOWS)
+    latents, goals = (
+        torch.from_numpy(embed_rows(model, dataset, rows, cache=folder / CACHE))
+        for rows in (starts, starts + horizon * block)
+    )
+    actions = dataset.columns["action"][starts[:, None] + np.arange(horizon * block)]
+    source = {"windows": len(starts), "data": dataset.digest("pixels", "action")[:16]}
+    return InverseDynamics.fit(model, latents, goals, scaled_blocks(actions, scaler, block), source=source)
+
+
+def window_starts(dataset: Dataset, episodes: ArrayLike, length: int, n_windows: int) -> Ids:
+    """First rows of a fixed sample of windows that lie within chosen episodes.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+    episodes : integer array
+    length : int
+        Rows between the first and the last of a window.
+    n_windows : int
+        At most; without replacement, the same at each call.
+
+    Returns
+    -------
+    integer array (n,)
+        Ascending.
+
+    Raises
+    ------
+    InputError
+        No episode is long enough.
+
+    Notes
+    -----
+    O(rows of the episodes).
+
+    Examples
+    --------
+    >>> episode = {"pixels": np.zeros((4, 2, 2, 3), np.uint8), "action": np.zeros((4, 2))}
+    >>> data = EpisodeDataset.from_episodes([episode] * 3)
+    >>> window_starts(data, [0, 2], length=2, n_windows=10).tolist()
+    [0, 1, 8, 9]
+    """
+    rows = [own[: max(0, len(own) - length)] for own in episode_rows(dataset, episodes)]
+    starts = np.concatenate(rows)
+    if not starts.size:
+        raise InputError(f"no episode has {length + 1} rows, expected one at least: lower planning.horizon")
+    return np.sort(np.random.default_rng(0).permutation(starts)[:n_windows])
 
 
 def frozen_pairs(data: Path, dataset: EpisodeDataset, environment: Environment, wanted: EvaluationConfig) -> Manifest:

@@ -11,6 +11,7 @@ from kinds import Mutant, mutants_of
 from mutants_horizon import HORIZON_MUTANTS
 from mutants_negatives import NEGATIVES_MUTANTS
 from mutants_phase import PHASE_MUTANTS
+from mutants_planning import PLANNING_MUTANTS
 from mutants_price import PRICE_MUTANTS
 from mutants_rates import RATE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
@@ -1445,6 +1446,7 @@ MUTANTS = [
     *HORIZON_MUTANTS,
     *TABLE_A_MUTANTS,
     *PRICE_MUTANTS,
+    *PLANNING_MUTANTS,
     *NEGATIVES_MUTANTS,
     *RATE_MUTANTS,
     *PHASE_MUTANTS,

@@ -147,6 +147,11 @@ latent_cost(Model(), torch.zeros(2, 5), torch.zeros(3, 5))  # three goals for tw
         (["train", "--preset", "tiny", "--regularizer", "ridge"], "expected one of 'sigreg'"),
         (["probe", "nowhere"], "run spectral-jepa pixels train"),
         (["evaluate", "nowhere"], "hold no trained model"),
+        (
+            ["plan", "nowhere", "--proposal", "cloning-0"],
+            "planning.proposal is 'none', expected a folder with 'cloning' only",
+        ),
+        (["plan", "nowhere", "--set", "planning.proposal", "cloning"], "--proposal is missing"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):

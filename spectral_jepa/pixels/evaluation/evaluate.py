@@ -238,6 +238,7 @@ def _run_chunk(
     if film is not None:
         film.append(frames[0][0])
     past: list[list[Array]] = [[] for _ in range(n_pairs)]
+    memory: list[dict[str, Any]] = [{} for _ in range(n_pairs)]
     clock = time.perf_counter()
     prepared = policy.prepare(task.goal_frames, goals)
     seconds = time.perf_counter() - clock
@@ -246,7 +247,7 @@ def _run_chunk(
     while taken < budget and active.size:
         clock = time.perf_counter()
         seen, before = [frames[i] for i in active], [past[i] for i in active]
-        now = _observe(policy, seen, states[active], before, environment.action_dim)
+        now = _observe(policy, seen, states[active], before, environment.action_dim, [memory[i] for i in active])
         actions = policy.act(now, prepared[active], [generators[i] for i in active])
         seconds += time.perf_counter() - clock
         actions = np.asarray(actions, dtype=np.float64)[:, : budget - taken]
@@ -288,13 +289,18 @@ def _run_chunk(
 
 
 def _observe(
-    policy: Policy, frames: list[list[Pictures]], states: Array, past: list[list[Array]], action_dim: int
+    policy: Policy,
+    frames: list[list[Pictures]],
+    states: Array,
+    past: list[list[Array]],
+    action_dim: int,
+    memory: list[dict[str, Any]],
 ) -> Observation:
-    """The last frames of all episodes and the raw actions between them."""
+    """The last frames of all episodes, the raw actions between them, and what the policy keeps of each."""
     seen = min(policy.history, len(frames[0]))
     n_past = (seen - 1) * policy.action_block
     between = [np.asarray(actions[len(actions) - n_past :]).reshape(n_past, action_dim) for actions in past]
-    return Observation(np.stack([np.stack(pictures[-seen:]) for pictures in frames]), states, np.stack(between))
+    return Observation(np.stack([np.stack(pictures[-seen:]) for pictures in frames]), states, np.stack(between), memory)
 
 
 def _picture(environment: Environment, state: Array) -> Pictures:

@@ -1,4 +1,4 @@
-"""Planning in latent space: actions whose predicted last latent is nearest to the goal's.
+"""Planning in latent space: actions whose predicted latents come nearest to the goal's.
 
 The model needs one method only, ``rollout(latents (N, h, D), blocks (N, H, block_dim)) -> (N, H, D)``; with h > 1 also
 ``past_blocks (N, h - 1, block_dim)``, the blocks between the given latents. Frames are encoded once, by the caller.
@@ -6,6 +6,7 @@ The model needs one method only, ``rollout(latents (N, h, D), blocks (N, H, bloc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -23,10 +24,12 @@ from spectral_jepa.action_search import (
     fill_normal,
     model_predictive_path_integral,
 )
-from spectral_jepa.pixels.config import PlanningConfig
+from spectral_jepa.pixels.config import COSTS, PlanningConfig
 from spectral_jepa.pixels.interfaces import Rollout
 from spectral_jepa.pixels.planning.pooled_score import PooledScore
 
+# Settings of a policy that has pictures and a model.
+MODEL_ONLY = ("history", "proposal", "compile")
 METHODS = ("cem", "mppi", "adam", "random")
 # Sequences that one call of the model sees on a GPU. On a CPU it is the samples of one episode: they fit the cache, and
 # every matrix product then has the same shape whatever the number of episodes, so that plans are the same bit for bit.
@@ -44,7 +47,8 @@ def plan(
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
     score: PooledScore | None = None,
-) -> Float[Tensor, "E n A"]:
+    mean: Float[Tensor, "E H A"] | None = None,
+) -> Float[Tensor, "E H A"]:
     """Plan for many episodes at once.
 
     Parameters
@@ -53,7 +57,8 @@ def plan(
         In evaluation mode.
     config : PlanningConfig
         The defaults are the published cross-entropy method; the published gradient planner is
-        ``PlanningConfig(method="adam", n_samples=100)``. "random" draws N(0, initial_std^2) and asks no model.
+        ``PlanningConfig(method="adam", n_samples=100)``. "random" draws N(0, initial_std^2) and asks no model. ``history``,
+        ``warm_start``, ``proposal`` and ``compile`` are the policy's: they come as ``latents``, ``mean`` and ``model``.
     latents : Tensor (E, D), or (E, h, D) with the h last observed frames
     goals : Tensor (E, D)
     generators : E torch.Generator on the CPU
@@ -67,11 +72,13 @@ def plan(
     score : PooledScore, optional
         What to maximise. Default: minus the published squared distance, which prefers unpredictable outcomes where the world
         is left to chance (docs/negatives.md).
+    mean : Tensor (E, horizon, block_dim), optional
+        Where the search begins. Default: 0, the mean of the training actions. "random" has none.
 
     Returns
     -------
-    Tensor (E, execute, block_dim)
-        The first ``execute`` of the planned blocks, in the model's (z-scored) action units.
+    Tensor (E, horizon, block_dim)
+        The planned blocks, in the model's (z-scored) action units; the first ``execute`` of them are to be carried out.
 
     Raises
     ------
@@ -100,26 +107,31 @@ def plan(
     width = check_count("block_dim", getattr(model, "block_dim", None) if block_dim is None else block_dim)
     instead = "lower planning.n_samples or planning.horizon"
     require_memory((n_episodes, config.n_samples, config.horizon, width), "a search among plans", instead)
-    mean = latents.new_zeros(n_episodes, config.horizon, width)
+    first = latents.new_zeros(n_episodes, config.horizon, width)
+    if mean is not None:
+        if config.method == "random" or mean.shape != first.shape:
+            raise InputError(
+                f"mean has shape {tuple(mean.shape)} for method {config.method!r}, expected {tuple(first.shape)} and a "
+                "search that begins somewhere (not 'random'): pass one block for each of the horizon, or leave it out"
+            )
+        first = mean.to(first)
     sizes: dict[str, Any] = {"n_samples": config.n_samples, "n_iterations": config.n_iterations, "std": config.initial_std}
     if config.method == "random":
-        return fill_normal(mean, generators).mul_(config.initial_std)[:, : config.execute]
+        return fill_normal(first, generators).mul_(config.initial_std)
     search = torch.no_grad() if config.method == "adam" else torch.inference_mode()
     with search, _precision(config.precision, latents.device):
-        cost = latent_cost(model, latents, goals, past_blocks, chunk, score)
+        cost = latent_cost(model, latents, goals, past_blocks, chunk, score, config.cost)
         try:
             if config.method == "cem":
-                found = cross_entropy_method(cost, mean, generators, n_elites=config.n_elites, **sizes)
-            elif config.method == "mppi":
-                found = model_predictive_path_integral(cost, mean, generators, temperature=config.temperature, **sizes)
-            else:
-                found = adam(cost, mean, generators, learning_rate=config.learning_rate, **sizes)
+                return cross_entropy_method(cost, first, generators, n_elites=config.n_elites, **sizes)
+            if config.method == "mppi":
+                return model_predictive_path_integral(cost, first, generators, temperature=config.temperature, **sizes)
+            return adam(cost, first, generators, learning_rate=config.learning_rate, **sizes)
         except torch.cuda.OutOfMemoryError:
             raise InputError(
                 f"the GPU ran out of memory planning for {n_episodes} episodes x {config.n_samples} samples: "
                 f"halve chunk (it is {chunk or CUDA_CHUNK})"
             ) from None
-    return found[:, : config.execute]
 
 
 def plan_discrete(
@@ -139,7 +151,7 @@ def plan_discrete(
     Parameters
     ----------
     model, config, latents, goals, generators, past_blocks, chunk, score
-        As in :func:`plan`; ``config.method`` must be "cem", and ``initial_std`` is not read.
+        As in :func:`plan`; ``config.method`` must be "cem", and ``initial_std`` is not read. The search has no first mean.
     n_actions : int
         Length of the one-hot blocks, at least 2.
 
@@ -151,7 +163,7 @@ def plan_discrete(
     Raises
     ------
     InputError
-        Another method than "cem", settings or shapes that do not fit.
+        Another method than "cem", a setting that only continuous actions have, settings or shapes that do not fit.
 
     Notes
     -----
@@ -171,9 +183,10 @@ def plan_discrete(
     """
     check_settings(config)
     check_choice("method", config.method, ("cem",))
+    check_defaults(config, (*MODEL_ONLY, "warm_start"), "a search among discrete actions")
     with torch.inference_mode(), _precision(config.precision, latents.device):
         found = categorical_cross_entropy_method(
-            latent_cost(model, latents, goals, past_blocks, chunk, score),
+            latent_cost(model, latents, goals, past_blocks, chunk, score, config.cost),
             len(latents),
             generators,
             horizon=config.horizon,
@@ -193,13 +206,16 @@ def latent_cost(
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
     score: PooledScore | None = None,
+    kind: str = "end",
 ) -> PlannerCost:
-    """The published cost: squared distance, summed over coordinates, of the last predicted latent and the goal's.
+    """Squared distances, summed over coordinates, of the predicted latents and the goal's.
 
     Parameters
     ----------
     model, latents, goals, past_blocks, chunk, score
         As in :func:`plan`.
+    kind : {"end", "sum", "closest"}
+        Of the last predicted latent (published), summed over all blocks, or the least over them.
 
     Returns
     -------
@@ -209,11 +225,12 @@ def latent_cost(
     Raises
     ------
     InputError
-        Goals of another shape than the latents, or without the blocks between several latents.
+        An unknown kind, goals of another shape than the latents, or no blocks between several latents.
 
     Notes
     -----
-    E S rollouts of H steps a call. Source: LeWM, arXiv 2603.19312, planning, and its released code.
+    E S rollouts of H steps a call. Source: LeWM, arXiv 2603.19312, planning, and its released code. "sum" asks to be there
+    early, "closest" lets a plan pass by the goal: an episode counts as solved if any of its states does.
 
     Examples
     --------
@@ -226,6 +243,7 @@ def latent_cost(
     >>> cost(torch.tensor([[[[0.0, 0.0]], [[3.0, 4.0]]]]))
     tensor([[25.,  0.]])
     """
+    check_choice("cost", kind, COSTS)
     latents = latents[:, None] if latents.ndim == 2 else latents
     n_episodes, history, dim = latents.shape
     if goals.shape != (n_episodes, dim):
@@ -245,7 +263,8 @@ def latent_cost(
         for part in (slice(e, e + episodes) for e in range(0, n_episodes, episodes)):
             past = None if past_blocks is None else past_blocks[part]
             pieces = plans[part].split(samples, 1)
-            rows.append(torch.cat([_costs(model, latents[part], goals[part], past, piece, score) for piece in pieces], 1))
+            ends = latents[part], goals[part]
+            rows.append(torch.cat([_costs(model, *ends, past, piece, score, kind) for piece in pieces], 1))
         return torch.cat(rows)
 
     return cost
@@ -258,6 +277,7 @@ def _costs(
     past: Float[Tensor, "E p A"] | None,
     plans: Float[Tensor, "E S H A"],
     score: PooledScore | None,
+    kind: str,
 ) -> Float[Tensor, "E S"]:
     """Costs (E, S) by one call of the model."""
     shape = plans.shape[:2]
@@ -266,9 +286,11 @@ def _costs(
         return value[:, None].expand(*shape, *value.shape[1:]).flatten(0, 1)
 
     more = () if past is None else (repeat(past),)
-    last = model.rollout(repeat(latents), plans.flatten(0, 1), *more)[:, -1]
-    predicted = last.view(*shape, -1)
-    return (predicted - goals[:, None]).square().sum(-1) if score is None else -score(predicted, goals[:, None])
+    predicted = model.rollout(repeat(latents), plans.flatten(0, 1), *more)
+    predicted = (predicted[:, -1:] if kind == "end" else predicted).unflatten(0, shape)
+    wanted = goals[:, None, None]
+    costs = (predicted - wanted).square().sum(-1) if score is None else -score(predicted, wanted)
+    return costs.amin(-1) if kind == "closest" else costs.sum(-1)
 
 
 def check_settings(config: PlanningConfig) -> None:
@@ -282,7 +304,7 @@ def check_settings(config: PlanningConfig) -> None:
     ------
     InputError
         An unknown method, a count below 1, more blocks to execute than the horizon has, fewer than 2 elites ("cem") or more
-        than samples.
+        than samples, a warm start beside a proposal.
 
     Examples
     --------
@@ -298,6 +320,43 @@ def check_settings(config: PlanningConfig) -> None:
     check_count("n_samples", config.n_samples)
     if config.method == "cem":
         check_count("n_elites", config.n_elites, 2, config.n_samples, "n_samples; one elite has no spread")
+    if config.warm_start and config.proposal != "none":
+        raise InputError(
+            f"warm_start is True and proposal is {config.proposal!r}, expected one of them, because each says where the "
+            "search begins: leave one out"
+        )
+
+
+def check_defaults(config: PlanningConfig, names: Sequence[str], whom: str) -> None:
+    """Refuse settings that a planner has no use for.
+
+    Parameters
+    ----------
+    config : PlanningConfig
+    names : sequence of str
+        The settings.
+    whom : str
+        Of whom the message speaks.
+
+    Raises
+    ------
+    InputError
+        One of them that is not at its default.
+
+    Examples
+    --------
+    >>> check_defaults(PlanningConfig(cost="sum"), ["history"], "the simulator")
+    >>> check_defaults(PlanningConfig(history=3), ["history"], "the simulator")
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: planning.history is 3 for the simulator, expected 1: it has no use for another ...
+    """
+    default = PlanningConfig()
+    for name in names:
+        value, usual = getattr(config, name), getattr(default, name)
+        if value != usual:
+            raise InputError(
+                f"planning.{name} is {value!r} for {whom}, expected {usual!r}: it has no use for another value, leave it out"
+            )
 
 
 def _precision(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._shapes import Float, UInt8
-from spectral_jepa._validation import check_count
+from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.action_search import Generators
 from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions, scaled_blocks
@@ -27,8 +27,11 @@ from spectral_jepa.pixels.interfaces import (
     Rollout,
     TorchModel,
 )
-from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, require_compiler, weights_digest
-from spectral_jepa.pixels.planning.latent import plan
+from spectral_jepa.pixels.model.frozen import device_of, encode_one_by_one, weights_digest
+from spectral_jepa.pixels.planning.compiled import CompiledRollout
+from spectral_jepa.pixels.planning.latent import check_settings, plan
+from spectral_jepa.pixels.planning.proposals import Proposal, proposed_mean
+from spectral_jepa.pixels.planning.warm_start import first_mean, keep_plan
 
 
 class PlannerPolicy:
@@ -43,12 +46,16 @@ class PlannerPolicy:
     config : PlanningConfig
     name : str
         Shown in tables. Default: the method.
-    history : int
-        Real frames given to the model; the published value is 1.
     chunk : int, optional
         As in :func:`plan`.
-    compile : bool
-        Compile the rollout (worth its half minute on a GPU only).
+    proposal : Proposal, optional
+        Where the search begins, of the kind that ``config.proposal`` names.
+
+    Raises
+    ------
+    InputError
+        Settings that contradict each other, more real frames (``config.history``) than the model sees, a proposal without
+        the setting or the setting without it.
     """
 
     def __init__(
@@ -58,30 +65,34 @@ class PlannerPolicy:
         config: PlanningConfig,
         *,
         name: str | None = None,
-        history: int = 1,
         chunk: int | None = None,
-        compile: bool = False,
+        proposal: Proposal | None = None,
     ) -> None:
+        check_settings(config)
+        kind = "none" if proposal is None else proposal.describe()["proposal"]
+        if config.method != "random" and kind != config.proposal:
+            raise InputError(
+                f"proposal is {kind!r} but planning.proposal is {config.proposal!r}, expected the same: change one"
+            )
+        self.proposal = proposal
         self.model, self.scaler, self.config, self.chunk = model.eval(), scaler, config, chunk
         self.name = name or config.method
-        self.history = check_count("history", history, 1, model.config.history, "what the model was trained with")
+        self.history = check_count("history", config.history, 1, model.config.history, "what the model was trained with")
         self.action_block: int = model.config.action_block
         self.device = device_of(model)
         # A GPU wants many episodes at once; on a CPU few make a resumable run lose less.
         self.chunk_size = 25 if self.device.type == "cpu" else 256
         check_scaler(scaler, model.config.action_dim)
-        if compile:
-            require_compiler("compile")
-        self._rollout: Rollout = _Compiled(model) if compile else model
+        self._rollout: Rollout = CompiledRollout(model) if config.compile else model
 
     def describe(self) -> dict[str, Any]:
-        """Planner settings, history, scaler, and the digest of the weights."""
+        """Planner settings, scaler, the digest of the weights, and of the proposal if there is one."""
         return {
             "policy": "planner",
             "planning": asdict(self.config),
-            "history": self.history,
             "scaler": {"mean": self.scaler.mean, "std": self.scaler.std},
             "weights": weights_digest(self.model),
+            **({} if self.proposal is None else {"proposal": self.proposal.describe()}),
         }
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
@@ -96,10 +107,11 @@ class PlannerPolicy:
 
         Returns
         -------
-        Tensor (E, D)
+        Tensor (E, D), or (E, D + P) with the P latent coordinates of a proposal behind
             On the model's device.
         """
-        return encode_one_by_one(self.model, frames)
+        goals = encode_one_by_one(self.model, frames)
+        return goals if self.proposal is None else torch.cat([goals, self._own_latents(frames, goals)], 1)
 
     def act(self, now: Observation, goals: Tensor, generators: Generators) -> Float[np.ndarray, "E t A"]:
         """Plan and undo the scaling of the actions.
@@ -107,8 +119,8 @@ class PlannerPolicy:
         Parameters
         ----------
         now : Observation
-            ``states`` are not read.
-        goals : Tensor (E, D)
+            ``states`` are not read; ``memory`` is with ``config.warm_start`` only, and keeps the last plan.
+        goals : Tensor (E, D) or (E, D + P)
             As :meth:`prepare` gives them.
         generators : E torch.Generator on the CPU
             One an episode.
@@ -117,6 +129,11 @@ class PlannerPolicy:
         -------
         float64 array (E, execute * action_block, A)
             Raw actions, not clipped to the environment's bounds.
+
+        Raises
+        ------
+        InputError
+            A warm start without memory.
         """
         n_episodes, seen = now.frames.shape[:2]
         pictures = now.frames.reshape(-1, *now.frames.shape[2:])
@@ -124,11 +141,29 @@ class PlannerPolicy:
         past = None
         if seen > 1:
             past = scaled_blocks(now.past_actions, self.scaler, self.action_block).to(latents)
-        block_dim = self.action_block * self.model.config.action_dim
+        config, block_dim = self.config, self.action_block * self.model.config.action_dim
+        mean, dim = first_mean(config, now, block_dim), latents.shape[-1]
+        if self.proposal is not None and config.method != "random":
+            own = self._own_latents(now.frames[:, -1], latents[:, -1])
+            mean = proposed_mean(self.proposal, own, goals[:, dim:], config.horizon)
         blocks = plan(
-            self._rollout, self.config, latents, goals, generators, block_dim=block_dim, past_blocks=past, chunk=self.chunk
+            self._rollout,
+            config,
+            latents,
+            goals[:, :dim],
+            generators,
+            block_dim=block_dim,
+            past_blocks=past,
+            chunk=self.chunk,
+            mean=mean,
         )
-        return native_actions(blocks, self.scaler)
+        keep_plan(config, now, blocks)
+        return native_actions(blocks[:, : config.execute], self.scaler)
+
+    def _own_latents(self, frames: UInt8[np.ndarray, "E H W 3"], latents: Float[Tensor, "E D"]) -> Float[Tensor, "E P"]:
+        """Pictures as the proposal reads them; the model's latents where it has the model's encoder."""
+        assert self.proposal is not None
+        return latents if self.proposal.encoder is self.model else encode_one_by_one(self.proposal.encoder, frames)
 
 
 class RandomPolicy:
@@ -274,10 +309,3 @@ class CloningPolicy:
             blocks = self.network.act(frames, goals)
         blocks = blocks[:, None] if blocks.ndim == 2 else blocks
         return native_actions(blocks[:, : self.execute], self.scaler)
-
-
-class _Compiled:
-    """A model whose rollout is compiled; everything else is the model's."""
-
-    def __init__(self, model: Rollout) -> None:
-        self.rollout = torch.compile(model.rollout)

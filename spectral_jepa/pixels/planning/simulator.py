@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from spectral_jepa._shapes import Float, UInt8
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._validation import Array, InputError, check_choice, check_count
 from spectral_jepa.action_search import Generators, PlannerCost, cross_entropy_method
-from spectral_jepa.pixels.config import PlanningConfig
+from spectral_jepa.pixels.config import COSTS, PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions
 from spectral_jepa.pixels.interfaces import ActionScaling, Environment, Observation
-from spectral_jepa.pixels.planning.latent import check_settings
+from spectral_jepa.pixels.planning.latent import MODEL_ONLY, check_defaults, check_settings
+from spectral_jepa.pixels.planning.warm_start import first_mean, keep_plan
 
 
 class SimulatorPolicy:
@@ -28,15 +29,16 @@ class SimulatorPolicy:
     scaler : ActionScaler
         As for the model, so that both search the same actions.
     config : PlanningConfig
-        Only the cross-entropy method. Two-Room's physics are batched; any other simulator takes
-        ``n_samples * n_iterations * horizon * action_block`` steps for each plan: choose few.
+        Only the cross-entropy method. ``history``, ``proposal`` and ``compile`` are refused. Two-Room's physics are
+        batched; any other simulator takes ``n_samples * n_iterations * horizon * action_block`` steps for each plan: choose
+        few.
     action_block : int
         Raw actions in a block.
 
     Raises
     ------
     InputError
-        Another method than "cem".
+        Another method than "cem", a setting that concerns a model only.
     """
 
     name, history, chunk_size, device = "simulator", 1, 25, torch.device("cpu")
@@ -47,6 +49,7 @@ class SimulatorPolicy:
         check_settings(config)
         if config.method != "cem":
             raise InputError(f"method is {config.method!r}, expected 'cem': the simulator has no gradient and no latents")
+        check_defaults(config, MODEL_ONLY, "the simulator, which reads states and no pictures")
         check_scaler(scaler, environment.action_dim)
         self.environment, self.scaler, self.config = environment, scaler, config
         self.action_block = check_count("action_block", action_block)
@@ -78,7 +81,7 @@ class SimulatorPolicy:
         Parameters
         ----------
         now : Observation
-            ``states`` are read.
+            ``states`` are read; ``memory`` is with ``config.warm_start`` only, and keeps the last plan.
         goals : array (E, n)
             As :meth:`prepare` gives them.
         generators : E torch.Generator on the CPU
@@ -88,10 +91,16 @@ class SimulatorPolicy:
         -------
         float64 array (E, execute * action_block, A)
             Raw actions, not clipped to the environment's bounds.
+
+        Raises
+        ------
+        InputError
+            A warm start without memory.
         """
-        config = self.config
-        cost = simulator_cost(self.environment, now.states, goals, self.scaler)
-        mean = torch.zeros(len(now.states), config.horizon, self.action_block * self.environment.action_dim)
+        config, block_dim = self.config, self.action_block * self.environment.action_dim
+        cost = simulator_cost(self.environment, now.states, goals, self.scaler, config.cost, self.action_block)
+        mean = first_mean(config, now, block_dim)
+        mean = torch.zeros(len(now.states), config.horizon, block_dim) if mean is None else mean
         with torch.inference_mode():
             found = cross_entropy_method(
                 cost,
@@ -102,11 +111,19 @@ class SimulatorPolicy:
                 n_iterations=config.n_iterations,
                 std=config.initial_std,
             )
+        keep_plan(config, now, found)
         return native_actions(found[:, : config.execute], self.scaler)
 
 
-def simulator_cost(environment: Environment, states: Array, goals: Array, scaler: ActionScaling) -> PlannerCost:
-    """True distance of each plan's last state to the goal state, see ``plan_distances`` of the environment.
+def simulator_cost(
+    environment: Environment,
+    states: Array,
+    goals: Array,
+    scaler: ActionScaling,
+    kind: str = "end",
+    action_block: int = 5,
+) -> PlannerCost:
+    """True distances of each plan's states to the goal state, see ``plan_distances`` of the environment.
 
     Parameters
     ----------
@@ -114,6 +131,11 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
     states, goals : arrays (E, n)
         Where the plans begin, and where they ought to end.
     scaler : ActionScaler
+    kind : {"end", "sum", "closest"}
+        Of the last state, summed over the states at the ends of all blocks, or the least of these; as
+        :func:`spectral_jepa.pixels.planning.latent.latent_cost` has it, but not squared.
+    action_block : int
+        Raw actions in a block; "end" does not read it.
 
     Returns
     -------
@@ -122,7 +144,7 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
 
     Notes
     -----
-    O(E S H block) steps of the simulator.
+    O(E S H block) steps of the simulator; all but "end" repeat the plan up to each block: (H + 1) / 2 times as many.
 
     Examples
     --------
@@ -136,8 +158,14 @@ def simulator_cost(environment: Environment, states: Array, goals: Array, scaler
     tensor([[ 95., 105., 100.]], dtype=torch.float64)
     """
 
+    check_choice("cost", kind, COSTS)
+
     def cost(plans: Float[Tensor, "E S H B"]) -> Float[Tensor, "E S"]:
         actions = native_actions(plans.flatten(0, 1), scaler).reshape(*plans.shape[:2], -1, len(scaler.mean))
-        return torch.from_numpy(environment.plan_distances(states, goals, actions))
+        n_actions = actions.shape[2]
+        stops = [n_actions] if kind == "end" else range(action_block, n_actions + 1, action_block)
+        distances = [torch.from_numpy(environment.plan_distances(states, goals, actions[:, :, :stop])) for stop in stops]
+        found = torch.stack(distances, -1)
+        return found.amin(-1) if kind == "closest" else found.sum(-1)
 
     return cost

@@ -116,7 +116,7 @@ def manifest(n_pairs=12, episodes=(4, 5, 6, 7), goal_offset=25, seed=42):
 
 
 def planner(name="model", **settings):
-    return PlannerPolicy(ExactModel(SCALER), SCALER, PLANNING, name=name, **settings)
+    return PlannerPolicy(ExactModel(SCALER), SCALER, replace(PLANNING, **settings), name=name)
 
 
 def without_clock(rows):
@@ -338,6 +338,34 @@ def test_planning_with_real_history_reaches_the_goals_too():
         planner(history=4)
 
 
+def test_memory_and_history_do_not_depend_on_chunks(monkeypatch):
+    from spectral_jepa.pixels.planning import policies
+
+    sizes, search = [], policies.plan
+
+    def watched(model, config, latents, *rest, **more):
+        sizes.append(latents.shape[:2])
+        return search(model, config, latents, *rest, **more)
+
+    monkeypatch.setattr(policies, "plan", watched)
+    pairs, settings = manifest(n_pairs=6), dict(execute=1, history=3, cost="closest", n_samples=20, n_iterations=2)
+    config = replace(EVALUATION, budget=20)
+
+    def play(size, warm=True):
+        policy = planner(warm_start=warm, **settings)
+        return without_clock(evaluate(policy, pairs, DATA, Plane(), config, chunk_size=size, progress=False))
+
+    whole = play(6)
+    # All pairs of a chunk that are not solved in one search, with one frame first, then two, then three.
+    unsolved = [sum(~whole["success"] | (whole["steps"] > 5 * turn)) for turn in range(4)]
+    assert sizes == [(n, seen) for n, seen in zip(unsolved, (1, 2, 3, 3), strict=True) if n]
+    assert len(sizes) > 2
+    for size in (1, 4):
+        pd.testing.assert_frame_equal(play(size), whole)
+    # The control: without the rest of the last plan other actions are found.
+    assert (play(6, warm=False)["final_distance"] != whole["final_distance"]).any()
+
+
 def test_a_cloned_policy_is_asked_with_pictures():
     class Clone(ExactModel):
         def act(self, frames, goals):
@@ -366,7 +394,7 @@ def test_real_models_act_in_two_room():
     pairs = make_manifest(data, [1], environment, n_pairs=3, goal_offset=20)
     planning = replace(PLANNING, n_iterations=2)
     policies = [
-        PlannerPolicy(WorldModel(settings), scaler, planning, history=3),
+        PlannerPolicy(WorldModel(settings), scaler, replace(planning, history=3)),
         CloningPolicy(GoalConditionedPolicy(settings), scaler),
         SimulatorPolicy(environment, scaler, replace(planning, n_iterations=5)),
     ]
