@@ -28,7 +28,7 @@ from spectral_jepa.pixels.presets import override
 
 ROOT = Path("results/pixels")
 # What else appears in a table of policies.
-RESERVED = ("random", "simulator")
+RESERVED = ("random", "simulator", "nothing")
 
 
 class FinishedRun(NamedTuple):

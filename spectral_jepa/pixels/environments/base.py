@@ -50,6 +50,9 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         What a preset's settings are here, preset -> "section.field" -> value; "paper" describes the published data.
     part_episodes : int
         Episodes that a kill while collecting may lose.
+    tolerances : dict
+        How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit), in
+        the quantity's own unit. Those that :meth:`goal_distance` reads, and no others; empty: errors are not put in relation.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
@@ -67,6 +70,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     action_high: ClassVar[float | tuple[float, ...]] = 1.0
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     part_episodes: ClassVar[int] = 4
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {}
     other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box

@@ -46,6 +46,7 @@ class CubeEnvironment(PixelEnvironment):
     state_dim: ClassVar[int] = 48
     action_dim: ClassVar[int] = 5
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 200}}
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"block_position": (0.04, "m")}
 
     other_columns: ClassVar[str] = ", or qpos (21,) and qvel (20,)"
 

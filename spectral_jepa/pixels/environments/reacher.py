@@ -53,6 +53,7 @@ class ReacherEnvironment(PixelEnvironment):
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"data.n_episodes": 10_000, "data.max_steps": 200, "data.policy": "random"}
     }
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"shoulder_angle": (0.05, "rad"), "wrist_angle": (0.05, "rad")}
 
     other_columns: ClassVar[str] = ", or qpos (2,) and qvel (2,)"
 
