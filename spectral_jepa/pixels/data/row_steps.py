@@ -10,13 +10,34 @@ from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.interfaces import Dataset
 
 
+def row_size(dataset: Dataset) -> int:
+    """Raw steps between two rows of a dataset.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+
+    Returns
+    -------
+    int
+        Its ``row_steps`` where there is one; otherwise 1.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> row_size(SimpleNamespace()), row_size(SimpleNamespace(row_steps=5))
+    (1, 5)
+    """
+    return int(getattr(dataset, "row_steps", 1))
+
+
 def rows_ahead(dataset: Dataset, steps: int) -> int:
     """How many rows of a dataset so many raw steps are.
 
     Parameters
     ----------
     dataset : EpisodeDataset
-        ``row_steps``, raw steps between two rows, is read where there is one; otherwise it is 1.
+        See :func:`row_size`.
     steps : int
         Raw steps.
 
@@ -39,7 +60,7 @@ def rows_ahead(dataset: Dataset, steps: int) -> int:
     >>> rows_ahead(SimpleNamespace(), 25), rows_ahead(SimpleNamespace(row_steps=5), 25)
     (25, 5)
     """
-    size = int(getattr(dataset, "row_steps", 1))
+    size = row_size(dataset)
     if check_count("steps", steps, 0) % size:
         raise InputError(f"steps is {steps} but the data have a row every {size} raw steps, expected a multiple: change it")
     return steps // size

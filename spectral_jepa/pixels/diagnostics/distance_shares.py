@@ -34,8 +34,8 @@ def distance_shares(latent: ArrayLike, differences: Mapping[str, Float[np.ndarra
     Returns
     -------
     DataFrame
-        One row a quantity and one for a constant, largest first: ``share`` of the mean squared latent distance, ``r2`` of the
-        whole regression, n. A quantity that never differs has the share 0.
+        One row a quantity and one for a constant, largest first: ``share`` of the mean squared latent distance, ``r2`` of
+        the whole regression, n. A quantity that never differs has the share 0.
 
     Raises
     ------
@@ -45,9 +45,8 @@ def distance_shares(latent: ArrayLike, differences: Mapping[str, Float[np.ndarra
     Notes
     -----
     min_b |latent - X b|, b >= 0 (Lawson and Hanson 1974; scipy's nnls), where X holds each coordinate's squared difference,
-    divided by its mean, and ones; a share is the sum of a quantity's b over the mean of latent. If the latent is an isometric
-    linear image of standardised coordinates, all have the same share. Where two quantities go together (a finger and
-    the joints that carry it) only the sum of their shares means something. O(N C^2).
+    divided by its mean, and ones; a share is the sum of a quantity's b over the mean of latent. Where two quantities go
+    together (a finger and the joints that carry it) only the sum of their shares means something. O(N C^2).
 
     Examples
     --------

@@ -82,7 +82,7 @@ def predicted_probe(
 
     Notes
     -----
-    One fit a quantity and probe, n_windows rollouts twice. Source: ours, after the probes of LeWM (arXiv 2603.19312, table 1).
+    One fit a quantity and probe, n_windows rollouts twice. Source: ours, after the probes of LeWM (arXiv 2603.19312).
 
     Examples
     --------
@@ -113,7 +113,7 @@ def predicted_probe(
     starts = window_starts(dataset, np.asarray(split["test"]), int(ahead.max()) + 1)
     if not starts.size:
         raise InputError(
-            f"no test episode is longer than {max(lengths)} action blocks, expected one to predict in: collect longer episodes"
+            f"no test episode is longer than {max(lengths)} action blocks, expected one: collect longer episodes"
         )
     if starts.size > n_windows:
         starts = np.sort(generator.choice(starts, check_count("n_windows", n_windows), replace=False))

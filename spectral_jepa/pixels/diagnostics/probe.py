@@ -3,8 +3,8 @@
 The published tables (arXiv 2603.19312, tables 1, 3 and 4) come without probe sizes, splits or scaling. Here: train and test
 on different episodes, targets in units of their training standard deviation, angles as (sin, cos), and three controls on the
 same split: an untrained encoder of the same shape, the downsampled picture itself, and the true values of all other
-quantities. The last tells what a score means where quantities go together: in Push-T the pose of the block alone predicts the
-place of the disc with an R2 of .5, so that an encoder that does not see the disc seems to see half of it.
+quantities. The last tells what a score means where quantities go together: in Push-T the pose of the block alone predicts
+the place of the disc with an R2 of .5, so that an encoder that does not see the disc seems to see half of it.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def read_out_error(
     quantity : str
         Its name.
     predicted, truth : arrays (N, c)
-        Coordinates in the quantity's own units, see :func:`~spectral_jepa.pixels.diagnostics.quantities.quantity_coordinates`.
+        Coordinates in own units (:func:`~spectral_jepa.pixels.diagnostics.quantities.quantity_coordinates`).
     tolerances : dict of (float, str)
         As in :func:`probe`.
 

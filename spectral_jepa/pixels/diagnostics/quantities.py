@@ -155,8 +155,10 @@ def all_coordinates(dataset: Dataset, names: list[str], rows: NDArray[Any]) -> d
     --------
     >>> from types import SimpleNamespace
     >>> data = SimpleNamespace(columns={"x": np.arange(3.0), "table": np.full(3, 0.7), "gap": np.array([1, np.nan, 2])})
-    >>> {name: values.ravel().tolist() for name, values in all_coordinates(data, ["x", "table", "gap"], np.arange(3)).items()}
-    {'x': [0.0, 1.0, 2.0]}
+    >>> all_coordinates(data, ["x", "table", "gap"], np.arange(3))
+    {'x': array([[0.],
+           [1.],
+           [2.]])}
     """
     found = {}
     for name in names:

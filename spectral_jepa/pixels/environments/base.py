@@ -51,8 +51,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     part_episodes : int
         Episodes that a kill while collecting may lose.
     tolerances : dict
-        How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit), in
-        the quantity's own unit. Those that :meth:`goal_distance` reads, and no others; empty: errors are not put in relation.
+        How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit).
+        Those that :meth:`goal_distance` reads, and no others; empty: nobody can tell which errors are large.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
