@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._streams import torch_generator
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._validation import Array, InputError, check_count, check_fraction
 from spectral_jepa.pixels.data.actions import native_actions, scaled_blocks
 from spectral_jepa.pixels.data.episodes import episode_of_rows, sample_rows
-from spectral_jepa.pixels.data.row_steps import recorded_actions, rows_ahead
+from spectral_jepa.pixels.data.row_steps import recorded_actions, row_size, rows_ahead
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
 from spectral_jepa.pixels.interfaces import ActionScaling, Dataset, Encoder, Environment, Pictures, PlanningModel
 from spectral_jepa.pixels.model.frozen import encode_frames, frozen
@@ -225,10 +225,18 @@ def frame_pairs(
 
 
 def candidate_plans(
-    dataset: Dataset, starts: ArrayLike, scaler: ActionScaling, *,
-    n_plans: int, horizon: int, action_block: int, std: float = 1.0, seed: int = 0,
-) -> Float[torch.Tensor, "E S H B"]:  # fmt: skip
-    """Plans to be ranked: from the noise that a search begins with to what was recorded.
+    dataset: Dataset,
+    starts: ArrayLike,
+    scaler: ActionScaling,
+    *,
+    n_plans: int,
+    horizon: int,
+    action_block: int,
+    std: float = 1.0,
+    recorded_weight: float = 0.7,
+    seed: int = 0,
+) -> Float[torch.Tensor, "E S H B"]:
+    """Plans to be ranked: what was recorded, mixed with the noise that a search begins with.
 
     Parameters
     ----------
@@ -242,18 +250,21 @@ def candidate_plans(
         Blocks H of a plan, raw actions of a block.
     std : float
         Of the noise, in scaled units.
+    recorded_weight : float in [0, 1]
+        w below. At 0 plans are the first candidates of the published search, which hardly ever touch a cube; at 1 they are
+        all what was recorded. One weight for all, because with several of them everything that moves would come
+        nearer to its goal together, what counts and what does not.
     seed : int
 
     Returns
     -------
     float32 Tensor (E, S, H, B)
-        In scaled units. Plan i is w r + sqrt(1 - w^2) e with the recorded actions r (0 beyond the episode's end), noise e
-        and w = i / (S - 1): noise alone would hardly ever touch a cube, and what is recorded alone holds no choice.
+        In scaled units: w r + sqrt(1 - w^2) e, with the recorded actions r (0 beyond the episode's end) and noise e.
 
     Raises
     ------
     InputError
-        Fewer than 2 plans.
+        Fewer than 2 plans, a weight outside [0, 1].
 
     Notes
     -----
@@ -263,25 +274,25 @@ def candidate_plans(
     --------
     >>> from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
     >>> data = EpisodeDataset.from_episodes([{"pixels": np.zeros((9, 2, 2, 3), np.uint8), "action": np.full((9, 1), 3.0)}])
-    >>> plans = candidate_plans(data, [0], ActionScaler((0.0,), (2.0,)), n_plans=3, horizon=2, action_block=2)
-    >>> plans.shape, plans[0, -1].tolist()
+    >>> sizes = {"n_plans": 3, "horizon": 2, "action_block": 2}
+    >>> plans = candidate_plans(data, [0], ActionScaler((0.0,), (2.0,)), **sizes, recorded_weight=1.0)
+    >>> plans.shape, plans[0, 1].tolist()
     (torch.Size([1, 3, 2, 2]), [[1.5, 1.5], [1.5, 1.5]])
     """
     check_count("n_plans", n_plans, 2, why="one plan cannot be ranked")
+    weight = check_fraction("recorded_weight", recorded_weight)
     rows = np.asarray(starts, dtype=np.int64)
-    width, ahead = len(scaler.mean), rows_ahead(dataset, horizon * action_block)
+    width, n_rows = len(scaler.mean), rows_ahead(dataset, horizon * action_block)
     episode = episode_of_rows(dataset, rows)
     ends = np.asarray(dataset.ep_offset)[episode] + np.asarray(dataset.ep_len)[episode]
     recorded = np.full((rows.size, horizon * action_block, width), np.nan)
-    for i, (start, end) in enumerate(zip(rows, ends, strict=True)):
-        # The row size in raw steps, even where an episode ends early.
-        steps = horizon * action_block * min(ahead, int(end - start)) // ahead
-        recorded[i, :steps] = recorded_actions(dataset, [start], steps, width)[0]
+    for i, left in enumerate((ends - rows).tolist()):
+        steps = row_size(dataset) * min(n_rows, left)
+        recorded[i, :steps] = recorded_actions(dataset, rows[i : i + 1], steps, width)[0]
     target = torch.nan_to_num(scaled_blocks(recorded, scaler, action_block))[:, None]
     shape = (n_plans, *target.shape[2:])
     noise = torch.stack([torch.randn(shape, generator=torch_generator(seed, STREAM, int(row))) for row in rows])
-    weight = torch.linspace(0, 1, n_plans)[:, None, None]
-    return weight * target + torch.sqrt(1 - weight**2) * std * noise
+    return weight * target + (1 - weight**2) ** 0.5 * std * noise
 
 
 class PlanDistances(NamedTuple):
@@ -356,7 +367,7 @@ def plan_distances(
     >>> moves = np.tile([0.8, 0.0], (31, 1))
     >>> data = EpisodeDataset.from_episodes([{"pixels": np.zeros((31, 8, 8, 3), np.uint8), "action": moves, "state": state}])
     >>> scaler = ActionScaler((0.0, 0.0), (1.0, 1.0))
-    >>> plans = candidate_plans(data, [0], scaler, n_plans=4, horizon=5, action_block=5)
+    >>> plans = candidate_plans(data, [0], scaler, n_plans=4, horizon=5, action_block=5, recorded_weight=1.0)
     >>> found = plan_distances(Blind(), data, [0], [25], make_environment("two_room", 8), scaler, plans)
     >>> found.true[0, -1].round(6), found.seen.tolist(), found.predicted.tolist()
     (np.float64(0.0), [[0.0, 0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0, 0.0]])

@@ -277,13 +277,13 @@ def measure_stage(of: Diagnosed, stage: str) -> pd.DataFrame:
     path = of.folder / FOLDER / f"{stage}-{value_digest(identity)[:16]}.csv"
     if path.is_file():
         try:
-            return _typed(read_csv(path, COLUMNS, "measure again"))
+            return typed_diagnosis(read_csv(path, COLUMNS, "measure again"))[COLUMNS]
         except InputError:
             pass  # damaged: measured again
     table = _table(stage, measure(of))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_checked(path, table.to_csv(index=False).encode())
-    return _typed(table)
+    return typed_diagnosis(table)
 
 
 def load_diagnosis(folder: Path) -> pd.DataFrame:
@@ -311,7 +311,36 @@ def load_diagnosis(folder: Path) -> pd.DataFrame:
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: ...diagnosis.csv does not exist, expected a CSV table with ...: run ...
     """
-    return _typed(read_csv(folder / "diagnosis.csv", COLUMNS, "run spectral-jepa pixels diagnose")[COLUMNS])
+    return typed_diagnosis(read_csv(folder / "diagnosis.csv", COLUMNS, "run spectral-jepa pixels diagnose"))[COLUMNS]
+
+
+def typed_diagnosis(table: pd.DataFrame) -> pd.DataFrame:
+    """The same types, whether a table was measured now or read: numbers, texts, and true, false or None.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns of a diagnosis, and others.
+
+    Returns
+    -------
+    DataFrame
+
+    Notes
+    -----
+    O(rows).
+
+    Examples
+    --------
+    >>> read = pd.DataFrame([("cost", None, "", "share", "0.5", None, None, 9, "True", None)], columns=COLUMNS)
+    >>> typed_diagnosis(read)[["quantity", "value", "passes"]].values.tolist()
+    [['', 0.5, True]]
+    """
+    numbers = {name: pd.to_numeric(table[name]).astype(float) for name in ("horizon", "value", "low", "high", "n")}
+    passes = [None if pd.isna(value) or value == "" else str(value) == "True" for value in table["passes"]]
+    words = ("stage", "quantity", "measure", "what")
+    texts = {name: table[name].astype(object).where(table[name].notna(), "").astype(str) for name in words}
+    return table.assign(**numbers, **texts, passes=pd.Series(passes, index=table.index, dtype=object))
 
 
 # --- Stages ---------------------------------------------------------------------------------------------------------------
@@ -572,15 +601,7 @@ def _row(
 
 
 def _table(stage: str, rows: Rows) -> pd.DataFrame:
-    return _typed(pd.DataFrame([{"stage": stage, **row} for row in rows], columns=COLUMNS))
-
-
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """The same types, whether measured now or read: numbers, texts, and true, false or None."""
-    numbers = {name: pd.to_numeric(table[name]).astype(float) for name in ("horizon", "value", "low", "high", "n")}
-    passes = [None if pd.isna(value) else str(value) == "True" for value in table["passes"]]
-    texts = {name: table[name].fillna("").astype(str) for name in ("stage", "quantity", "measure", "what")}
-    return table.assign(**numbers, **texts, passes=pd.Series(passes, index=table.index, dtype=object))[COLUMNS]
+    return typed_diagnosis(pd.DataFrame([{"stage": stage, **row} for row in rows], columns=COLUMNS))
 
 
 def _tolerances(of: Diagnosed) -> Mapping[str, tuple[float, str]]:

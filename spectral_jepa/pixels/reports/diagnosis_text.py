@@ -76,7 +76,7 @@ def broken_link(table: pd.DataFrame) -> str:
         if verdict(table, stage) != "BROKEN":
             continue
         rows = table[table["stage"] == stage]
-        failed = [_finding(row) for row in rows.to_dict("records") if not pd.isna(row["passes"]) and not row["passes"]]
+        failed = [finding(row) for row in rows.to_dict("records") if not pd.isna(row["passes"]) and not row["passes"]]
         shares = rows[rows["measure"] == "share"].head(_NAMED_SHARES)
         more = ""
         if len(shares):
@@ -156,14 +156,30 @@ def diagnosis_text(table: pd.DataFrame) -> str:
             parts.append(summary.to_string(index=False))
         for row in rows.to_dict("records"):
             if not pd.isna(row["passes"]):
-                parts.append(f"  {'ok    ' if row['passes'] else 'BROKEN'}  {_finding(row)}")
+                parts.append(f"  {'ok    ' if row['passes'] else 'BROKEN'}  {finding(row)}")
             elif pd.isna(row["value"]):
                 parts.append(f"          {row['what']}")
         parts.append("")
     return "\n".join([*parts, broken_link(table)])
 
 
-def _finding(row: Mapping[str, Any]) -> str:
+def finding(row: Mapping[str, Any]) -> str:
+    """A row of a diagnosis in words.
+
+    Parameters
+    ----------
+    row : dict
+        Of a row with a rule.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> finding({"quantity": "place", "measure": "error in tolerances", "value": 2.4, "what": "expected at most 1"})
+    'place, error in tolerances 2.400 (expected at most 1)'
+    """
     name = f"{row['quantity']}, " if row["quantity"] else ""
     return f"{name}{row['measure']} {row['value']:.3f} ({row['what']})"
 
