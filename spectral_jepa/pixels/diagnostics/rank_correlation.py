@@ -155,6 +155,7 @@ def frame_pairs(
     episodes: ArrayLike,
     environment: Environment,
     *,
+    steps: int | None = None,
     n_pairs: int = 2_000,
     seed: int = 0,
     cache: Path | None = None,
@@ -171,8 +172,11 @@ def frame_pairs(
         Held-out episodes.
     environment : PixelEnvironment
         Its ``goal_distance`` is read.
+    steps : int, optional
+        Take the second frame from the same episode, at most so many raw steps before or after: such as a planner compares.
+        Default: any two frames, each in one pair.
     n_pairs : int
-        At most; each frame is in one pair.
+        At most.
     seed : int
     cache : Path, optional
         Folder of kept embeddings.
@@ -210,13 +214,27 @@ def frame_pairs(
     (20, True)
     """
     generator = np.random.default_rng(seed)
-    rows = generator.permutation(sample_rows(dataset, episodes, 2 * check_count("n_pairs", n_pairs), generator))
-    n = rows.size // 2
+    check_count("n_pairs", n_pairs)
+    if steps is None:
+        rows = generator.permutation(sample_rows(dataset, episodes, 2 * n_pairs, generator))
+        first, second = rows[: rows.size // 2], rows[rows.size // 2 : rows.size // 2 * 2]
+    else:
+        first = generator.permutation(sample_rows(dataset, episodes, n_pairs, generator))
+        away = generator.integers(1, max(1, rows_ahead(dataset, steps)), first.size, endpoint=True)
+        second = first + away * generator.choice([-1, 1], first.size)
+        # Where one way leads out of the episode, the other one is taken, and a pair without either is left out.
+        owner = episode_of_rows(dataset, first)
+        start = np.asarray(dataset.ep_offset)[owner]
+        last = start + np.asarray(dataset.ep_len)[owner] - 1
+        second = np.where((second < start) | (second > last), 2 * first - second, second)
+        inside = (second >= start) & (second <= last)
+        first, second = first[inside], second[inside]
+    n = first.size
     if n < 4:
-        raise InputError(f"the episodes have {rows.size} frames, expected at least 8: collect more")
-    first, second = rows[:n], rows[n : 2 * n]
-    latents = embed_rows(model, dataset, rows[: 2 * n], cache=cache, progress="embed (pairs)" if progress else None)
-    latents = latents.astype(np.float64)
+        raise InputError(f"the episodes have {n} pairs of frames, expected at least 4: collect more or longer ones")
+    different, where = np.unique(np.concatenate([first, second]), return_inverse=True)
+    latents = embed_rows(model, dataset, different, cache=cache, progress="embed (pairs)" if progress else None)
+    latents = latents[where].astype(np.float64)
     states = dataset.columns["state"]
     true = [
         environment.goal_distance(np.asarray(states[i]), np.asarray(states[j])) for i, j in zip(first, second, strict=True)

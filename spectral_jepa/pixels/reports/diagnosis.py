@@ -62,9 +62,9 @@ READ_ERROR = 1.0
 # gone. Plans are made anew on the way, so their ends need not be within the tolerance; but a prediction that misses more
 # than half of what happens does not tell plans apart.
 KEPT_SHARE = 0.5
-# Reacher reaches 72 % with .73 (.80 with true frames), Push-T 3 % with .43 and 21 % with .82, Cube its floor with .46 to .50
-# (small presets): .6 lies between what works and what does not.
-RANKS = 0.6
+# Small presets: Two-Room is solved to 97 % with .63 by predicted latents (.93 by frames), Reacher to 72 % with .73 (.80),
+# Push-T to 3 % with .43, and Cube stays at its floor with .46 to .50. What works lies above, what does not below.
+RANKS = 0.55
 # Success in the share of what separates the floor from the true dynamics under the same planner.
 HALF_WAY = 0.5
 # Seconds a fit, and enough frames that R2 does not change in its second digit.
@@ -516,10 +516,13 @@ def _cost(of: Diagnosed) -> Rows:
     """Rank correlations of latent and true distances, and what the latent distance is made of."""
     run, seed = of.run, of.probe.seed
     test = run.dataset.split()["test"]
-    pairs = frame_pairs(
-        of.model, run.dataset, test, run.environment, seed=seed, cache=of.folder / CACHE, progress=of.progress
-    )
-    rows = [_row("rank correlation", *rank_correlation(pairs.latent, pairs.true), what="pairs of held-out frames")]
+    offset = run.config.evaluation.goal_offset
+    options = {"seed": seed, "cache": of.folder / CACHE, "progress": of.progress}
+    far = frame_pairs(of.model, run.dataset, test, run.environment, **options)
+    near = frame_pairs(of.model, run.dataset, test, run.environment, steps=offset, **options)
+    rows = [_row("rank correlation", *rank_correlation(far.latent, far.true), what="any two held-out frames")]
+    what = f"held-out frames at most {offset} steps apart"
+    rows.append(_row("rank correlation", *rank_correlation(near.latent, near.true), what=what))
     chosen = of.pairs(of.n_starts).table
     plans = candidate_plans(
         run.dataset,
@@ -547,12 +550,13 @@ def _cost(of: Diagnosed) -> Rows:
         judged = bool(np.any(np.ptp(found.true, axis=1) > 0))
         passes = (np.isfinite(found_rank.value) and found_rank.value >= RANKS) if judged else None
         rows.append(_row("rank correlation", *found_rank, passes=passes, what=f"{what}, expected at least {RANKS}"))
-    known = all_coordinates(run.dataset, quantity_names(run.dataset), np.concatenate([pairs.first, pairs.second]))
-    n = len(pairs.first)
+    # Near pairs: between frames far apart a latent distance hardly grows any more.
+    known = all_coordinates(run.dataset, quantity_names(run.dataset), np.concatenate([near.first, near.second]))
+    n = len(near.first)
     differences = {name: values[:n] - values[n:] for name, values in known.items()}
-    if pairs.latent.mean() > 0:
-        for line in distance_shares(pairs.latent, differences).to_dict("records"):
-            what = f"of the latent distance (R2 of the split {line['r2']:.2f})"
+    if near.latent.mean() > 0 and differences:
+        for line in distance_shares(near.latent, differences).to_dict("records"):
+            what = f"of the latent distance of frames at most {offset} steps apart (R2 of the split {line['r2']:.2f})"
             rows.append(_row("share", line["share"], quantity=line["quantity"], n=line["n"], what=what))
     return rows
 

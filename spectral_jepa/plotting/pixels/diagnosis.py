@@ -147,7 +147,7 @@ def _errors(axis: Axes, rows: pd.DataFrame) -> None:
             value, good = float(rule["value"].iloc[0]), bool(rule["passes"].iloc[0])
             axis.text(1.04, place, f"{value:.2g} tol.", va="center", fontsize=8, color=GOOD if good else BAD)
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axis.set(xlim=(-0.03, 1.22), ylim=(len(names) - 0.5, -0.5), xlabel=r"$R^2$ of the better probe;  error in tolerances")
+    axis.set(xlim=(-0.03, 1.3), ylim=(len(names) - 0.5, -0.5), xlabel=r"$R^2$ of the better probe;  error in tolerances")
     axis.set_xticks(np.arange(0, 1.01, 0.25))
     axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=3, fontsize=7)
 
@@ -187,7 +187,7 @@ def _ranks(axis: Axes, rows: pd.DataFrame) -> None:
         axis.barh(place, max(0.0, row["value"]), color=color, height=0.6)
         axis.plot([row["low"], row["high"]], [place, place], color="0.2", lw=1.2)
         axis.text(1.04, place, f"{row['value']:.2f}", va="center", fontsize=8)
-        labels.append(row["what"].partition(", expected")[0].replace(", by", ",\nby"))
+        labels.append(row["what"].partition(", expected")[0].replace(", by", ",\nby").replace("frames at", "frames\nat"))
     rule = ranks.loc[ranks["what"].str.contains("at least"), "what"]
     if len(rule):
         axis.axvline(float(rule.iloc[0].rpartition(" ")[2]), color=BAD, lw=1.2, ls="--")
