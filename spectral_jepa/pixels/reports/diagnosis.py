@@ -142,7 +142,20 @@ class Diagnosed:
         return frozen_pairs(self.data, self.run.dataset, self.run.environment, wanted)
 
     def success(self, policy: Policy, manifest: Manifest, chunk_size: int | None = None) -> pd.DataFrame:
-        """Rows of an evaluation, kept where ``pixels evaluate`` keeps its own."""
+        """Rows of an evaluation, kept where ``pixels evaluate`` keeps its own.
+
+        Parameters
+        ----------
+        policy : Policy
+        manifest : Manifest
+        chunk_size : int, optional
+            Pairs in one file: what a kill may lose. Default: what the policy prefers.
+
+        Returns
+        -------
+        DataFrame
+            As :func:`spectral_jepa.pixels.evaluation.evaluate.evaluate` gives it.
+        """
         return evaluate(
             policy,
             manifest,
