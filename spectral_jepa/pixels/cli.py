@@ -429,7 +429,7 @@ def diagnose(
 
     _, saved, _ = load_model(folder, device)
     _configure(saved, "diagnose", {}, set, ("planning.", "evaluation."))
-    sizes = {"n_simulator": n_simulator, "n_starts": n_starts, "n_plans": n_plans, "seed": seed}
+    sizes: dict[str, Any] = {"n_simulator": n_simulator, "n_starts": n_starts, "n_plans": n_plans, "seed": seed}
     table = measure(open_diagnosis(folder, data, **sizes, device=device, overrides=set, cache=cache))
     print(f"Table: {folder / 'diagnosis.csv'}, figure: {folder / 'figures' / 'diagnosis.png'}\n")
     print(diagnosis_text(table))

@@ -62,7 +62,7 @@ VALID = {
 WRITTEN = {"out", "folder", "cache"} - {"positional"}
 READ_FOLDERS = {("status", "folder"), ("figures", "folder"), ("repro", "root")}
 # Rounds carried out one by one: a huge number of them is slow, not wrong.
-ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget"}
+ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget", "n_simulator", "n_starts", "n_plans"}
 ZERO_IS_FINE = {"seed", "pair"}
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
 
 from spectral_jepa._files import read_csv, value_digest, write_checked
-from spectral_jepa._validation import InputError, check_choice, check_count
+from spectral_jepa._validation import InputError, check_choice, check_count, require_memory
 from spectral_jepa.pixels.config import PixelConfig, ProbeConfig
 from spectral_jepa.pixels.data.row_steps import row_size, rows_ahead
 from spectral_jepa.pixels.diagnostics.distance_shares import distance_shares
@@ -123,9 +123,13 @@ class Diagnosed:
         check_count("n_simulator", self.n_simulator)
         check_count("n_starts", self.n_starts, 2, why="an interval needs two")
         check_count("n_plans", self.n_plans, 4, why="fewer have no rank correlation to speak of")
-        if self.run.config.kind != "world_model":
+        config = self.run.config
+        block = config.model.action_block * config.model.action_dim
+        shape = (min(self.n_starts, config.evaluation.n_pairs), self.n_plans, config.planning.horizon, block)
+        require_memory(shape, "the candidate plans", "lower n_plans")
+        if config.kind != "world_model":
             raise InputError(
-                f"{self.folder} holds a run of kind {self.run.config.kind!r}, expected a world model, whose chain has an "
+                f"{self.folder} holds a run of kind {config.kind!r}, expected a world model, whose chain has an "
                 "encoder, a predictor and a cost: evaluate it instead"
             )
 
@@ -210,6 +214,7 @@ def open_diagnosis(
     InputError
         As :func:`spectral_jepa.pixels.runs.open_run`, and as :class:`Diagnosed`.
     """
+    settings = replace(PROBE, seed=seed)
     run = open_run(folder, data, device, overrides, cache=cache)
     control = None
     if run.config.kind == "world_model":
@@ -223,7 +228,7 @@ def open_diagnosis(
         n_simulator,
         n_starts,
         n_plans,
-        replace(PROBE, seed=seed),
+        settings,
         device,
         cache,
         progress,
@@ -459,8 +464,8 @@ def _encoder(of: Diagnosed) -> Rows:
             what, n = f"{line['probe']}, {names[line['input']]}", line["n_test"]
             rows.append(_row("r2", line["r2"], quantity=str(quantity), n=n, what=what))
             rows += _errors(line, str(quantity), what, n)
-        if quantity in tolerances:
-            seen = part[part["input"] == "embedding"]["error_in_tolerances"].min()
+        seen = part[part["input"] == "embedding"]["error_in_tolerances"].min()
+        if np.isfinite(seen):
             what = f"best read-out of the trained encoder, expected at most {READ_ERROR:g}"
             rows.append(
                 _row(
@@ -530,7 +535,7 @@ def _cost(of: Diagnosed) -> Rows:
     run, seed = of.run, of.probe.seed
     test = run.dataset.split()["test"]
     offset = run.config.evaluation.goal_offset
-    options = {"seed": seed, "cache": of.folder / CACHE, "progress": of.progress}
+    options: dict[str, Any] = {"seed": seed, "cache": of.folder / CACHE, "progress": of.progress}
     far = frame_pairs(of.model, run.dataset, test, run.environment, **options)
     near = frame_pairs(of.model, run.dataset, test, run.environment, steps=offset, **options)
     rows = [_row("rank correlation", *rank_correlation(far.latent, far.true), what="any two held-out frames")]
@@ -561,7 +566,7 @@ def _cost(of: Diagnosed) -> Rows:
         found_rank = mean_rank_correlation(latent, found.true)
         # Where no plan changes the distance there is nothing to rank, and a constant cost of what differs is no ranking.
         judged = bool(np.any(np.ptp(found.true, axis=1) > 0))
-        passes = (np.isfinite(found_rank.value) and found_rank.value >= RANKS) if judged else None
+        passes = found_rank.value >= RANKS if judged else None  # false where it is not defined
         rows.append(_row("rank correlation", *found_rank, passes=passes, what=f"{what}, expected at least {RANKS}"))
     # Near pairs: between frames far apart a latent distance hardly grows any more.
     known = all_coordinates(run.dataset, quantity_names(run.dataset), np.concatenate([near.first, near.second]))
@@ -608,12 +613,13 @@ _MEASURES: dict[str, Callable[[Diagnosed], Rows]] = {
 
 
 def _row(
-    measure: str, value: float, low: float = float("nan"), high: float = float("nan"), n: float = float("nan"), *,
-    quantity: str = "", horizon: float = float("nan"), passes: bool | None = None, what: str = "",
+    measure: str, value: SupportsFloat, low: SupportsFloat = float("nan"), high: SupportsFloat = float("nan"),
+    n: SupportsFloat = float("nan"), *,
+    quantity: str = "", horizon: SupportsFloat = float("nan"), passes: bool | None = None, what: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     return {
-        "quantity": quantity, "horizon": horizon, "measure": measure, "value": value, "low": low, "high": high, "n": n,
-        "passes": None if passes is None else bool(passes), "what": what,
+        "quantity": quantity, "horizon": float(horizon), "measure": measure,
+        "value": float(value), "low": float(low), "high": float(high), "n": float(n), "passes": passes, "what": what,
     }  # fmt: skip
 
 

@@ -214,7 +214,7 @@ def _seen(rows: pd.DataFrame) -> pd.DataFrame:
     free = rows[rows["passes"].isna()]
     lines = []
     for name, part in free.groupby("quantity", sort=False):
-        r2 = part[part["measure"] == "r2"].set_index("what")["value"]
+        r2 = part[part["measure"] == "r2"].set_index("what")["value"].to_dict()
         sources = ("trained", "untrained", "from the other quantities")
         lines.append((name, *(_both(r2, source) for source in sources), *_smallest_error(part, "trained")))
     columns = ["quantity", "R2 trained", "untrained", "other quantities", "best error", "in tolerances"]
@@ -225,7 +225,7 @@ def _kept(rows: pd.DataFrame) -> pd.DataFrame:
     free = rows[rows["passes"].isna()]
     lines = []
     for (name, blocks), part in free.groupby(["quantity", "horizon"], sort=False):
-        r2 = part[part["measure"] == "r2"].set_index("what")["value"]
+        r2 = part[part["measure"] == "r2"].set_index("what")["value"].to_dict()
         sources = ("predicted", "true", "first frame", "other actions")
         near = [_smallest_error(part, source)[1] for source in ("predicted", "true", "first frame")]
         lines.append(
@@ -249,7 +249,7 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["measure", "value", "95 % interval", "n"])
 
 
-def _both(values: pd.Series[float], source: str) -> str:
+def _both(values: Mapping[Any, float], source: str) -> str:
     """Linear and MLP score of one input."""
     found = [values.get(f"{kind}, {source}") for kind in ("linear", "mlp")]
     return " / ".join(f"{value:.3f}" for value in found if value is not None)
