@@ -295,7 +295,7 @@ def measure_stage(of: Diagnosed, stage: str) -> pd.DataFrame:
     path = of.folder / FOLDER / f"{stage}-{value_digest(identity)[:16]}.csv"
     if path.is_file():
         try:
-            return typed_diagnosis(read_csv(path, COLUMNS, "measure again"))[COLUMNS]
+            return typed_diagnosis(read_csv(path, COLUMNS, "measure again", float_precision="round_trip"))[COLUMNS]
         except InputError:
             pass  # damaged: measured again
     table = _table(stage, measure(of))
@@ -329,7 +329,9 @@ def load_diagnosis(folder: Path) -> pd.DataFrame:
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: ...diagnosis.csv does not exist, expected a CSV table with ...: run ...
     """
-    return typed_diagnosis(read_csv(folder / "diagnosis.csv", COLUMNS, "run spectral-jepa pixels diagnose"))[COLUMNS]
+    path = folder / "diagnosis.csv"
+    table = read_csv(path, COLUMNS, "run spectral-jepa pixels diagnose", float_precision="round_trip")
+    return typed_diagnosis(table)[COLUMNS]
 
 
 def typed_diagnosis(table: pd.DataFrame) -> pd.DataFrame:

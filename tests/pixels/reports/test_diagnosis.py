@@ -163,8 +163,8 @@ def test_the_link_that_was_broken_is_named(case, tmp_path):
     assert verdict(table, wanted) == "BROKEN"
     assert sentence.startswith(f"Broken link: {1 + stages.index(wanted)}, {STAGES[wanted][1:]}"[:16])
     if wanted == "encoder":
-        # Of two independent coordinates one is read: half of the variance.
-        assert value(table, "encoder", "r2", "linear, trained", "place") == pytest.approx(0.5, abs=0.1)
+        # Of two independent coordinates one is read: at most half of the variance, but for chance.
+        assert value(table, "encoder", "r2", "linear, trained", "place") < 0.6
         assert "place, error in tolerances" in sentence and "brightness" not in sentence
     if wanted == "cost":
         # The regression says what outvotes the place, and by how much.
@@ -217,12 +217,11 @@ def test_a_diagnosis_that_was_stopped_goes_on(tmp_path, monkeypatch):
         patch.setattr(chain.SimulatorPolicy, "act", never)
         pd.testing.assert_frame_equal(measure(of), first)
         # Other weights, another seed or other sizes are another measurement.
-        with torch.no_grad():
-            of.model.gains += 0.5
+        gains = of.model.gains.detach().clone()
+        of.model.gains.data += 0.5
         with pytest.raises(AssertionError, match="measured again"):
             chain.measure_stage(of, "encoder")
-        with torch.no_grad():
-            of.model.gains -= 0.5
+        of.model.gains.data = gains
         chain.measure_stage(of, "encoder")
         with pytest.raises(AssertionError, match="measured again"):
             chain.measure_stage(replace(of, n_plans=5), "cost")
@@ -265,7 +264,7 @@ def test_a_world_that_tells_no_tolerance_is_not_judged_by_them(tmp_path):
     class Silent(Lamp):
         tolerances = {}  # noqa: RUF012
 
-    table = measure(make(tmp_path, gains=(1.0, 0.0, 0.02), world=Silent))
+    table = measure(make(tmp_path, gains=(0.0, 0.0, 1.0), world=Silent))
     assert [verdict(table, stage) for stage in ("encoder", "predictor")] == ["not judged"] * 2
     assert verdict(table, "data") == "ok" and "Broken link: 5" in broken_link(table)
 
