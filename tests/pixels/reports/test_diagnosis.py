@@ -27,6 +27,7 @@ from spectral_jepa.training import save_weights
 
 pytestmark = pytest.mark.usefixtures("few_threads")
 STEP, SIZE = 0.01, 8
+LINEAR = ProbeConfig(probes=("linear",), n_train=800, n_test=300)
 
 
 class Lamp(PixelEnvironment):
@@ -117,16 +118,10 @@ def make(folder, *, gains=(1.0, 1.0, 0.02), reads_actions=True, world=Lamp, sett
     model = Toy(config.model, scaler, gains, reads_actions)
     save_weights(model, folder / "run", {})
     run = FinishedRun(config, PlannerPolicy(model, scaler, config.planning, name="run"), scaler, data, world(SIZE))
-    sizes = {
-        "n_simulator": 6,
-        "n_starts": 8,
-        "n_plans": 30,
-        "probe": ProbeConfig(n_train=800, n_test=300, max_epochs=40),
-    } | sizes
+    sizes = {"n_simulator": 4, "n_starts": 6, "n_plans": 20, "probe": LINEAR} | sizes
     return chain.Diagnosed(folder / "run", run, folder / "data.h5", progress=False, **sizes)
 
 
-LINEAR = ProbeConfig(probes=("linear",), n_train=800, n_test=300)
 CASES = {
     "none": ({}, None),
     "no time": ({"settings": {"evaluation.budget": 2}}, "possible"),
