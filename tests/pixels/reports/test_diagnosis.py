@@ -163,7 +163,8 @@ def test_the_link_that_was_broken_is_named(case, tmp_path):
         assert "place, error in tolerances" in sentence and "brightness" not in sentence
     if wanted == "cost":
         # The regression says what outvotes the place, and by how much.
-        assert value(table, "cost", "share", "", "brightness") > 0.99 and "100% brightness" in sentence
+        assert value(table, "cost", "share", "", "brightness") > 0.95 and "the latent distance is 9" in sentence
+        assert value(table, "cost", "share", "", "place") < 0.02
     if wanted == "predictor":
         # It is as good with the actions of others, and the metric itself is not to blame.
         at = table[(table["stage"] == "predictor") & (table["quantity"] == "place") & (table["horizon"] == 5)]
