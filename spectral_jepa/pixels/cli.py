@@ -419,6 +419,46 @@ def probe(
 
 
 @commands.add
+def diagnose(
+    folder: Positional[Path],
+    data: Path | None = None,
+    n_simulator: int = 20,
+    n_starts: int = 20,
+    n_plans: int = 30,
+    seed: int = 0,
+    device: str | None = None,
+    cache: Path | None = None,
+    set: Overrides = {},  # noqa: B006
+) -> None:
+    """From what the world allows to what the planner reaches: six stages with a rule each, and which link breaks first.
+
+    Example: spectral-jepa pixels diagnose results/pixels/two_room-small/sigreg-0
+
+    Args:
+        folder: Of a trained world model.
+        data: The HDF5 file. Default: the one it was trained on.
+        n_simulator: Pairs that the true dynamics plan for; slow but for two_room.
+        n_starts: Starts from which plans are simulated to see whether the cost ranks them.
+        n_plans: Candidate plans from each start.
+        seed: Of samples, plans and probes.
+        device: cpu or cuda.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        set: Settings of planning and evaluation, such as planning.n_iterations 30 or evaluation.n_pairs 50.
+    """
+    from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.reports.diagnosis import diagnose as measure
+    from spectral_jepa.pixels.reports.diagnosis import open_diagnosis
+    from spectral_jepa.pixels.reports.diagnosis_text import diagnosis_text
+
+    _, saved, _ = load_model(folder, device)
+    _configure(saved, "diagnose", {}, set, ("planning.", "evaluation."))
+    sizes: dict[str, Any] = {"n_simulator": n_simulator, "n_starts": n_starts, "n_plans": n_plans, "seed": seed}
+    table = measure(open_diagnosis(folder, data, **sizes, device=device, overrides=set, cache=cache))
+    print(f"Table: {folder / 'diagnosis.csv'}, figure: {folder / 'figures' / 'diagnosis.png'}\n")
+    print(diagnosis_text(table))
+
+
+@commands.add
 def surprise(
     folder: Positional[Path],
     data: Path | None = None,

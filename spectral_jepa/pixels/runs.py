@@ -37,7 +37,7 @@ from spectral_jepa.pixels.reports.tables import CACHE
 
 ROOT = Path("results/pixels")
 # What else appears in a table of policies.
-RESERVED = ("random", "simulator")
+RESERVED = ("random", "simulator", "nothing")
 # That the map from two latents to the blocks between them is fitted to.
 PROPOSAL_WINDOWS = 4000
 

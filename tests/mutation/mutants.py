@@ -8,6 +8,7 @@ that must notice. `before` occurs exactly once in its file (test_mutants_apply.p
 """
 
 from kinds import Mutant, mutants_of
+from mutants_diagnosis import DIAGNOSIS_MUTANTS
 from mutants_horizon import HORIZON_MUTANTS
 from mutants_negatives import NEGATIVES_MUTANTS
 from mutants_phase import PHASE_MUTANTS
@@ -1444,6 +1445,7 @@ MUTANTS = [
     *(WHITENING + LINEAR_PREDICTION + EMPIRICAL + SIMULATION_LEMMA),
     *(LOSSES + TRAINED + TRAINED_MUTANTS),
     *HORIZON_MUTANTS,
+    *DIAGNOSIS_MUTANTS,
     *TABLE_A_MUTANTS,
     *PRICE_MUTANTS,
     *PLANNING_MUTANTS,

@@ -110,6 +110,7 @@ def test_the_readme_and_on_to_the_report_with_every_shape_checked(tmp_path, monk
         ["surprise", folder, "--n-trajectories", "2"],
         ["train", "--environment", "two_room", "--preset", "tiny", "--kind", "cloning", "--set", "model.history", "5"],
         ["evaluate", folder, folder.replace("sigreg", "cloning"), "--n-pairs", "2", "--simulator"],
+        ["diagnose", folder, "--n-simulator", "1", "--n-starts", "2", "--n-plans", "4"],
         ["report", folder, "--decoder-steps", "20"],
     )
     arguments = [sys.executable, "-c", CHECKED, json.dumps(commands)]

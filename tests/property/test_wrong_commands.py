@@ -53,6 +53,8 @@ VALID = {
     "pixels plan": RUN | {"set": ["planning.n_iterations", "2"]},
     "pixels evaluate": RUN | {"n_pairs": ["2"], "set": ["planning.n_iterations", "2"], "cache": ["unpacked"]},
     "pixels probe": RUN | {"quantities": ["agent_position"]},
+    "pixels diagnose": RUN
+    | {"n_simulator": ["1"], "n_starts": ["2"], "n_plans": ["4"], "set": ["planning.n_iterations", "1"]},
     "pixels surprise": RUN | {"n_trajectories": ["2"]},
     "pixels report": RUN | {"decoder_steps": ["2"]},
 }
@@ -60,7 +62,7 @@ VALID = {
 WRITTEN = {"out", "folder", "cache"} - {"positional"}
 READ_FOLDERS = {("status", "folder"), ("figures", "folder"), ("repro", "root")}
 # Rounds carried out one by one: a huge number of them is slow, not wrong.
-ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget"}
+ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget", "n_simulator", "n_starts", "n_plans"}
 ZERO_IS_FINE = {"seed", "pair"}
 
 

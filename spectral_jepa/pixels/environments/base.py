@@ -53,6 +53,9 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         Episodes that a kill while collecting may lose.
     drawing : str
         Version of the pictures: another one makes other data, which :meth:`digest` tells apart.
+    tolerances : dict
+        How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit).
+        Those that :meth:`goal_distance` reads, and no others; empty: nobody can tell which errors are large.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
@@ -71,6 +74,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     part_episodes: ClassVar[int] = 4
     drawing: ClassVar[str] = ""
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {}
     other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box

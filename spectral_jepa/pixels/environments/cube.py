@@ -54,6 +54,7 @@ class CubeEnvironment(PixelEnvironment):
         "small": {"data.n_episodes": 700, "data.max_steps": 200, "data.row_steps": 5},
         "tiny": {"data.max_steps": 100, "data.row_steps": 5},
     }
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"block_position": (0.04, "m")}
 
     drawing: ClassVar[str] = f"meshes on a grid of {MESH_CELL} up to {COARSE_SIZE} px"
     other_columns: ClassVar[str] = ", or qpos (21,) and qvel (20,)"

@@ -57,6 +57,7 @@ class ReacherEnvironment(PixelEnvironment):
         "small": {"data.n_episodes": 600, "data.max_steps": 200, "data.policy": "random", "data.row_steps": 5},
         "tiny": {"data.max_steps": 100, "data.policy": "random", "data.row_steps": 5},
     }
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"shoulder_angle": (0.05, "rad"), "wrist_angle": (0.05, "rad")}
 
     other_columns: ClassVar[str] = ", or qpos (2,) and qvel (2,)"
 

@@ -44,6 +44,7 @@ class TwoRoomEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 2
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {"data.n_episodes": 10_000, "data.max_steps": 100}}
     part_episodes: ClassVar[int] = 20
+    tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"agent_position": (two_room.SUCCESS_DISTANCE, "px")}
     other_columns: ClassVar[str] = ", or pos_agent or proprio (2,)"
 
     def __init__(self, image_size: int = 224) -> None:

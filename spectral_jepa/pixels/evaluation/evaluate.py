@@ -118,13 +118,7 @@ def evaluate(
         raise InputError(
             f"n_jobs is {n_jobs} but the policy is on {policy.device}, expected 1: batch with chunk_size instead"
         )
-    identity = {
-        "policy": policy.describe(),
-        "manifest": manifest.digest,
-        "image_size": environment.image_size,
-        "budget": budget,
-        "seed": seed,
-    }
+    identity = _identity(policy, manifest, environment, budget, seed)
     digest = value_digest(identity)
     done = {} if folder is None else _read_chunks(Path(folder), digest)
     left = np.array([pair for pair in range(len(manifest)) if pair not in done], dtype=np.int64)
@@ -148,6 +142,51 @@ def evaluate(
     table = pd.DataFrame([done[pair] for pair in sorted(done)])
     # The name is a label, not part of the digest: a resumed run shows the one given now.
     return table.assign(environment=manifest.environment, goal_offset=manifest.goal_offset, policy=policy.name)[COLUMNS]
+
+
+def evaluation_digest(policy: Policy, manifest: Manifest, environment: Environment, config: EvaluationConfig) -> str:
+    """The ``configuration`` that :func:`evaluate` writes into its rows: the policy, weights included, and its settings.
+
+    Parameters
+    ----------
+    policy : Policy
+    manifest : Manifest
+    environment : PixelEnvironment
+    config : EvaluationConfig
+        ``budget`` and ``seed`` are read.
+
+    Returns
+    -------
+    str
+        12 hexadecimal digits.
+
+    Notes
+    -----
+    O(bytes of the weights).
+
+    Examples
+    --------
+    Two policies are told apart, and so are two budgets.
+
+    >>> from spectral_jepa.pixels.environments import environment_class
+    >>> from spectral_jepa.pixels.planning.policies import NothingPolicy, RandomPolicy
+    >>> world = environment_class("two_room")(16)
+    >>> pairs = Manifest("two_room", 25, 42, n_candidates=9, n_solved=3, data="0" * 64, pairs=((7, 812, 837),))
+    >>> cases = [(RandomPolicy, 50), (RandomPolicy, 50), (NothingPolicy, 50), (RandomPolicy, 60)]
+    >>> len({evaluation_digest(kind(world), pairs, world, EvaluationConfig(budget=n)) for kind, n in cases})
+    3
+    """
+    return value_digest(_identity(policy, manifest, environment, config.budget, config.seed))[:12]
+
+
+def _identity(policy: Policy, manifest: Manifest, environment: Environment, budget: int, seed: int) -> dict[str, Any]:
+    return {
+        "policy": policy.describe(),
+        "manifest": manifest.digest,
+        "image_size": environment.image_size,
+        "budget": budget,
+        "seed": seed,
+    }
 
 
 def film_pair(

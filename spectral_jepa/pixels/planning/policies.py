@@ -227,6 +227,63 @@ class RandomPolicy:
         return self.low + (self.high - self.low) * uniform.numpy().astype(np.float64)
 
 
+class NothingPolicy:
+    """The other floor: actions of zeros, which shows how many pairs the world solves by itself.
+
+    Parameters
+    ----------
+    environment : PixelEnvironment
+        Its ``action_space`` is read.
+    n_actions : int
+        Actions given at a time.
+    """
+
+    name, history, action_block, chunk_size, device = "nothing", 1, 1, 100, torch.device("cpu")
+
+    def __init__(self, environment: Environment, n_actions: int = 25) -> None:
+        self.n_actions, self.action_dim = check_count("n_actions", n_actions), environment.action_dim
+
+    def describe(self) -> dict[str, Any]:
+        """Number and length of the actions."""
+        return {"policy": "nothing", "n_actions": self.n_actions, "action_dim": self.action_dim}
+
+    def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Pictures:
+        """Nothing to prepare.
+
+        Parameters
+        ----------
+        frames : uint8 array (E, H, W, 3)
+            Pictures of the goals.
+        states : array (E, n)
+            Of the goals; not read.
+
+        Returns
+        -------
+        uint8 array (E, H, W, 3)
+            ``frames`` as they are.
+        """
+        return frames
+
+    def act(self, now: Observation, goals: Any, generators: Generators) -> Float[np.ndarray, "E t A"]:
+        """Zeros.
+
+        Parameters
+        ----------
+        now : Observation
+            Its number of episodes is read.
+        goals : uint8 array (E, H, W, 3)
+            Not read.
+        generators : E torch.Generator on the CPU
+            Not read.
+
+        Returns
+        -------
+        float64 array (E, n_actions, A)
+            Raw actions 0: no torque, no movement asked for.
+        """
+        return np.zeros((len(now.frames), self.n_actions, self.action_dim))
+
+
 @runtime_checkable
 class _ActingNetwork(TorchModel, Protocol):
     """A network that reads actions off the current and the goal picture."""

@@ -19,7 +19,7 @@ from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.probe import probe
 from spectral_jepa.pixels.diagnostics.surprise import surprise, surprise_summary
-from spectral_jepa.pixels.environments import make_environment
+from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.model.world_model import WorldModel
@@ -69,7 +69,16 @@ def run_probe(
     model, config, _ = load_model(folder, device)
     dataset = open_run_data(config, data, cache=data_cache)
     control = WorldModel(config.model, settings.seed).to(device_of(model))
-    table = probe(model, dataset, dataset.split(), settings, control=control, cache=folder / CACHE, progress=progress)
+    table = probe(
+        model,
+        dataset,
+        dataset.split(),
+        settings,
+        control=control,
+        tolerances=environment_class(config.data.environment).tolerances,
+        cache=folder / CACHE,
+        progress=progress,
+    )
     save_table(folder, "probe", table, draw_probe(table))
     return table
 

@@ -17,7 +17,12 @@ from spectral_jepa.plotting.style import COLORS, band, new_figure, styled
 from spectral_jepa.sweep.results import mean_band
 
 VERSION_COLORS = {"clean": COLORS["exact"], "recoloured": COLORS["measured"], "teleported": COLORS["printed"]}
-INPUT_COLORS = {"embedding": COLORS["measured"], "random encoder": COLORS["loose"], "pixels": "0.6"}
+INPUT_COLORS = {
+    "embedding": COLORS["measured"],
+    "random encoder": COLORS["loose"],
+    "pixels": "0.6",
+    "other quantities": COLORS["chain"],
+}
 _LOG_SCALE = ("loss", "prediction", "validation_prediction", "whitening_gap")
 
 

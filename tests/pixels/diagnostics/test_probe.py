@@ -156,7 +156,7 @@ def test_untrained_model_is_a_control_and_seeds_decide():
         for seed in (0, 0, 1)
     ]
     assert torch.equal(before, torch.random.get_rng_state())
-    assert set(tables[0]["input"]) == {"embedding", "random encoder", "pixels", "none"}
+    assert set(tables[0]["input"]) == {"embedding", "random encoder", "pixels", "other quantities", "none"}
     assert tables[0].equals(tables[1])
     first, other = (score(table, "position", input="random encoder").r2 for table in (tables[0], tables[2]))
     assert first != other
@@ -222,3 +222,57 @@ def test_a_damaged_kept_embedding_is_computed_again(tmp_path):
             path.write_bytes(damaged)
             assert np.array_equal(embed_rows(Corner(), data, rows, cache=tmp_path), wanted)
             assert path.read_bytes() == whole
+
+
+def test_the_other_quantities_unmask_an_encoder_that_does_not_see_one():
+    """A place that goes with the block's, seen by nobody: the probe alone would say that half of it is seen."""
+    data, rng = make_dataset(), np.random.default_rng(1)
+    block = data.columns["position"][:, 0]
+    agent = (block - block.mean()) / block.std() + rng.normal(size=block.size)
+    data.columns = {"block": block, "agent": agent, "state": data.columns["state"]}
+    table = probe(Corner(), data, SPLIT, ProbeConfig(max_epochs=60))
+    # In closed form half of the variance of agent is that of block.
+    seen, known = score(table, "agent"), score(table, "agent", input="other quantities")
+    assert seen.r2 == pytest.approx(0.5, abs=0.12) and known.r2 == pytest.approx(seen.r2, abs=0.03)
+    # By hand: the regression of agent on block.
+    train, test = slice(0, 9 * LENGTH), slice(10 * LENGTH, 12 * LENGTH)
+    slope, offset = np.polyfit(block[train], agent[train], 1)
+    left = agent[test] - slope * block[test] - offset
+    assert known.r2 == pytest.approx(1 - np.sum(left**2) / np.sum((agent[test] - agent[test].mean()) ** 2), abs=1e-5)
+    # One that is seen beats what the others tell of it, and neither itself nor the state is among the others.
+    assert score(table, "block").r2 > 0.999 and score(table, "block", input="other quantities").r2 < 0.65
+    # A quantity alone has no others.
+    alone = probe(Corner(), data, SPLIT, ProbeConfig(probes=("linear",), quantities=("agent",)))
+    assert score(alone, "agent", input="other quantities").r2 == pytest.approx(known.r2)
+    data.columns = {"agent": agent}
+    assert "other quantities" not in set(probe(Corner(), data, SPLIT, LINEAR)["input"])
+
+
+def test_errors_are_in_the_quantity_s_own_unit_and_in_tolerances():
+    data = make_dataset()
+    data.columns = {name: data.columns[name] for name in ("position", "turn_angle", "noise")}
+    tolerances = {"position": (0.5, "px"), "turn_angle": (0.1, "rad")}
+    table = probe(Noise(), data, SPLIT, LINEAR, tolerances=tolerances)
+    place, turn, noise = (score(table, name) for name in ("position", "turn_angle", "noise"))
+    train, test = slice(0, 9 * LENGTH), slice(10 * LENGTH, 12 * LENGTH)
+    x = encode_frames(Noise(), data.pixels[np.r_[0 : 9 * LENGTH, 10 * LENGTH : 12 * LENGTH]])
+    a, b = x[: 9 * LENGTH].astype(float), x[9 * LENGTH :].astype(float)
+    mean, std = a.mean(0), a.std(0)
+    a, b = (a - mean) / std, (b - mean) / std
+
+    def read(values):
+        centre = values[train].mean(0)
+        weights = np.linalg.solve(a.T @ a + 1e-3 * np.eye(5), a.T @ (values[train] - centre))
+        return centre + b @ weights
+
+    distance = np.linalg.norm(read(data.columns["position"]) - data.columns["position"][test], axis=1)
+    assert place.error == pytest.approx(np.median(distance), rel=1e-4) and place.unit == "px"
+    assert place.error_q90 == pytest.approx(np.quantile(distance, 0.9), rel=1e-4)
+    assert place.error_in_tolerances == pytest.approx(place.error / 0.5)
+    angle = data.columns["turn_angle"]
+    sine, cosine = read(np.stack([np.sin(angle), np.cos(angle)], 1)).T
+    turned = np.abs(np.angle(np.exp(1j * (np.arctan2(sine, cosine) - angle[test]))))
+    # The read-out is of unit scale free of its length: an arrow that points nowhere is off by a quarter turn.
+    assert turn.error == pytest.approx(np.median(turned), rel=1e-4) and turn.error == pytest.approx(np.pi / 2, abs=0.3)
+    assert np.isnan(noise.error_in_tolerances) and noise.unit == "" and noise.error > 0
+    assert score(probe(Corner(), data, SPLIT, LINEAR, tolerances=tolerances), "position").error_in_tolerances < 0.01

@@ -14,11 +14,11 @@ from spectral_jepa.pixels.config import EvaluationConfig, ModelConfig, PlanningC
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
 from spectral_jepa.pixels.environments import make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
-from spectral_jepa.pixels.evaluation.evaluate import evaluate
+from spectral_jepa.pixels.evaluation.evaluate import evaluate, evaluation_digest
 from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
 from spectral_jepa.pixels.model.world_model import WorldModel
-from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy, RandomPolicy
+from spectral_jepa.pixels.planning.policies import CloningPolicy, NothingPolicy, PlannerPolicy, RandomPolicy
 from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
 from spectral_jepa.pixels.presets import preset
 from spectral_jepa.plotting.pixels.success import draw
@@ -250,6 +250,18 @@ def test_the_planner_beats_the_random_floor_and_encodes_each_picture_once():
     only = 30 - int(floor.success.sum())
     assert table[["policy", "only_first", "only_second"]].iloc[0].tolist() == ["model", only, 0]
     assert table.p_value[0] == pytest.approx(2 * 0.5**only)
+
+
+def test_doing_nothing_stays_where_it_began():
+    pairs = manifest(n_pairs=5)
+    rows = evaluate(NothingPolicy(Plane(), 7), pairs, DATA, Plane(), EVALUATION, progress=False)
+    assert not rows.success.any() and (rows.steps == 50).all() and set(rows.policy) == {"nothing"}
+    # No pair is solved at the start, and nothing moves here by itself.
+    assert rows.final_distance.to_numpy() == pytest.approx(rows.start_distance.to_numpy())
+    assert (rows.configuration == evaluation_digest(NothingPolicy(Plane(), 7), pairs, Plane(), EVALUATION)).all()
+    others = [evaluation_digest(NothingPolicy(Plane(), 8), pairs, Plane(), EVALUATION)]
+    others.append(evaluation_digest(NothingPolicy(Plane(), 7), pairs, Plane(), replace(EVALUATION, seed=1)))
+    assert not set(others) & set(rows.configuration)
 
 
 def test_rows_do_not_depend_on_chunks_and_follow_the_seed():
