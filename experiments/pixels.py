@@ -112,8 +112,9 @@ def measures(folder, data):
     from spectral_jepa.pixels.config import ProbeConfig
     from spectral_jepa.pixels.data import open_dataset
     from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
+    from spectral_jepa.pixels.diagnostics.latents import CACHE
     from spectral_jepa.pixels.model.saved import load_model
-    from spectral_jepa.pixels.reports.tables import CACHE, run_probe, run_surprise
+    from spectral_jepa.pixels.reports.tables import run_probe, run_surprise
 
     flat = {}
     probes = run_probe(folder, data, ProbeConfig(n_train=8000, n_test=4000, max_epochs=60), progress=False)

@@ -22,7 +22,7 @@ from spectral_jepa.pixels.data.actions import scaled_blocks
 from spectral_jepa.pixels.data.episodes import Ids, episode_rows
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.data.places import derived_path
-from spectral_jepa.pixels.diagnostics.latents import embed_rows
+from spectral_jepa.pixels.diagnostics.latents import CACHE, embed_rows
 from spectral_jepa.pixels.environments import environment_class, make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
@@ -33,7 +33,6 @@ from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy
 from spectral_jepa.pixels.planning.proposals import ClonedProposal, InverseDynamics, Proposal
 from spectral_jepa.pixels.presets import override
-from spectral_jepa.pixels.reports.tables import CACHE
 
 ROOT = Path("results/pixels")
 # What else appears in a table of policies.

@@ -17,6 +17,8 @@ from spectral_jepa.pixels.data.episodes import Ids, episode_rows
 from spectral_jepa.pixels.interfaces import Dataset, Encoder, Pictures, TorchModel
 from spectral_jepa.pixels.model.frozen import Latents, encode_rows, weights_digest
 
+# Where a run's folder keeps them.
+CACHE = "embeddings"
 # Bytes of the SHA-256 at the end of a file of kept embeddings.
 DIGEST_SIZE = 32
 

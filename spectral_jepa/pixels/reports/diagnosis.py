@@ -23,6 +23,7 @@ from spectral_jepa._validation import InputError, check_choice, check_count, req
 from spectral_jepa.pixels.config import PixelConfig, ProbeConfig
 from spectral_jepa.pixels.data.row_steps import row_size, rows_ahead
 from spectral_jepa.pixels.diagnostics.distance_shares import distance_shares
+from spectral_jepa.pixels.diagnostics.latents import CACHE
 from spectral_jepa.pixels.diagnostics.predicted_probe import predicted_probe
 from spectral_jepa.pixels.diagnostics.probe import OTHERS, probe
 from spectral_jepa.pixels.diagnostics.quantities import all_coordinates, quantity_names
@@ -43,7 +44,7 @@ from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.pixels.planning.policies import NothingPolicy, PlannerPolicy, RandomPolicy
 from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
 from spectral_jepa.pixels.reports.diagnosis_text import COLUMNS, STAGES, broken_link
-from spectral_jepa.pixels.reports.tables import CACHE, save_table
+from spectral_jepa.pixels.reports.tables import save_table
 from spectral_jepa.pixels.runs import FinishedRun, data_path, frozen_pairs, open_run
 from spectral_jepa.plotting.pixels.diagnosis import draw_diagnosis
 from spectral_jepa.success_rates import wilson_interval

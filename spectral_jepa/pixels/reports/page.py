@@ -17,13 +17,13 @@ from spectral_jepa.pixels.data.episodes import rows_in, sample_rows
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.decoder import beside, fit_decoder, rollout_frames, save_gif
 from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
-from spectral_jepa.pixels.diagnostics.latents import embed_rows
+from spectral_jepa.pixels.diagnostics.latents import CACHE, embed_rows
 from spectral_jepa.pixels.fields import LARGEST_SEED
 from spectral_jepa.pixels.interfaces import ActionScaling
 from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.model.world_model import WorldModel
-from spectral_jepa.pixels.reports.tables import CACHE, load_table, save_figures, save_table
+from spectral_jepa.pixels.reports.tables import load_table, save_figures, save_table
 from spectral_jepa.plotting.page import Part, Section, write_page
 from spectral_jepa.plotting.pixels import diagnostics as drawing
 from spectral_jepa.success_rates import success_table

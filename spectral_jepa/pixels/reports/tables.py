@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from spectral_jepa._files import file_digest, read_csv, write_checked
 from spectral_jepa.pixels.config import ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.data.origin import open_run_data
+from spectral_jepa.pixels.diagnostics.latents import CACHE
 from spectral_jepa.pixels.diagnostics.probe import probe
 from spectral_jepa.pixels.diagnostics.surprise import surprise, surprise_summary
 from spectral_jepa.pixels.environments import environment_class, make_environment
@@ -26,9 +27,6 @@ from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.plotting.pixels.diagnostics import draw_probe, draw_surprise
 from spectral_jepa.plotting.style import save_figure
 from spectral_jepa.training.weights import WEIGHTS
-
-# Kept embeddings, in the trained folder.
-CACHE = "embeddings"
 
 
 def run_probe(
