@@ -13,7 +13,7 @@ from typing import Any
 from spectral_jepa._validation import InputError, check_choice, check_count
 from spectral_jepa.pixels.fields import BELOW_ONE, LARGEST_COUNT, POSITIVE, SEED, SHARE, Range, check_fields
 
-ENCODERS = ("vit", "conv", "resnet18")
+ENCODERS = ("vit", "conv", "pooled", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
 KINDS = ("world_model", "cloning")
 PROBES = ("linear", "mlp")
@@ -28,14 +28,15 @@ class ModelConfig:
 
     Parameters
     ----------
-    encoder : {"vit", "conv", "resnet18"}
-        Published: "vit", a ViT-Tiny; "resnet18" in its ablation. "conv" is ours, for a CPU.
+    encoder : {"vit", "conv", "pooled", "resnet18"}
+        Published: "vit", a ViT-Tiny; "resnet18" in its ablation. "conv" and "pooled" are ours, for a CPU.
     image_size : int
         Side of the square pictures, in pixels. Published: 224.
     patch_size : int
         Side of a ViT's patch, in pixels; must divide ``image_size``. Published: 14.
     encoder_width : int
-        Of a ViT's tokens (its MLP is 4 times as wide), or a quarter of the length of "conv"'s vector. Published: 192.
+        Of a ViT's tokens (its MLP is 4 times as wide), or a quarter of the length of "conv"'s vector, an eighth
+        of "pooled"'s. Published: 192.
     encoder_depth : int
         Blocks of the ViT. Published: 12.
     encoder_heads : int
@@ -127,6 +128,9 @@ class ObjectiveConfig:
         theta of Sub-JEPA: weight of the soft orthogonality of "trainable" subspaces. Published: 0 by default.
     stop_gradient : bool
         Treat the targets of the prediction as constants. Published: False.
+    inverse_dynamics : float
+        Weight of the mean squared error of a linear map, trained along, from two consecutive embeddings to the scaled action
+        block between them: what makes an encoder see what the actions move. Published: 0; 1 in arXiv 2606.20104's arm.
     pldm_variance, pldm_covariance, pldm_time_similarity, pldm_time_variance : float
         Weights of :func:`spectral_jepa.pixels.training.objective.pldm_terms`, "pldm" only. Published: 18, 12, .2, .7.
 
@@ -146,6 +150,7 @@ class ObjectiveConfig:
     subspace_kind: str = "orthogonal"
     orthogonality: float = 0.0
     stop_gradient: bool = False
+    inverse_dynamics: float = 0.0
     pldm_variance: float = 18.0
     pldm_covariance: float = 12.0
     pldm_time_similarity: float = 0.2

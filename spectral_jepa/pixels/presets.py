@@ -209,7 +209,7 @@ def unread_settings(config: PixelConfig) -> dict[str, str]:
     if objective.regularizer == "subspace_sigreg" and objective.subspace_kind != "trainable":
         leave("objective", {"orthogonality"}, f"objective.subspace_kind is {objective.subspace_kind!r}")
     vit = {"patch_size", "encoder_depth", "encoder_heads"}
-    unused = {"vit": set[str](), "conv": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
+    unused = {"vit": set[str](), "conv": vit, "pooled": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
     leave("model", unused, f"model.encoder is {model.encoder!r}")
     common = {"n_samples", "n_iterations", "precision", "history", "cost", "warm_start", "proposal", "compile"}
     searches = common | {"n_elites", "temperature", "learning_rate"}

@@ -215,6 +215,55 @@ class _MapGelu(nn.Module):
         return F.gelu(maps.movedim(1, -1)).movedim(-1, 1)
 
 
+class PooledConvEncoder(nn.Module):
+    """Convolutions read three ways, flattened, as keypoints and pooled: (B, 3, S, S) -> (B, 8 x encoder_width).
+
+    The flattened map and the keypoints tell where things are; the mean and the maximum over the picture tell what there is
+    wherever it is, such as which way a block is turned, which a flattened map would have to learn anew at each place.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        ``image_size`` (S) and ``encoder_width`` are read.
+
+    Notes
+    -----
+    15 MFLOP a frame at 64 px and width 32: patches of 4 x 4, then 3 x 3 convolutions with BatchNorm, the maps S / 8 wide.
+    Keypoints are the means of x and y under the softmax of a map (arXiv 1504.00702). Supervised on Push-T, it reads the
+    block's angle after 200 steps of 128 frames, where :class:`ConvEncoder` needs thousands (docs/pixels.md).
+    """
+
+    across: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        base, side = config.encoder_width, math.ceil(config.image_size // 4 / 2)
+        points, deep = max(1, base // 2), 4 * base
+        self.width = 8 * base
+        self.convolutions = nn.Sequential(
+            *_normed(3, 2 * base, 4, 4, 0), *_normed(2 * base, deep, 3, 2, 1), *_normed(deep, deep, 3, 1, 1)
+        )
+        self.flat = nn.Sequential(*_normed(deep, 2 * base, 3, 2, 1), nn.Flatten())
+        self.points = nn.Conv2d(deep, points, 1)
+        self.output = nn.Linear(2 * base * math.ceil(side / 2) ** 2 + 2 * points + 2 * deep, self.width)
+        self.register_buffer("across", torch.linspace(-1, 1, side), persistent=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode."""
+        maps = self.convolutions(frames)
+        heat = self.points(maps).flatten(2).softmax(-1).unflatten(-1, maps.shape[-2:])
+        x, y = (heat.sum(axis) @ self.across.to(heat) for axis in (2, 3))
+        return self.output(torch.cat([self.flat(maps), x, y, maps.mean((2, 3)), maps.amax((2, 3))], 1))
+
+
+def _normed(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm and a shortcut, the unit of ResNet-18 and 34 (arXiv 1512.03385).
 
@@ -284,7 +333,7 @@ def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) 
     Notes
     -----
     Pieces of 2^19 pixels keep activations in the cache, and below the size from which the C library gives memory back after
-    each use: a third off a step of the ``small`` preset. ResNet-18's BatchNorm needs the whole batch.
+    each use: a third off a step of the ``small`` preset. BatchNorm needs the whole batch.
 
     Examples
     --------
@@ -297,13 +346,13 @@ def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) 
     >>> encode_pictures(mean_colour, nn.Identity(), torch.ones(3, 3, 512, 512)).tolist(), seen
     ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [2, 1])
     """
-    if pictures.device.type != "cpu" or isinstance(encoder, ResNet18):
+    if pictures.device.type != "cpu" or any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()):
         return encoder(normalize(pictures))
     pieces = pictures.split(max(1, CPU_PIXELS // pictures.shape[-1] ** 2))
     return torch.cat([encoder(normalize(piece)) for piece in pieces])
 
 
-def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNet18:
+def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | PooledConvEncoder | ResNet18:
     """The encoder that a configuration asks for; its ``width`` is the length of the vector it returns.
 
     Parameters
@@ -312,7 +361,7 @@ def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNe
 
     Returns
     -------
-    VisionTransformer, ConvEncoder or ResNet18
+    VisionTransformer, ConvEncoder, PooledConvEncoder or ResNet18
         Its weights are drawn from torch's global stream: see :func:`spectral_jepa._streams.seeded_weights`.
 
     Examples
@@ -324,6 +373,6 @@ def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | ResNe
     >>> encoder.width, sum(weight.numel() for weight in encoder.parameters())
     (192, 5501376)
     """
-    if config.encoder == "vit":
-        return VisionTransformer(config)
-    return ConvEncoder(config) if config.encoder == "conv" else ResNet18()
+    if config.encoder == "resnet18":
+        return ResNet18()
+    return {"vit": VisionTransformer, "conv": ConvEncoder, "pooled": PooledConvEncoder}[config.encoder](config)

@@ -47,7 +47,8 @@ class Learner:
         self.model = make_model(config)
         self.objective: nn.Module = CloningObjective()
         if config.kind == "world_model":
-            self.objective = Objective(config.objective, config.model.embedding_dim, self.settings.seed)
+            block_dim = config.model.action_block * config.model.action_dim
+            self.objective = Objective(config.objective, config.model.embedding_dim, self.settings.seed, block_dim)
         if worker.group is not None:
             join_batch_norms(self.model, worker.group)
         self._batch_loss: nn.Module = _BatchLoss(self.model, self.objective, worker.group).to(worker.device, self.dtype)

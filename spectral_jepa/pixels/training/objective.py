@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spectral_jepa import losses
 from spectral_jepa._shapes import Float
+from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ObjectiveConfig
 from spectral_jepa.pixels.interfaces import LatentModel
@@ -25,12 +26,14 @@ class Objective(nn.Module):
     dim : int
         D of the embedding.
     seed : int
-        Draws the subspaces of ``subspace_sigreg``.
+        Draws the subspaces of ``subspace_sigreg`` and the initial weights of the inverse dynamics.
+    block_dim : int, optional
+        Numbers in an action block; needed where ``inverse_dynamics`` is above 0.
 
     Raises
     ------
     InputError
-        ``n_subspaces`` that does not divide ``dim``.
+        ``n_subspaces`` that does not divide ``dim``, inverse dynamics without ``block_dim``.
 
     Notes
     -----
@@ -46,6 +49,9 @@ class Objective(nn.Module):
     - ``whitening``: :func:`spectral_jepa.losses.whitening_penalty` / D, so ``strength`` is lambda of docs/theory.md, 2.6,
       where a direction of singular value s collapses iff s^2 <= 1 - 2 lambda: the default .09 is far too weak, try 1.
     - ``none``.
+
+    ``inverse_dynamics`` times the mean squared error of a linear map from (z_t, z_{t+1}) to the action block between them is
+    added to any of these; the map is a parameter of this module. Source: arXiv 2606.20104.
 
     With a process group, SIGReg scores the joint batch; ``pldm`` and ``whitening`` score each process's own.
 
@@ -63,9 +69,12 @@ class Objective(nn.Module):
 
     subspaces: Tensor
 
-    def __init__(self, config: ObjectiveConfig, dim: int, seed: int = 0) -> None:
+    def __init__(self, config: ObjectiveConfig, dim: int, seed: int = 0, block_dim: int | None = None) -> None:
         super().__init__()
         self.config, self.dim = config, check_count("dim", dim)
+        if config.inverse_dynamics:
+            with seeded_weights(seed):
+                self.inverse = nn.Linear(2 * dim, check_count("block_dim", block_dim))
         if config.regularizer == "subspace_sigreg":
             generator = torch.Generator().manual_seed(seed)
             drawn = losses.make_subspaces(dim, config.n_subspaces, config.subspace_kind, generator=generator)
@@ -102,9 +111,10 @@ class Objective(nn.Module):
         Returns
         -------
         dict of str to Tensor ()
-            ``loss``; its parts ``prediction`` and ``regularizer`` (before ``strength``), detached; with diagnostics,
-            ``effective_rank`` and ``whitening_gap`` (:func:`spectral_jepa.losses.whitening_penalty` / D) of the embeddings
-            of all frames, detached.
+            ``loss``; its parts ``prediction`` and ``regularizer`` (before ``strength``), and, where it has
+            one, ``inverse_dynamics`` (before its weight), detached; with diagnostics, ``effective_rank`` and
+            ``whitening_gap`` (:func:`spectral_jepa.losses.whitening_penalty` / D) of the embeddings of all frames,
+            detached.
 
         Raises
         ------
@@ -134,6 +144,11 @@ class Objective(nn.Module):
             "prediction": prediction.detach(),
             "regularizer": regularizer.detach(),
         }
+        if self.config.inverse_dynamics:
+            pairs = torch.cat([latents[:, :-1], latents[:, 1:]], -1)
+            inverse = (self.inverse(pairs).to(exact) - blocks[:, :-1]).square().mean()
+            result["loss"] = result["loss"] + self.config.inverse_dynamics * inverse
+            result["inverse_dynamics"] = inverse.detach()
         if diagnostics:
             flat = values.detach().flatten(0, 1)
             result["effective_rank"] = losses.sample_effective_rank(flat)
