@@ -17,6 +17,7 @@ ENCODERS = ("vit", "conv", "pooled", "resnet18")
 REGULARIZERS = ("sigreg", "subspace_sigreg", "pldm", "whitening", "none")
 KINDS = ("world_model", "cloning")
 PROBES = ("linear", "mlp")
+STARTS = ("recorded", "rest")
 COSTS = ("end", "sum", "closest")
 PROPOSALS = ("none", "cloning", "inverse")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
@@ -354,20 +355,24 @@ class EvaluationConfig:
         Raw steps to reach it. Published: 50 (there 150).
     seed : int
         Draws the pairs, and the planner's candidates. Published: 42.
+    start : {"recorded", "rest"}
+        Start as recorded, or in the same place with all velocities 0, which one picture does not show. Published: "recorded".
 
     Raises
     ------
     InputError
-        A count below 1, a seed that is negative or has more than 32 bits.
+        An unknown start, a count below 1, a seed that is negative or has more than 32 bits.
     """
 
     n_pairs: int = 200
     goal_offset: int = 25
     budget: int = 50
     seed: int = 42
+    start: str = "recorded"
 
     def __post_init__(self) -> None:
         check_fields(self, {"seed": SEED})
+        check_choice("start", self.start, STARTS)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,10 @@ class Environment(Protocol):
         """Go to a state."""
         ...
 
+    def at_rest(self, state: Array) -> Array:
+        """The same place without any velocity."""
+        ...
+
     def goal_distance(self, state: Array, goal: Array) -> float:
         """Distance of two states in units of what still counts as success."""
         ...

@@ -151,6 +151,20 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """
         return np.asarray(state, dtype=np.float64)
 
+    def at_rest(self, state: Array) -> Array:
+        """The same place without any velocity.
+
+        Parameters
+        ----------
+        state : array (n,)
+
+        Returns
+        -------
+        array (n,)
+            A copy of the state itself, unless overridden where a state holds velocities.
+        """
+        return np.array(state, dtype=np.float64)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Made anew from its class and the size of its pictures."""
         return type(self), (self.image_size,)

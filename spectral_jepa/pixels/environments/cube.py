@@ -198,6 +198,21 @@ class CubeEnvironment(PixelEnvironment):
         }
         return {name: np.asarray(info[key], dtype=np.float64) for name, key in names.items()}
 
+    def at_rest(self, state: Array) -> Array:
+        """The same place without any velocity.
+
+        Parameters
+        ----------
+        state : array (48,)
+
+        Returns
+        -------
+        array (48,)
+        """
+        still = super().at_rest(state)
+        still[self._n_position : self._n_position + self._n_velocity] = 0
+        return still
+
     def goal_distance(self, state: Array, goal: Array) -> float:
         """Distance of the cube's centres over 4 cm; its orientation does not count.
 

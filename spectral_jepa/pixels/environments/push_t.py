@@ -230,6 +230,21 @@ class PushTEnvironment(PixelEnvironment):
             "block_angular_velocity": s[9:10].copy(),
         }
 
+    def at_rest(self, state: Array) -> Array:
+        """The same place without any velocity.
+
+        Parameters
+        ----------
+        state : array (10,)
+
+        Returns
+        -------
+        array (10,)
+        """
+        still = super().at_rest(state)
+        still[5:] = 0
+        return still
+
     def goal_distance(self, state: Array, goal: Array) -> float:
         """The larger of (norm of both places' differences) / 20 px and (turn of the block) / (pi / 9).
 

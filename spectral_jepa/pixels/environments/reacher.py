@@ -164,6 +164,21 @@ class ReacherEnvironment(PixelEnvironment):
             "finger_position": LINK * np.array([np.cos(direction).sum(), np.sin(direction).sum()]),
         }
 
+    def at_rest(self, state: Array) -> Array:
+        """The same place without any velocity.
+
+        Parameters
+        ----------
+        state : array (4,)
+
+        Returns
+        -------
+        array (4,)
+        """
+        still = super().at_rest(state)
+        still[2:] = 0
+        return still
+
     def goal_distance(self, state: Array, goal: Array) -> float:
         """The larger joint difference over 0.05 rad, as published: a full turn of the shoulder counts as a difference.
 

@@ -58,7 +58,7 @@ def evaluate(
     environment : PixelEnvironment
         Draws pictures of the dataset's size.
     config : EvaluationConfig, optional
-        ``budget`` and ``seed`` are read. Default: 50 raw steps, seed 42.
+        ``budget``, ``seed`` and ``start`` are read. Default: 50 raw steps, seed 42, recorded starts.
     seed : int, optional
         Of the planner's draws, instead of ``config.seed``; each pair has its own stream.
     folder : path, optional
@@ -118,11 +118,11 @@ def evaluate(
         raise InputError(
             f"n_jobs is {n_jobs} but the policy is on {policy.device}, expected 1: batch with chunk_size instead"
         )
-    identity = _identity(policy, manifest, environment, budget, seed)
+    identity = _identity(policy, manifest, environment, budget, seed, config.start)
     digest = value_digest(identity)
     done = {} if folder is None else _read_chunks(Path(folder), digest)
     left = np.array([pair for pair in range(len(manifest)) if pair not in done], dtype=np.int64)
-    tasks = (_read_task(manifest, dataset, left[i : i + size]) for i in range(0, len(left), size))
+    tasks = (_read_task(manifest, dataset, left[i : i + size], environment, config.start) for i in range(0, len(left), size))
     finished: Iterable[list[dict[str, Any]]]
     if n_jobs == 1:
         finished = (_run_chunk(policy, environment, task, budget, seed) for task in tasks)
@@ -153,7 +153,7 @@ def evaluation_digest(policy: Policy, manifest: Manifest, environment: Environme
     manifest : Manifest
     environment : PixelEnvironment
     config : EvaluationConfig
-        ``budget`` and ``seed`` are read.
+        ``budget``, ``seed`` and ``start`` are read.
 
     Returns
     -------
@@ -176,16 +176,19 @@ def evaluation_digest(policy: Policy, manifest: Manifest, environment: Environme
     >>> len({evaluation_digest(kind(world), pairs, world, EvaluationConfig(budget=n)) for kind, n in cases})
     3
     """
-    return value_digest(_identity(policy, manifest, environment, config.budget, config.seed))[:12]
+    return value_digest(_identity(policy, manifest, environment, config.budget, config.seed, config.start))[:12]
 
 
-def _identity(policy: Policy, manifest: Manifest, environment: Environment, budget: int, seed: int) -> dict[str, Any]:
+def _identity(
+    policy: Policy, manifest: Manifest, environment: Environment, budget: int, seed: int, start: str
+) -> dict[str, Any]:
     return {
         "policy": policy.describe(),
         "manifest": manifest.digest,
         "image_size": environment.image_size,
         "budget": budget,
         "seed": seed,
+        "start": start,
     }
 
 
@@ -203,7 +206,7 @@ def film_pair(
     dataset : EpisodeDataset
     environment : PixelEnvironment
     config : EvaluationConfig
-        ``budget`` and ``seed`` are read.
+        ``budget``, ``seed`` and ``start`` are read.
 
     Returns
     -------
@@ -240,7 +243,7 @@ def film_pair(
     """
     check_count("pair", pair, 0, len(manifest) - 1)
     _check(manifest, dataset, environment)
-    task, film = _read_task(manifest, dataset, np.array([pair])), list[Pictures]()
+    task, film = _read_task(manifest, dataset, np.array([pair]), environment, config.start), list[Pictures]()
     (row,) = _run_chunk(policy, environment, task, config.budget, config.seed, film)
     return np.stack([*film, task.goal_frames[0]]), row["success"], row["steps"]
 
@@ -256,10 +259,14 @@ class _Task:
     goal_frames: Pictures
 
 
-def _read_task(manifest: Manifest, dataset: Dataset, pairs: NDArray[np.int64]) -> _Task:
+def _read_task(
+    manifest: Manifest, dataset: Dataset, pairs: NDArray[np.int64], environment: Environment, start: str
+) -> _Task:
     table = manifest.table[pairs]
     recorded = dataset.columns["state"]
     starts, goals = (np.stack([np.asarray(recorded[int(row)], dtype=np.float64) for row in table[:, i]]) for i in (1, 2))
+    if start == "rest":
+        starts = np.stack([environment.at_rest(state) for state in starts])
     return _Task(pairs, table, starts, goals, np.stack([np.asarray(dataset.pixels[int(row)]) for row in table[:, 2]]))
 
 

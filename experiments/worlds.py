@@ -1,0 +1,183 @@
+"""Four pixel worlds without a GPU: LeWM, Sub-JEPA, PLDM, whitening, inverse dynamics and cloning on the same held-out pairs.
+
+Each cell trains one model with one training seed by the small preset of its environment (resumed where it was; the folder is
+results/pixels/ENVIRONMENT-SIZE/ARM-SEED) and plans on 200 frozen held-out start and goal pairs, those that are solved at the
+start left out: goals 25 raw steps ahead, 50 to reach them, with one frame as published and, where a model reads several, with
+real history. With ``tasks`` "all" also goals 50 ahead with 100 steps, and the same pairs again from a start at rest. Beside
+success: effective rank, linear probes of every physical quantity, and the time it took. "random" and "nothing" are the floor,
+"true dynamics" is the same planner with the simulator in place of the model, on the first pairs only, as many as its speed
+allows. Regularisers have the published strength; PLDM its own weights; whitening strength 1. Nothing was chosen on the pairs.
+"""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from spectral_jepa.pixels.presets import changed
+from spectral_jepa.pixels.presets import preset as preset_config
+from spectral_jepa.success_rates import paired_comparison, wilson_interval
+
+# Name -> settings that differ from the preset.
+SUB = "objective.regularizer", "subspace_sigreg"
+ARMS = {
+    "LeWM": {},
+    "Sub-JEPA K=2": dict([SUB]) | {"objective.n_subspaces": 2},
+    "Sub-JEPA K=4": dict([SUB]) | {"objective.n_subspaces": 4},
+    "Sub-JEPA K=8": dict([SUB]) | {"objective.n_subspaces": 8},
+    "Sub-JEPA K=16": dict([SUB]) | {"objective.n_subspaces": 16},
+    "random subspaces K=4": dict([SUB]) | {"objective.n_subspaces": 4, "objective.subspace_kind": "random"},
+    "SIGReg + inverse": {"objective.inverse_dynamics": 1.0},
+    "PLDM": {"objective.regularizer": "pldm"},
+    "whitening": {"objective.regularizer": "whitening", "objective.strength": 1.0},
+    "none": {"objective.regularizer": "none"},
+    "cloning": {"kind": "cloning", "model.history": 5},
+}
+FLOORS = ["random", "nothing", "true dynamics"]
+DECIDING = ["LeWM", "Sub-JEPA K=4", "Sub-JEPA K=8", "SIGReg + inverse", "cloning"]
+OTHERS = [arm for arm in ARMS if arm not in DECIDING]
+WORLDS = ["two_room", "reacher", "push_t", "cube"]
+# Pairs that the true dynamics are tried on: one plan of theirs takes 3 minutes in Cube.
+SIMULATED = {"two_room": 200, "reacher": 50, "push_t": 30, "cube": 4}
+PRESETS = {
+    "tiny": [{"environment": "two_room", "size": "tiny", "arm": ["LeWM", "cloning", "nothing"], "seed": 0, "tasks": "all"}],
+    "quick": [
+        {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": [1, 2], "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": OTHERS, "seed": 0, "tasks": "25"},
+    ],
+}  # fmt: skip
+
+
+def settings(environment, size, arm, seed):
+    """The configuration of a trained cell."""
+    return changed(preset_config(size, environment), ARMS.get(arm, {}) | {"training.seed": seed})
+
+
+def run_name(arm, seed):
+    """Folder of a run."""
+    return f"{arm.replace(' + ', '+').replace(' ', '_')}-{seed}"
+
+
+def run_cell(environment, size, arm, seed, tasks):
+    """One model: one row, with success on each task, rank and probes."""
+    import torch
+
+    from spectral_jepa.pixels.data import ActionScaler, open_dataset
+    from spectral_jepa.pixels.data.collect import collect
+    from spectral_jepa.pixels.environments import make_environment
+    from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.planning.policies import CloningPolicy, NothingPolicy, PlannerPolicy, RandomPolicy
+    from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
+    from spectral_jepa.pixels.runs import base_folder
+    from spectral_jepa.pixels.training.loop import train
+
+    torch.set_num_threads(1)
+    config = settings(environment, size, arm, seed)
+    base = base_folder(environment, size)
+    data = collect(config.data, base / "data.h5", n_jobs=1, progress=False)
+    dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim, progress=False)
+    world = make_environment(environment, config.model.image_size)
+    row = {}
+    if arm in ARMS:
+        folder = base / run_name(arm, seed)
+        clock = time.process_time()
+        train(config, data, folder, device="cpu", progress=False)
+        network, _, scaler = load_model(folder)
+        row = {"training_seconds": time.process_time() - clock, "n_steps": config.training.n_steps,
+               "n_parameters": sum(p.numel() for p in network.parameters())}  # fmt: skip
+        policy = CloningPolicy(network, scaler) if arm == "cloning" else PlannerPolicy(network, scaler, config.planning)
+        row |= held(network, dataset, config)
+    elif arm == "true dynamics":
+        scaler = ActionScaler.from_dataset(dataset, dataset.split()["train"])
+        policy = SimulatorPolicy(world, scaler, config.planning, config.model.action_block)
+    else:
+        policy = RandomPolicy(world, config.evaluation.goal_offset) if arm == "random" else NothingPolicy(world)
+    n_pairs = min(config.evaluation.n_pairs, SIMULATED.get(environment, 200)) if arm == "true dynamics" else None
+    row |= judged("25", policy, config.evaluation, data, dataset, world, base, n_pairs)
+    if arm in ARMS and config.kind == "world_model" and config.model.history > 1:
+        seeing = PlannerPolicy(network, scaler, replace(config.planning, history=config.model.history))
+        row |= judged("history", seeing, config.evaluation, data, dataset, world, base)
+    if tasks == "all":
+        far = replace(config.evaluation, goal_offset=2 * config.evaluation.goal_offset, budget=2 * config.evaluation.budget)
+        row |= judged("50", policy, far, data, dataset, world, base)
+        row |= judged("rest", policy, replace(config.evaluation, start="rest"), data, dataset, world, base)
+    return row
+
+
+def judged(name, policy, wanted, data, dataset, world, base, n_pairs=None):
+    """Success of a policy on the frozen pairs of one task."""
+    from spectral_jepa.pixels.evaluation.evaluate import evaluate
+    from spectral_jepa.pixels.runs import frozen_pairs
+
+    manifest = frozen_pairs(data, dataset, world, wanted)
+    if n_pairs is not None:
+        manifest = replace(manifest, pairs=manifest.pairs[:n_pairs])
+    rows = evaluate(policy, manifest, dataset, world, wanted, folder=base / "evaluations", progress=False)
+    rows = rows.sort_values("pair")
+    return {
+        f"success_{name}": float(rows["success"].mean()),
+        f"n_pairs_{name}": len(rows),
+        f"outcomes_{name}": "".join("1" if s else "0" for s in rows["success"]),
+        f"episodes_{name}": " ".join(str(episode) for episode in rows["episode"]),
+        f"median_distance_{name}": float(rows["final_distance"].median()),
+        f"solved_at_start_{name}": manifest.solved_share,
+        f"manifest_{name}": manifest.digest[:12],
+        f"seconds_{name}": float(rows["policy_seconds"].sum()),
+    }
+
+
+def held(network, dataset, config):
+    """Effective rank of the latents of held-out frames and linear probes of all quantities."""
+    from spectral_jepa.pixels.config import ProbeConfig
+    from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
+    from spectral_jepa.pixels.diagnostics.probe import probe
+
+    split = dataset.split()
+    table = latent_geometry(network, dataset, split["test"], every=config.model.action_block)
+    flat = {line.measure: line.value for line in table[table["measure"] != "eigenvalue"].itertuples()}
+    probes = probe(network, dataset, split, ProbeConfig(probes=("linear",), n_train=6000, n_test=3000))
+    kept = probes[(probes["coordinate"] == "mean") & (probes["input"] == "embedding")]
+    return flat | {f"probe_{line.quantity}": line.r2 for line in kept.itertuples()}
+
+
+def successes(part, task="25"):
+    """Outcomes of rows on the pairs of a task: (rows, pairs), and the episode of each pair."""
+    outcomes = np.array([[mark == "1" for mark in marks] for marks in part[f"outcomes_{task}"]])
+    return outcomes, np.array(part[f"episodes_{task}"].iloc[0].split(), dtype=int)
+
+
+def gain(first, second, task="25"):
+    """Success of one arm minus another's, seed by seed on the same pairs; episodes are drawn whole for the interval."""
+    seeds = sorted(set(first["seed"]) & set(second["seed"]))
+    (a, episodes), (b, _) = (successes(part.set_index("seed").loc[seeds], task) for part in (first, second))
+    return paired_comparison(a.ravel(), b.ravel(), groups=np.tile(episodes, len(seeds)))
+
+
+def summary(table):
+    """One line a world and arm: success pooled over seeds with its interval, gain over LeWM on the same pairs, rank."""
+    done = table[table["status"] == "ok"]
+    lines = []
+    for (environment, arm), part in done.groupby(["environment", "arm"], sort=False):
+        outcomes, _ = successes(part)
+        low, high = wilson_interval(int(outcomes.sum()), outcomes.size)
+        line = {
+            "environment": environment,
+            "arm": arm,
+            "seeds": len(part),
+            "success": outcomes.mean(),
+            "low": low,
+            "high": high,
+        }
+        lewm = done[(done["environment"] == environment) & (done["arm"] == "LeWM")]
+        if arm not in ("LeWM", "true dynamics") and set(part["seed"]) & set(lewm["seed"]):
+            paired = gain(part, lewm)
+            line |= {"minus LeWM": paired.difference, "from": paired.low, "to": paired.high}
+        for column in ("success_history", "success_50", "success_rest", "effective_rank"):
+            if column in part:
+                line[column] = part[column].mean()
+        lines.append(line)
+    return pd.DataFrame(lines)
