@@ -282,7 +282,7 @@ def main():
     import transformers
 
     here = {
-        "stable_worldmodel": next(Path(given.wheel).glob("*.dist-info")).name.split("-")[1],
+        "stable_worldmodel": next(Path(given.wheel).glob("*.dist-info")).name.split("-")[1].removesuffix(".dist"),
         "transformers": transformers.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
