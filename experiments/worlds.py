@@ -1,12 +1,13 @@
 """Four pixel worlds without a GPU: LeWM, Sub-JEPA, PLDM, whitening, inverse dynamics and cloning on the same held-out pairs.
 
-Each cell trains one model with one training seed by the small preset of its environment (resumed where it was; the folder is
-results/pixels/ENVIRONMENT-SIZE/ARM-SEED) and plans on 200 frozen held-out start and goal pairs, those that are solved at the
-start left out: goals 25 raw steps ahead, 50 to reach them, with one frame as published and, where a model reads several, with
-real history. With ``tasks`` "all" also goals 50 ahead with 100 steps, and the same pairs again from a start at rest. Beside
-success: effective rank, linear probes of every physical quantity, and the time it took. "random" and "nothing" are the floor,
-"true dynamics" is the same planner with the simulator in place of the model, on the first pairs only, as many as its speed
-allows. Regularisers have the published strength; PLDM its own weights; whitening strength 1. Nothing was chosen on the pairs.
+Each cell trains one model with one training seed by the small preset of its environment (resumed where it was; the folder
+is results/pixels/ENVIRONMENT-SIZE/ARM-SEED) and plans on 200 frozen held-out start and goal pairs, those that are solved
+at the start left out: goals 25 raw steps ahead, 50 to reach them, with one frame as published and, where a model reads
+several, with real history. With ``tasks`` "all" also goals 50 ahead with 100 steps, and the same pairs again from a start
+at rest. Beside success: effective rank, linear probes of every physical quantity, and the time it took. "random" and
+"nothing" are the floor, "true dynamics" is the same planner with the simulator in place of the model, on the first pairs
+only, as many as its speed allows. Regularisers have the published strength; PLDM its own weights; whitening strength 1.
+Nothing was chosen on the pairs.
 """
 
 import time
