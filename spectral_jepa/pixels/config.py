@@ -361,7 +361,7 @@ class EvaluationConfig:
     seed : int
         Draws the pairs, and the planner's candidates. Published: 42.
     start : {"recorded", "rest"}
-        Start as recorded, or in the same place with all velocities 0, which a picture does not show. Published: "recorded".
+        Start as recorded, or in the same place with all velocities 0 (one picture shows none). Published: "recorded".
 
     Raises
     ------

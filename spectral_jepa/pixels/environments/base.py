@@ -26,6 +26,16 @@ Picture = NDArray[np.uint8]
 Script = Callable[[], NDArray[np.float32] | None]
 Episode = dict[str, NDArray[Any]]
 POLICIES = ("scripted", "random")
+# What the small presets of Push-T, Reacher and Cube share: a picture every 5 raw steps, an encoder that also pools, and more
+# steps of half the clips, under the loss of 128 (SIGReg is multiplied by the batch size where nothing else is said).
+SMALL_STEPS: dict[str, Any] = {
+    "data.max_steps": 200,
+    "data.row_steps": 5,
+    "model.encoder": "pooled",
+    "model.encoder_width": 16,
+    "objective.factor": 128.0,
+    "training.batch_size": 64,
+}
 
 
 class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):

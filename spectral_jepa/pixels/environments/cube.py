@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spectral_jepa._validation import Array, InputError, as_float
 from spectral_jepa.pixels.environments._mujoco import Drawing, recorded_parts, require, simulator
-from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
+from spectral_jepa.pixels.environments.base import SMALL_STEPS, Picture, PixelEnvironment, Script
 
 _OTHER_COLOR = (0.35, 0.55, 0.91, 1.0)
 _MIN_TELEPORT = 0.1  # m; the effector moves at most 5 cm a step
@@ -51,7 +51,7 @@ class CubeEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 5
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"data.n_episodes": 10_000, "data.max_steps": 200},
-        "small": {"data.n_episodes": 700, "data.max_steps": 200, "data.row_steps": 5},
+        "small": SMALL_STEPS | {"data.n_episodes": 700, "model.history": 1, "training.n_steps": 2500},
         "tiny": {"data.max_steps": 100, "data.row_steps": 5},
     }
     tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"block_position": (0.04, "m")}

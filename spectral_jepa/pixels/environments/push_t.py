@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectral_jepa._validation import Array, InputError, as_float
-from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
+from spectral_jepa.pixels.environments.base import SMALL_STEPS, Picture, PixelEnvironment, Script
 from spectral_jepa.pixels.environments.push_t_policy import AGENT_RADIUS, clearance, scripted_pusher
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PushTEnvironment(PixelEnvironment):
     action_dim: ClassVar[int] = 2
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"data.n_episodes": 20_000, "data.max_steps": 196},
-        "small": {"data.n_episodes": 600, "data.max_steps": 200, "data.row_steps": 5},
+        "small": SMALL_STEPS | {"data.n_episodes": 600, "model.history": 1, "training.n_steps": 2500},
         "tiny": {"data.max_steps": 100, "data.row_steps": 5},
     }
     # 20 px is what both places together may be off.

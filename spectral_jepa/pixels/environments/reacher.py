@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float
 from spectral_jepa.pixels.environments._mujoco import Drawing, recorded_parts, require, simulator
-from spectral_jepa.pixels.environments.base import Picture, PixelEnvironment, Script
+from spectral_jepa.pixels.environments.base import SMALL_STEPS, Picture, PixelEnvironment, Script
 
 LINK = 0.12  # m, both links
 _REPEAT = 2
@@ -54,7 +54,7 @@ class ReacherEnvironment(PixelEnvironment):
     # The released file is of random actions; the paper's text says SAC.
     settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"data.n_episodes": 10_000, "data.max_steps": 200, "data.policy": "random"},
-        "small": {"data.n_episodes": 600, "data.max_steps": 200, "data.policy": "random", "data.row_steps": 5},
+        "small": SMALL_STEPS | {"data.n_episodes": 600, "data.policy": "random", "training.n_steps": 1500},
         "tiny": {"data.max_steps": 100, "data.policy": "random", "data.row_steps": 5},
     }
     tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {"shoulder_angle": (0.05, "rad"), "wrist_angle": (0.05, "rad")}
