@@ -81,7 +81,7 @@ def test_gain_by_hand():
     # Pair by pair: seed 0 1110 against 1001, seed 1 1100 against 0100.
     assert (found.both, found.only_first, found.only_second, found.neither) == (2, 3, 1, 2)
     assert found.difference == pytest.approx(2 / 8)
-    # Episodes 7, 8 and 9 gain 2 of 4, 1 of 2 and -1 of 2. All three draws are 9 in 1 of 27 samples, more than the lower 2.5 %;
+    # Episodes 7, 8 and 9 gain 2 of 4, 1 of 2 and -1 of 2. All draws are 9 in 1 of 27 samples, more than the lower 2.5 %;
     # none is 9 in 8 of 27.
     assert (found.low, found.high) == pytest.approx((-0.5, 0.5))
     # The same outcomes of a further seed are no further episodes: the interval stays as wide.
