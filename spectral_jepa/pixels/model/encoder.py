@@ -377,4 +377,6 @@ def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | Poole
     """
     if config.encoder == "resnet18":
         return ResNet18()
-    return {"vit": VisionTransformer, "conv": ConvEncoder, "pooled": PooledConvEncoder}[config.encoder](config)
+    if config.encoder == "pooled":
+        return PooledConvEncoder(config)
+    return VisionTransformer(config) if config.encoder == "vit" else ConvEncoder(config)
