@@ -114,9 +114,8 @@ def judged(name, policy, wanted, data, dataset, world, base, n_pairs=None):
     from spectral_jepa.pixels.evaluation.evaluate import evaluate
     from spectral_jepa.pixels.runs import frozen_pairs
 
-    manifest = frozen_pairs(data, dataset, world, wanted)
-    if n_pairs is not None:
-        manifest = replace(manifest, pairs=manifest.pairs[:n_pairs])
+    # Fewer pairs are the first of more: they are drawn one after the other.
+    manifest = frozen_pairs(data, dataset, world, wanted if n_pairs is None else replace(wanted, n_pairs=n_pairs))
     rows = evaluate(policy, manifest, dataset, world, wanted, folder=base / "evaluations", progress=False)
     rows = rows.sort_values("pair")
     return {
