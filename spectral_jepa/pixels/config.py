@@ -70,7 +70,7 @@ class ModelConfig:
     ------
     InputError
         An unknown encoder, a count below 1, a dropout outside [0, 1), an ``image_size`` that ``patch_size`` does not
-        divide (ViT).
+        divide (ViT) or below 4 ("pooled").
     """
 
     encoder: str = "vit"
@@ -97,6 +97,11 @@ class ModelConfig:
         if self.encoder == "vit" and self.image_size % self.patch_size:
             raise InputError(
                 f"image_size is {self.image_size}, expected a multiple of patch_size {self.patch_size}: change one of them"
+            )
+        if self.encoder == "pooled" and self.image_size < 4:
+            raise InputError(
+                f"image_size is {self.image_size}, expected at least 4 with the encoder 'pooled', whose patches are 4 x 4: "
+                "use larger pictures or the encoder 'conv'"
             )
 
 

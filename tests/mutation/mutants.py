@@ -17,6 +17,7 @@ from mutants_price import PRICE_MUTANTS
 from mutants_rates import RATE_MUTANTS
 from mutants_tablea import TABLE_A_MUTANTS
 from mutants_trained import TRAINED_MUTANTS
+from mutants_worlds import WORLDS_MUTANTS
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -1449,6 +1450,7 @@ MUTANTS = [
     *TABLE_A_MUTANTS,
     *PRICE_MUTANTS,
     *PLANNING_MUTANTS,
+    *WORLDS_MUTANTS,
     *NEGATIVES_MUTANTS,
     *RATE_MUTANTS,
     *PHASE_MUTANTS,

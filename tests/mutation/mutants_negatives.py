@@ -143,8 +143,8 @@ NEGATIVES_MUTANTS = (
         "pixels/planning/latent.py",
         (
             "worst score planned",
-            "else -score(predicted, goals[:, None])",
-            "else score(predicted, goals[:, None])",
+            "else -score(predicted, wanted)",
+            "else score(predicted, wanted)",
             "a cost is minimised, a score maximised",
             SCORE,
         ),

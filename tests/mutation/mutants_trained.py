@@ -54,8 +54,8 @@ PIXELS = (
         "pixels/data/windows.py",
         (
             "last window of an episode lost",
-            "dataset.ep_len[ids] - span + 1",
-            "dataset.ep_len[ids] - span",
+            "+ 1 - span) // apart + 1)",
+            "+ 1 - span) // apart)",
             "an episode of span rows has one window",
             EPISODES,
         ),
@@ -127,9 +127,9 @@ PIXELS = (
     + mutants_of(
         "pixels/planning/latent.py",
         (
-            "cost of the first predicted latent",
-            "plans.flatten(0, 1), *more)[:, -1]",
-            "plans.flatten(0, 1), *more)[:, 0]",
+            "cost of the whole way",
+            'predicted[:, -1:] if kind == "end" else predicted',
+            'predicted if kind == "end" else predicted',
             "the goal is to be reached at the end of the plan",
             LATENT,
         ),

@@ -8,7 +8,7 @@ import pytest
 
 from spectral_jepa._validation import InputError
 from spectral_jepa.cli import main
-from spectral_jepa.pixels.config import PixelConfig, ProbeConfig, SurpriseConfig
+from spectral_jepa.pixels.config import REGULARIZERS, PixelConfig, ProbeConfig, SurpriseConfig
 from spectral_jepa.pixels.presets import changed, override, preset, unread_settings
 
 SECTIONS = [f.name for f in fields(PixelConfig) if f.name != "kind"]
@@ -72,7 +72,8 @@ def test_none_is_refused_elsewhere(section, field):
         ("model.image_size", 0), ("model.encoder_heads", 0), ("data.image_size", 0), ("data.seed", 1.5),
         ("objective.strength", -1), ("objective.t_max", 0), ("objective.n_knots", 1), ("objective.stop_gradient", 1),
         ("planning.initial_std", 0), ("planning.temperature", float("nan")), ("evaluation.n_pairs", 0),
-        ("evaluation.budget", -50), ("data.environment", 3),
+        ("evaluation.budget", -50), ("evaluation.start", "still"), ("evaluation.start", 0), ("data.environment", 3),
+        ("objective.inverse_dynamics", -0.5), ("objective.inverse_dynamics", True),
     ],
 )  # fmt: skip
 def test_python_values_are_checked_alike(name, value):
@@ -114,7 +115,13 @@ def test_unread_settings_are_those_that_change_nothing():
     pldm = unread_settings(changed(TINY, {"objective.regularizer": "pldm"}))
     assert "objective.strength" in pldm and "objective.pldm_variance" not in pldm
     cloning = unread_settings(replace(TINY, kind="cloning"))
-    assert {"planning.n_samples", "objective.stop_gradient", "model.dropout"} <= set(cloning)
+    assert {"planning.n_samples", "objective.stop_gradient", "objective.inverse_dynamics", "model.dropout"} <= set(cloning)
+    # Beside any regulariser, and with any encoder that has a width.
+    assert not {"objective.inverse_dynamics", "evaluation.start"} & {
+        name for r in REGULARIZERS for name in unread_settings(changed(TINY, {"objective.regularizer": r}))
+    }
+    pooled = unread_settings(changed(TINY, {"model.encoder": "pooled"}))
+    assert "model.patch_size" in pooled and "model.encoder_width" not in pooled
     assert "model.history" not in cloning and "model.predictor_hidden" not in cloning
 
 
@@ -134,6 +141,8 @@ def test_unread_settings_are_those_that_change_nothing():
         (["train", "--seed", "1", "--set", "training.seed", "2"], "--seed and --set training.seed were"),
         (["train", "--n-subspaces", "4"], "--n-subspaces changes nothing, because objective.regularizer is"),
         (["train", "--kind", "cloning", "--regularizer", "pldm"], "--regularizer changes nothing, because kind is"),
+        (["train", "--kind", "cloning", "--set", "objective.inverse_dynamics", "1"], "inverse_dynamics changes nothing"),
+        (["train", "--set", "evaluation.start", "rest"], "--set evaluation.start is not used by pixels train"),
         (["train", "--regularizer", "pldm", "--set", "objective.strength", "3"], "objective.strength changes nothing"),
         (["train", "--set", "model.patch_size", "4"], "patch_size changes nothing, because model.encoder is 'conv'"),
         (["train", "--set", "training.learning_rate", "abc"], "training.learning_rate is 'abc', expected a number"),

@@ -319,7 +319,7 @@ def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) 
 
     Parameters
     ----------
-    encoder : VisionTransformer, ConvEncoder or ResNet18
+    encoder : VisionTransformer, ConvEncoder, PooledConvEncoder or ResNet18
     normalize : Normalize
         Or any other module that gives the encoder's input.
     pictures : Tensor (N, 3, S, S)
@@ -340,13 +340,15 @@ def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) 
     Three pictures of 512 x 512 are more than a piece: they go through the encoder two at a time.
 
     >>> seen = []
-    >>> def mean_colour(pictures):
-    ...     seen.append(len(pictures))
-    ...     return pictures.mean((2, 3))
-    >>> encode_pictures(mean_colour, nn.Identity(), torch.ones(3, 3, 512, 512)).tolist(), seen
+    >>> class MeanColour(nn.Module):
+    ...     def forward(self, pictures):
+    ...         seen.append(len(pictures))
+    ...         return pictures.mean((2, 3))
+    >>> encode_pictures(MeanColour(), nn.Identity(), torch.ones(3, 3, 512, 512)).tolist(), seen
     ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [2, 1])
     """
-    if pictures.device.type != "cpu" or any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()):
+    # By what it keeps, not by its class: under data parallelism a JointBatchNorm, no BatchNorm2d, stands in its place.
+    if pictures.device.type != "cpu" or any(hasattr(module, "running_mean") for module in encoder.modules()):
         return encoder(normalize(pictures))
     pieces = pictures.split(max(1, CPU_PIXELS // pictures.shape[-1] ** 2))
     return torch.cat([encoder(normalize(piece)) for piece in pieces])

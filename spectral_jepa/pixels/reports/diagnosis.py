@@ -479,7 +479,7 @@ def _encoder(of: Diagnosed) -> Rows:
     return rows
 
 
-def _errors(line: Mapping[str, Any], quantity: str, what: str, n: int, **more: Any) -> Rows:
+def _errors(line: Mapping[Any, Any], quantity: str, what: str, n: int, **more: Any) -> Rows:
     if not np.isfinite(line["error"]):
         return []
     high = line["error_q90"]

@@ -163,7 +163,7 @@ def diagnosis_text(table: pd.DataFrame) -> str:
     return "\n".join([*parts, broken_link(table)])
 
 
-def finding(row: Mapping[str, Any]) -> str:
+def finding(row: Mapping[Any, Any]) -> str:
     """A row of a diagnosis in words.
 
     Parameters
@@ -263,7 +263,7 @@ def _smallest_error(part: pd.DataFrame, source: str) -> tuple[str, str]:
         if mine.empty:
             texts.append("")
             continue
-        best = mine.loc[mine["value"].idxmin()]
+        best = mine.iloc[int(mine["value"].argmin())]
         unit = best["what"].split(", ")[2:]
         texts.append(" ".join([f"{best['value']:.3g}", *unit]))
     return texts[0], texts[1]

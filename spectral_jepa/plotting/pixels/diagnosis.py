@@ -192,17 +192,17 @@ def _ranks(axis: Axes, rows: pd.DataFrame) -> None:
     if len(rule):
         axis.axvline(float(rule.iloc[0].rpartition(" ")[2]), color=BAD, lw=1.2, ls="--")
     # Below them, what the latent distance is made of, as one bar of width 1.
-    place, left = len(ranks) + 0.2, 0.0
+    below, left = len(ranks) + 0.2, 0.0
     palette = [COLORS[name] for name in ("measured", "loose", "chain", "other", "tight")]
     for i, row in enumerate(rows[rows["measure"] == "share"].to_dict("records")):
         width = max(0.0, min(row["value"], 1 - left))
         color = "0.75" if row["quantity"] == "(constant)" else palette[i % len(palette)]
-        axis.barh(place, width, left=left, color=color, height=0.6, edgecolor="white")
+        axis.barh(below, width, left=left, color=color, height=0.6, edgecolor="white")
         if width > 0.12:
             words = f"{row['quantity'].replace('_', ' ')}\n{row['value']:.0%}"
-            axis.text(left + width / 2, place, words, ha="center", va="center", fontsize=6.5)
+            axis.text(left + width / 2, below, words, ha="center", va="center", fontsize=6.5)
         left += width
-    axis.set_yticks([*range(len(labels)), place], [*labels, "shares of the\nlatent distance"])
+    axis.set_yticks([*range(len(labels)), below], [*labels, "shares of the\nlatent distance"])
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set(xlim=(0, 1.2), xlabel="Spearman correlation of latent and true distance")

@@ -423,3 +423,29 @@ def test_a_missing_package_names_the_extra(monkeypatch):
             monkeypatch.setattr("spectral_jepa.pixels.environments._mujoco.find_spec", lambda package: None)
         with pytest.raises(InputError, match=r"pip install 'spectral-jepa\[pixels\]'"):
             make_environment(name, SIZE)
+
+
+def test_at_rest_is_the_same_place_without_velocity(environment):
+    states, _ = play(environment, 3, 40)
+    moving = states[np.abs(np.diff(states[:, : environment.state_dim // 2], axis=0)).max(1).argmax() + 1]
+    environment.set_state(moving)
+    before, picture, kept = environment.quantities(), environment.render(), moving.copy()
+    still = environment.at_rest(moving)
+    assert moving.tobytes() == kept.tobytes() and still.tobytes() == environment.at_rest(still).tobytes()
+    velocities = {"push_t": slice(5, 10), "reacher": slice(2, 4), "cube": slice(21, 41)}[environment.name]
+    assert np.abs(moving[velocities]).max() > 0.01 and not still[velocities].any()
+    others = np.delete(np.arange(environment.state_dim), velocities)
+    np.testing.assert_array_equal(still[others], moving[others])
+    assert environment.goal_distance(still, moving) == 0
+    environment.set_state(still)
+    after = environment.quantities()
+    assert {name for name in after if name.endswith("velocity")} and before.keys() == after.keys()
+    for name, value in after.items():
+        np.testing.assert_allclose(value, 0 if name.endswith("velocity") else before[name], rtol=0, atol=1e-12, err_msg=name)
+    # No picture tells them apart, and the physics do.
+    np.testing.assert_array_equal(environment.render(), picture)
+    ends = []
+    for state in (moving, still):
+        environment.set_state(state)
+        ends.append(environment.step(np.zeros(environment.action_dim))[0])
+    assert np.abs(ends[0] - ends[1]).max() > 1e-4

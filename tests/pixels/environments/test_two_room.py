@@ -298,3 +298,12 @@ def test_a_missing_simulator_is_one_sentence(monkeypatch):
     monkeypatch.setattr(environments, "import_module", fail)
     with pytest.raises(InputError, match=r"'cube' needs the package 'ogbench'.*pip install 'spectral-jepa\[pixels\]'"):
         make_environment("cube", 64)
+
+
+def test_a_state_without_velocities_is_at_rest():
+    environment = make_environment("two_room", 32)
+    state, _ = environment.reset(seed=0)
+    still = environment.at_rest(state)
+    assert still.tobytes() == state.tobytes() and still is not state
+    still += 1
+    assert environment.get_state().tobytes() == state.tobytes()

@@ -14,7 +14,7 @@ from spectral_jepa.pixels.config import EvaluationConfig, ModelConfig, PlanningC
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
 from spectral_jepa.pixels.environments import make_environment
 from spectral_jepa.pixels.environments.base import PixelEnvironment
-from spectral_jepa.pixels.evaluation.evaluate import evaluate, evaluation_digest
+from spectral_jepa.pixels.evaluation.evaluate import evaluate, evaluation_digest, film_pair
 from spectral_jepa.pixels.evaluation.manifest import Manifest, make_manifest
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
 from spectral_jepa.pixels.model.world_model import WorldModel
@@ -303,6 +303,63 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     with pytest.warns(UserWarning, match=r"00004-00007.json is damaged"):
         mended = evaluate(Straight(), pairs, DATA, Plane(), EVALUATION, **options)
     pd.testing.assert_frame_equal(without_clock(mended), without_clock(whole))
+
+
+class Sledge(Plane):
+    """A plane on which what moves goes on by itself: the state is a place and a velocity."""
+
+    name, state_dim = "sledge", 4
+
+    def __init__(self, image_size=SIZE):
+        super().__init__(image_size)
+        self.velocity = np.zeros(2)
+
+    def _advance(self, action):
+        self.velocity += action
+        self.place = np.clip(self.place + self.velocity, 0, 255)
+
+    def get_state(self):
+        return np.concatenate([self.place, self.velocity])
+
+    def set_state(self, state):
+        self.place, self.velocity = (np.array(part, dtype=np.float64) for part in (state[:2], state[2:]))
+
+    def at_rest(self, state):
+        return np.concatenate([state[:2], np.zeros(2)])
+
+    def goal_distance(self, state, goal):
+        return super().goal_distance(np.asarray(state)[:2], np.asarray(goal)[:2])
+
+
+def test_starts_at_rest_keep_their_place_and_lose_their_velocity():
+    states = np.stack([np.concatenate([[60.0 + 2 * row, 90.0], [2.0, 0.0]]) for row in range(40)])
+    pixels = np.zeros((40, SIZE, SIZE, 3), np.uint8)
+    pixels[..., :2] = states[:, None, None, :2]
+    action = np.zeros((40, 2))
+    action[-1] = np.nan
+    data = EpisodeDataset.from_episodes([{"pixels": pixels, "action": action, "state": states}])
+    pairs = make_manifest(data, [0], Sledge(), n_pairs=5, goal_offset=10)
+    rest = replace(EVALUATION, budget=10, start="rest")
+    wanted = {"recorded": replace(EVALUATION, budget=10), "rest": rest}
+    rows = {name: evaluate(NothingPolicy(Sledge()), pairs, data, Sledge(), w, progress=False) for name, w in wanted.items()}
+    # What goes on by itself arrives, 20 away in 10 steps; from a start at rest it stays there.
+    assert rows["recorded"].success.all() and not rows["rest"].success.any()
+    assert RADIUS * rows["rest"].start_distance.to_numpy() == pytest.approx(20)
+    assert RADIUS * rows["rest"].final_distance.to_numpy() == pytest.approx(20)
+    digests = {name: evaluation_digest(NothingPolicy(Sledge()), pairs, Sledge(), w) for name, w in wanted.items()}
+    assert digests["recorded"] != digests["rest"]
+    assert all((rows[name].configuration == digests[name]).all() for name in wanted)
+    film, success, _ = film_pair(NothingPolicy(Sledge()), pairs, 0, data, Sledge(), rest)
+    assert not success and (film[:-1] == film[0]).all()
+    moving, success, _ = film_pair(NothingPolicy(Sledge()), pairs, 0, data, Sledge(), wanted["recorded"])
+    assert success and (moving[0] == film[0]).all() and (moving[1] != film[1]).any()
+
+
+def test_kept_rows_of_recorded_starts_are_not_those_at_rest(tmp_path):
+    pairs, options = manifest(n_pairs=3), {"folder": tmp_path, "progress": False}
+    for start in ("recorded", "rest", "recorded"):
+        evaluate(NothingPolicy(Plane()), pairs, DATA, Plane(), replace(EVALUATION, start=start), **options)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 class Watching(Straight):

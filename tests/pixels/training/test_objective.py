@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ def draw(*shape, seed=0):
 
 def evaluate(seed=11, latents=None, objective_seed=0, **changes):
     config = replace(ObjectiveConfig(n_slices=5), **changes)
-    objective = Objective(config, DIM, objective_seed).double()
+    objective = Objective(config, DIM, objective_seed, block_dim=3).double()
     model = Table(draw(BATCH, TIMES, DIM) if latents is None else latents)
     blocks = draw(BATCH, TIMES, 3, seed=1)
     frames = torch.zeros(BATCH, TIMES, 1)
@@ -200,6 +201,65 @@ def test_whitening_strength_is_that_of_the_theory():
     assert DIM * float(parts["loss"].detach()) == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.parametrize("regularizer", ["sigreg", "pldm", "none"])
+def test_golden_inverse_dynamics(regularizer):
+    objective, model, blocks, parts = evaluate(regularizer=regularizer, inverse_dynamics=0.7)
+    z, a = model.latents.detach().numpy(), blocks.numpy()
+    weight, bias = (parameter.detach().numpy() for parameter in (objective.inverse.weight, objective.inverse.bias))
+    assert weight.shape == (3, 2 * DIM)
+    expected = 0.0
+    for b in range(BATCH):
+        for t in range(TIMES - 1):
+            guess = weight[:, :DIM] @ z[b, t] + weight[:, DIM:] @ z[b, t + 1] + bias
+            expected += np.sum((guess - a[b, t]) ** 2) / (BATCH * (TIMES - 1) * 3)
+    assert float(parts["inverse_dynamics"]) == pytest.approx(expected, rel=1e-10)
+    _, _, _, bare = evaluate(regularizer=regularizer)
+    assert float((parts["loss"] - bare["loss"]).detach()) == pytest.approx(0.7 * expected, rel=1e-9)
+    assert all(torch.equal(parts[name], bare[name]) for name in ("prediction", "regularizer", "effective_rank"))
+
+
+def test_inverse_dynamics_reach_the_encoder_and_fit_what_is_linear():
+    """Its gradient by hand; where latents move by a linear map of the actions, least squares leave nothing."""
+    objective, model, blocks, parts = evaluate(regularizer="none", inverse_dynamics=2.0)
+    _, free, _, bare = evaluate(regularizer="none")
+    for result in (parts, bare):
+        result["loss"].backward()
+    z, count = model.latents.detach(), BATCH * (TIMES - 1) * 3
+    residual = objective.inverse(torch.cat([z[:, :-1], z[:, 1:]], -1)).detach() - blocks[:, :-1]
+    first, second = (4 / count * residual @ part for part in objective.inverse.weight.detach().split(DIM, 1))
+    expected = torch.zeros_like(z)
+    expected[:, :-1] += first
+    expected[:, 1:] += second
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(model.latents.grad - free.latents.grad, expected, rtol=1e-9, atol=1e-12)
+    assert objective.inverse.weight.grad.abs().max() > 1e-3
+
+    reading = draw(3, DIM, seed=5)
+    steps = torch.cat([torch.zeros(BATCH, 1, 3).double(), blocks[:, :-1]], 1).cumsum(1)
+    moved = Table(draw(BATCH, 1, DIM, seed=6) + steps @ torch.linalg.pinv(reading).T)
+    with torch.no_grad():
+        objective.inverse.bias.zero_()
+        objective.inverse.weight.copy_(torch.cat([-reading, reading], 1))
+    frames, generator = torch.zeros(BATCH, TIMES, 1), torch.Generator().manual_seed(0)
+    assert float(objective(moved, frames, blocks, generator)["inverse_dynamics"]) < 1e-20
+    # The control: the blocks of one step later are not those between the frames.
+    assert float(objective(moved, frames, blocks.roll(-1, 1), generator)["inverse_dynamics"]) > 0.1
+
+
+def test_without_inverse_dynamics_nothing_changes():
+    plain, _, _, with_dim = evaluate()
+    objective = Objective(ObjectiveConfig(n_slices=5), DIM).double()
+    model, blocks = Table(draw(BATCH, TIMES, DIM)), draw(BATCH, TIMES, 3, seed=1)
+    parts = objective(model, torch.zeros(BATCH, TIMES, 1), blocks, torch.Generator().manual_seed(11))
+    assert parts.keys() == with_dim.keys() and "inverse_dynamics" not in parts
+    assert all(torch.equal(parts[name], with_dim[name]) for name in parts)
+    assert not list(plain.parameters())
+    state = torch.get_rng_state()
+    made = [Objective(ObjectiveConfig(inverse_dynamics=1.0), DIM, seed, 3).inverse.weight for seed in (0, 0, 1)]
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    assert torch.equal(state, torch.get_rng_state())
+
+
 def test_no_regularizer_is_the_prediction_error():
     _, model, blocks, parts = evaluate(regularizer="none")
     assert float(parts["loss"].detach()) == pytest.approx(plain_prediction(model.latents.detach(), blocks), rel=1e-5)
@@ -302,6 +362,8 @@ def test_world_model_loss_covers_contexts_of_each_length():
     ("call", "words"),
     [
         (lambda: Objective(ObjectiveConfig(regularizer="subspace_sigreg", n_subspaces=5), 16), "does not divide"),
+        (lambda: Objective(ObjectiveConfig(inverse_dynamics=1.0), 16), "block_dim is None, expected"),
+        (lambda: ObjectiveConfig(inverse_dynamics=-1.0), "inverse_dynamics is -1"),
         (lambda: pldm_terms(torch.zeros(1, 3, 4)), "at least 2 of each"),
         (lambda: call_with(torch.zeros(3, 1, 1), torch.zeros(3, 1, 3)), "T >= 2"),
         (lambda: call_with(torch.zeros(3, 4, 1), torch.zeros(3, 5, 3)), "one action block a frame"),

@@ -1,0 +1,127 @@
+"""The experiment ``worlds`` end to end on a tiny run, its gain and its summary by hand, and its figure."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spectral_jepa.pixels.presets import unread_settings
+from spectral_jepa.success_rates import wilson_interval
+from spectral_jepa.sweep.experiment import load_experiment, shipped_folder
+
+WORLDS = load_experiment("worlds").module
+FOLDER = Path("results/pixels/two_room-tiny")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("worlds"))
+        experiment = load_experiment("worlds")
+        rows = [cell | experiment(**cell) | {"status": "ok"} for cell in experiment.cells("tiny")]
+        saved = {
+            arm: json.loads((FOLDER / WORLDS.run_name(arm, 0) / "config.json").read_text())["config"]
+            for arm in ("LeWM", "cloning")
+        }
+    return pd.DataFrame(rows).set_index("arm"), saved
+
+
+def test_the_experiment_runs_tiny(tiny):
+    table, saved = tiny
+    assert list(table.index) == ["LeWM", "cloning", "nothing"]
+    tasks = ("25", "50", "rest")
+    for task in tasks:
+        marks = table[f"outcomes_{task}"]
+        assert (marks.str.len() == 4).all() and (table[f"n_pairs_{task}"] == 4).all()
+        assert np.allclose(marks.str.count("1") / 4, table[f"success_{task}"])
+        # All arms on the same pairs, of the same held-out episodes.
+        assert table[f"manifest_{task}"].nunique() == table[f"episodes_{task}"].nunique() == 1
+    assert table["manifest_25"].iloc[0] == table["manifest_rest"].iloc[0] != table["manifest_50"].iloc[0]
+    # Two-Room has no velocities: the same start, so doing nothing ends at the same place.
+    assert table.loc["nothing", "median_distance_25"] == table.loc["nothing", "median_distance_rest"]
+    assert table.loc["nothing", "success_25"] == 0
+    # Real history for the model that reads several frames, alone.
+    assert table["success_history"].notna().tolist() == [True, False, False]
+    for column in ("effective_rank", "probe_agent_position", "n_parameters", "training_seconds"):
+        assert table[column].notna().tolist() == [True, True, False], column
+    assert (saved["LeWM"]["kind"], saved["cloning"]["kind"]) == ("world_model", "cloning")
+
+
+def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
+    for arm, changes in WORLDS.ARMS.items():
+        config = WORLDS.settings("two_room", "small", arm, 3)
+        assert config.training.seed == 3
+        assert not set(changes) & set(unread_settings(config)), arm
+    assert WORLDS.settings("reacher", "small", "SIGReg + inverse", 0).objective.inverse_dynamics == 1
+    assert WORLDS.settings("two_room", "small", "LeWM", 0).objective.inverse_dynamics == 0
+    cells = load_experiment("worlds").cells("quick")
+    for world in WORLDS.WORLDS:
+        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS}
+    assert len({(c["environment"], c["arm"], c["seed"]) for c in cells}) == len(cells)
+    assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
+
+
+def rows_of(arm, marks, episodes, environment="two_room"):
+    """A table of training seeds and their outcomes."""
+    lines = [
+        {"environment": environment, "arm": arm, "seed": seed, "outcomes_25": m, "episodes_25": episodes, "status": "ok",
+         "success_25": m.count("1") / len(m), "effective_rank": 2.0 * seed}
+        for seed, m in marks.items()
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def test_gain_by_hand():
+    # Seeds 0 and 1 are common; their rows come in another order.
+    first = rows_of("A", {0: "1110", 1: "1100", 2: "0000"}, "7 7 8 9")
+    second = rows_of("LeWM", {1: "0100", 0: "1001", 5: "1111"}, "7 7 8 9")
+    found = WORLDS.gain(first, second)
+    # Pair by pair: seed 0 1110 against 1001, seed 1 1100 against 0100.
+    assert (found.both, found.only_first, found.only_second, found.neither) == (2, 3, 1, 2)
+    assert found.difference == pytest.approx(2 / 8)
+    # Episodes 7, 8 and 9 gain 2 of 4, 1 of 2 and -1 of 2. All draws are 9 in 1 of 27 samples, more than the lower 2.5 %;
+    # none is 9 in 8 of 27.
+    assert (found.low, found.high) == pytest.approx((-0.5, 0.5))
+    # The same outcomes of a further seed are no further episodes: the interval stays as wide.
+    alone = WORLDS.gain(rows_of("A", {0: "111001"}, "1 2 3 4 5 6"), rows_of("B", {0: "100101"}, "1 2 3 4 5 6"))
+    marks = {seed: "111001" for seed in range(4)}
+    copied = WORLDS.gain(rows_of("A", marks, "1 2 3 4 5 6"), rows_of("B", dict.fromkeys(marks, "100101"), "1 2 3 4 5 6"))
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high)) and alone.low < alone.high
+
+
+def test_summary_by_hand():
+    table = pd.concat([
+        rows_of("LeWM", {0: "1100", 1: "1000"}, "1 2 3 4"), rows_of("A", {0: "1111"}, "1 2 3 4"),
+        rows_of("true dynamics", {0: "11"}, "1 2"), rows_of("A", {0: "0000"}, "1 2 3 4", "cube"),
+        rows_of("B", {0: "1111"}, "1 2 3 4").assign(status="error"),
+    ])  # fmt: skip
+    shown = WORLDS.summary(table).set_index(["environment", "arm"])
+    assert list(shown.index) == [("two_room", "LeWM"), ("two_room", "A"), ("two_room", "true dynamics"), ("cube", "A")]
+    lewm = shown.loc[("two_room", "LeWM")]
+    assert (lewm["seeds"], lewm["success"], lewm["effective_rank"]) == (2, 3 / 8, 1.0)
+    assert (lewm["low"], lewm["high"]) == wilson_interval(3, 8)
+    # Over the seed that both have: 4 of 4 against 2 of 4. No LeWM in the cube, and no pairs in common with the truth.
+    assert shown["minus LeWM"].tolist() == pytest.approx([np.nan, 0.5, np.nan, np.nan], nan_ok=True)
+
+
+def test_the_figure_shows_every_seed_and_the_floors():
+    drawn = {}
+    path = shipped_folder("figures") / "worlds.py"
+    exec(compile(path.read_bytes(), str(path), "exec"), drawn)
+    table = pd.concat([
+        rows_of("LeWM", {0: "1110", 1: "1111"}, "1 2 3 4"), rows_of("cloning", {0: "1000"}, "1 2 3 4"),
+        rows_of("random", {0: "1000"}, "1 2 3 4"), rows_of("true dynamics", {0: "11"}, "1 2"),
+        rows_of("LeWM", {0: "0000"}, "1 2 3 4", "cube"), rows_of("nothing", {0: "0100"}, "1 2 3 4", "cube"),
+    ])  # fmt: skip
+    figure = drawn["draw"](table)["worlds"]
+    assert [axis.get_title() for axis in figure.axes] == ["Two-Room", "Cube"]
+    left, right = figure.axes
+    dots = [line.get_xdata().tolist() for line in left.lines if line.get_marker() == "o"]
+    assert dots == [[0.25], [0.75, 1.0]]
+    low, high = wilson_interval(7, 8)
+    assert [low, high] in [pytest.approx(list(line.get_xdata())) for line in left.lines if len(line.get_xdata()) == 2]
+    assert [text.get_text() for text in right.texts] == ["not run"]
+    # LeWM's .875, interval from .53 on, lies above random's .25; in the cube it does not.
+    assert "in 1 of 2 worlds" in figure.get_suptitle() and low > 0.25
