@@ -142,6 +142,11 @@ def simulator_cost(
     callable
         Plans (E, S, H, block_dim) in scaled units -> distances (E, S).
 
+    Raises
+    ------
+    InputError
+        An unknown kind.
+
     Notes
     -----
     O(E S H block) steps of the simulator; all but "end" repeat the plan up to each block: (H + 1) / 2 times as many.
@@ -157,7 +162,6 @@ def simulator_cost(
     >>> cost(torch.tensor([[[[1.0, 0.0]], [[-1.0, 0.0]], [[0.0, 0.0]]]]))
     tensor([[ 95., 105., 100.]], dtype=torch.float64)
     """
-
     check_choice("cost", kind, COSTS)
 
     def cost(plans: Float[Tensor, "E S H B"]) -> Float[Tensor, "E S"]:
