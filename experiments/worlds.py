@@ -53,10 +53,11 @@ PRESETS = {
     "tiny": [{"environment": "two_room", "size": "tiny", "arm": ["LeWM", "cloning", "nothing"], "seed": 0, "tasks": "all"}],
     "quick": [
         {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
-        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": [1, 2], "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": OTHERS, "seed": 0, "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": ["LeWM", "SIGReg + inverse", "cloning"], "seed": 0, "tasks": "all"},
     ],
 }  # fmt: skip
 
