@@ -10,15 +10,23 @@ only, as many as its speed allows. Regularisers have the published strength; PLD
 Nothing was chosen on the pairs.
 """
 
+import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+import spectral_jepa
+from spectral_jepa._files import write_atomic
 from spectral_jepa.pixels.presets import changed
 from spectral_jepa.pixels.presets import preset as preset_config
 from spectral_jepa.success_rates import paired_comparison, wilson_interval
+from spectral_jepa.sweep.experiment import expand
+from spectral_jepa.sweep.results import reference_path
+
+MEASURED = Path("results/worlds/measured")
 
 # Name -> settings that differ from the preset.
 SUB = "objective.regularizer", "subspace_sigreg"
@@ -45,10 +53,11 @@ PRESETS = {
     "tiny": [{"environment": "two_room", "size": "tiny", "arm": ["LeWM", "cloning", "nothing"], "seed": 0, "tasks": "all"}],
     "quick": [
         {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
-        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": DECIDING, "seed": [1, 2], "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": OTHERS, "seed": 0, "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": ["LeWM", "SIGReg + inverse", "cloning"], "seed": 0, "tasks": "all"},
     ],
 }  # fmt: skip
 
@@ -64,7 +73,46 @@ def run_name(arm, seed):
 
 
 def run_cell(environment, size, arm, seed, tasks):
-    """One model: one row, with success on each task, rank and probes."""
+    """One model: one row, measured once and kept.
+
+    A row of the same settings is read from results/worlds/measured or, committed, from reference/worlds: hours of training
+    are not repeated on another machine. Remove its file to measure it again.
+    """
+    cell = {"environment": environment, "size": size, "arm": arm, "seed": seed, "tasks": tasks}
+    now = settings(environment, size, arm, seed).to_dict()
+    name = f"{environment}-{size}-{run_name(arm, seed)}-{tasks}.json"
+    for path in (MEASURED / name, committed() / name):
+        if path.is_file():
+            kept = json.loads(path.read_bytes())
+            if same(kept["settings"], now):
+                return kept["row"]
+    row = measure(**cell)
+    record = {"cell": cell, "date": time.strftime("%Y-%m-%d"), "version": spectral_jepa.__version__, "row": row}
+    MEASURED.mkdir(parents=True, exist_ok=True)
+    write_atomic(MEASURED / name, (json.dumps(record | {"settings": now}, indent=1) + "\n").encode())
+    return row
+
+
+def committed():
+    """Folder of the rows that are committed, whether it is there or not."""
+    return reference_path("worlds/rows.json").parent
+
+
+def same(kept, now):
+    """Whether all settings that a row was measured with are those of now; settings that came later do not count."""
+    if isinstance(kept, dict):
+        return isinstance(now, dict) and all(name in now and same(value, now[name]) for name, value in kept.items())
+    return kept == now or (isinstance(kept, list) and kept == list(now))
+
+
+def measured():
+    """The cells of the quick preset that have a committed row."""
+    done = [json.loads(path.read_bytes())["cell"] for path in sorted(committed().glob("*.json"))]
+    return [cell for cell in expand(PRESETS["quick"]) if cell in done]
+
+
+def measure(environment, size, arm, seed, tasks):
+    """Train, plan, probe: the numbers of a row."""
     import torch
 
     from spectral_jepa.pixels.data import ActionScaler, open_dataset
@@ -114,9 +162,8 @@ def judged(name, policy, wanted, data, dataset, world, base, n_pairs=None):
     from spectral_jepa.pixels.evaluation.evaluate import evaluate
     from spectral_jepa.pixels.runs import frozen_pairs
 
-    manifest = frozen_pairs(data, dataset, world, wanted)
-    if n_pairs is not None:
-        manifest = replace(manifest, pairs=manifest.pairs[:n_pairs])
+    # Fewer pairs are the first of more: they are drawn one after the other.
+    manifest = frozen_pairs(data, dataset, world, wanted if n_pairs is None else replace(wanted, n_pairs=n_pairs))
     rows = evaluate(policy, manifest, dataset, world, wanted, folder=base / "evaluations", progress=False)
     rows = rows.sort_values("pair")
     return {

@@ -19,7 +19,7 @@ from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
 from spectral_jepa.pixels.data.actions import scaled_blocks
-from spectral_jepa.pixels.data.episodes import Ids, episode_rows
+from spectral_jepa.pixels.data.episodes import Ids, episode_rows, raw_actions, rows_in
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.diagnostics.latents import CACHE, embed_rows
@@ -298,13 +298,13 @@ def open_proposal(
         return ClonedProposal(network)
     if kind == "none":
         return None
-    horizon, block = config.planning.horizon, config.model.action_block
-    starts = window_starts(dataset, dataset.split()["train"], horizon * block, PROPOSAL_WINDOWS)
+    block = config.model.action_block
+    length = rows_in(dataset, "planning.horizon in raw steps", config.planning.horizon * block)
+    starts = window_starts(dataset, dataset.split()["train"], length, PROPOSAL_WINDOWS)
     latents, goals = (
-        torch.from_numpy(embed_rows(model, dataset, rows, cache=folder / CACHE))
-        for rows in (starts, starts + horizon * block)
+        torch.from_numpy(embed_rows(model, dataset, rows, cache=folder / CACHE)) for rows in (starts, starts + length)
     )
-    actions = dataset.columns["action"][starts[:, None] + np.arange(horizon * block)]
+    actions = raw_actions(dataset, starts[:, None] + np.arange(length)).reshape(len(starts), -1, config.model.action_dim)
     source = {"windows": len(starts), "data": dataset.digest("pixels", "action")[:16]}
     return InverseDynamics.fit(model, latents, goals, scaled_blocks(actions, scaler, block), source=source)
 
