@@ -341,9 +341,8 @@ def evaluate(
     for number, offset in enumerate(goal_offset):
         if offset in goal_offset[:number]:
             raise InputError(f"--goal-offset {offset} was given twice, expected each once: leave one out")
-    given = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
-    # Refused before hours of work.
-    replace(EvaluationConfig(), **{name: value for name, value in given.items() if value is not None})
+    given: dict[str, Any] = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
+    EvaluationConfig(**{name: value for name, value in given.items() if value is not None})  # refused before hours of work
     _check_proposal(proposal, set)
     _check_evaluation(folders, set, simulator, device)
     tables: list[pd.DataFrame] = []
