@@ -192,6 +192,13 @@ def held(network, dataset, config):
     return flat | {f"probe_{line.quantity}": line.r2 for line in kept.itertuples()}
 
 
+def distinct(table):
+    """One row a model: where it was measured on the first task and again on all, the row of all."""
+    order = table.reset_index(drop=True)
+    order = order.iloc[(order["tasks"] == "all").argsort(kind="stable")]
+    return order.drop_duplicates(["environment", "arm", "seed"], keep="last").sort_index()
+
+
 def successes(part, task="25"):
     """Outcomes of rows on the pairs of a task: (rows, pairs), and the episode of each pair."""
     outcomes = np.array([[mark == "1" for mark in marks] for marks in part[f"outcomes_{task}"]])
@@ -200,6 +207,7 @@ def successes(part, task="25"):
 
 def gain(first, second, task="25"):
     """Success of one arm minus another's, seed by seed on the same pairs; episodes are drawn whole for the interval."""
+    first, second = distinct(first), distinct(second)
     seeds = sorted(set(first["seed"]) & set(second["seed"]))
     (a, episodes), (b, _) = (successes(part.set_index("seed").loc[seeds], task) for part in (first, second))
     return paired_comparison(a.ravel(), b.ravel(), groups=np.tile(episodes, len(seeds)))
@@ -207,7 +215,7 @@ def gain(first, second, task="25"):
 
 def summary(table):
     """One line a world and arm: success pooled over seeds with its interval, gain over LeWM on the same pairs, rank."""
-    done = table[table["status"] == "ok"]
+    done = distinct(table[table["status"] == "ok"])
     lines = []
     for (environment, arm), part in done.groupby(["environment", "arm"], sort=False):
         outcomes, _ = successes(part)

@@ -16,6 +16,8 @@ ORDER = ["cloning", "LeWM", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4", 
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
+    # A model that was measured on the first task and again on all is one dot.
+    table = table.drop_duplicates(["environment", "arm", "seed"])
     worlds = [world for world in NAMES if world in set(table["environment"])] or list(dict.fromkeys(table["environment"]))
     found = set(table["arm"]) - set(FLOORS)
     arms = [arm for arm in ORDER if arm in found] + sorted(found - set(ORDER))

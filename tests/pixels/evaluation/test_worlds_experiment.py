@@ -59,15 +59,15 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
         assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS}
-    assert len({(c["environment"], c["arm"], c["seed"]) for c in cells}) == len(cells)
+    assert len({tuple(cell.values()) for cell in cells}) == len(cells)
     assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
 
 
-def rows_of(arm, marks, episodes, environment="two_room"):
+def rows_of(arm, marks, episodes, environment="two_room", tasks="25"):
     """A table of training seeds and their outcomes."""
     lines = [
         {"environment": environment, "arm": arm, "seed": seed, "outcomes_25": m, "episodes_25": episodes, "status": "ok",
-         "success_25": m.count("1") / len(m), "effective_rank": 2.0 * seed}
+         "success_25": m.count("1") / len(m), "effective_rank": 2.0 * seed, "tasks": tasks}
         for seed, m in marks.items()
     ]  # fmt: skip
     return pd.DataFrame(lines)
@@ -89,6 +89,39 @@ def test_gain_by_hand():
     marks = {seed: "111001" for seed in range(4)}
     copied = WORLDS.gain(rows_of("A", marks, "1 2 3 4 5 6"), rows_of("B", dict.fromkeys(marks, "100101"), "1 2 3 4 5 6"))
     assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high)) and alone.low < alone.high
+
+
+def test_a_model_that_was_measured_twice_is_one():
+    marks, episodes = {0: "1110", 1: "1100"}, "7 7 8 9"
+    first, lewm = rows_of("A", marks, episodes), rows_of("LeWM", {1: "0100", 0: "1001"}, episodes)
+    again = rows_of("A", {0: "1110"}, episodes, tasks="all").assign(success_50=0.25)
+    # In whichever order they come.
+    for doubled in (pd.concat([first, again]), pd.concat([again, first])):
+        assert WORLDS.gain(doubled, lewm) == WORLDS.gain(first, lewm)
+        assert WORLDS.gain(lewm, doubled) == WORLDS.gain(lewm, first)
+        once, twice = (WORLDS.summary(pd.concat([lewm, part])).set_index("arm") for part in (first, doubled))
+        shared = ["seeds", "success", "low", "high", "minus LeWM", "from", "to", "effective_rank"]
+        pd.testing.assert_frame_equal(once[shared], twice[shared])
+        assert twice.loc["A", "success_50"] == 0.25
+
+
+def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(WORLDS, "committed", lambda: tmp_path / "nothing")
+    calls = []
+    monkeypatch.setattr(WORLDS, "measure", lambda **cell: calls.append(cell) or {"success_25": len(calls) / 4})
+    cell = {"environment": "two_room", "size": "tiny", "arm": "LeWM", "seed": 0, "tasks": "25"}
+    assert [WORLDS.run_cell(**cell)["success_25"] for _ in range(2)] == [0.25, 0.25] and calls == [cell]
+    assert WORLDS.run_cell(**cell | {"seed": 1})["success_25"] == 0.5
+    # Changed settings are another model; a setting that the kept row does not know is none.
+    (path,) = (tmp_path / "results/worlds/measured").glob("*LeWM-0*")
+    kept = json.loads(path.read_bytes())
+    del kept["settings"]["evaluation"]["start"]
+    path.write_text(json.dumps(kept))
+    assert WORLDS.run_cell(**cell)["success_25"] == 0.25
+    kept["settings"]["training"]["n_steps"] += 1
+    path.write_text(json.dumps(kept))
+    assert WORLDS.run_cell(**cell)["success_25"] == 0.75 and len(calls) == 3
 
 
 def test_summary_by_hand():
@@ -113,6 +146,7 @@ def test_the_figure_shows_every_seed_and_the_floors():
     table = pd.concat([
         rows_of("LeWM", {0: "1110", 1: "1111"}, "1 2 3 4"), rows_of("cloning", {0: "1000"}, "1 2 3 4"),
         rows_of("random", {0: "1000"}, "1 2 3 4"), rows_of("true dynamics", {0: "11"}, "1 2"),
+        rows_of("LeWM", {1: "1111"}, "1 2 3 4", tasks="all"),
         rows_of("LeWM", {0: "0000"}, "1 2 3 4", "cube"), rows_of("nothing", {0: "0100"}, "1 2 3 4", "cube"),
     ])  # fmt: skip
     figure = drawn["draw"](table)["worlds"]
