@@ -53,6 +53,7 @@ def cross_entropy_method(
     std: float = 1.0,
     unbiased: bool = True,
     spare_draw: bool = True,
+    noise: Float[Tensor, "n n"] | None = None,
     project: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "E H A"]:
     """The cross-entropy method as LeWorldModel's code runs it: Gaussian candidates, refitted to the cheapest ones.
@@ -73,6 +74,9 @@ def cross_entropy_method(
     spare_draw : bool
         Draw numbers for candidate 0, too, which the mean then replaces: as the released code does, so that its candidates
         are found again.
+    noise : Tensor (H A, H A), optional
+        Matrix that white noise is multiplied by, all H blocks of a plan in one; its rows have norm 1, so that the spread
+        stays what the elites say. Default: white noise, as published.
     project : callable, optional
         Brings candidates (E, S, H, A) into the set of possible actions before they are scored. Default: nothing is clipped.
 
@@ -84,7 +88,7 @@ def cross_entropy_method(
     Raises
     ------
     InputError
-        Another number of generators than episodes.
+        Another number of generators than episodes, noise of another size than a plan.
 
     Notes
     -----
@@ -102,11 +106,21 @@ def cross_entropy_method(
     """
     _check_search(mean, generators, n_samples, n_iterations, std)
     check_count("n_elites", n_elites, 1 + unbiased * (n_samples > 1), n_samples, "of the samples")
+    length = mean.shape[1] * mean.shape[2]
+    if noise is not None and noise.shape != (length, length):
+        raise InputError(
+            f"noise has shape {tuple(noise.shape)}, expected ({length}, {length}) for plans of {mean.shape[1]} blocks of "
+            f"{mean.shape[2]} numbers: fit it to windows of that length"
+        )
     mean = mean.clone()
     spread = torch.full_like(mean, std)
     plans = mean.new_empty(mean.shape[0], n_samples, *mean.shape[1:])
     for _ in range(n_iterations):
         fill_normal(plans if spare_draw else plans[:, 1:], generators)
+        if noise is not None:
+            # An episode at a time: a product of another shape would round differently in another company.
+            for row in plans.flatten(2):
+                row.copy_(row @ noise.mT)
         plans.mul_(spread[:, None]).add_(mean[:, None])
         plans[:, 0] = mean
         candidates = plans if project is None else project(plans)

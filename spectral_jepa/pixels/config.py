@@ -19,6 +19,7 @@ KINDS = ("world_model", "cloning")
 PROBES = ("linear", "mlp")
 STARTS = ("recorded", "rest")
 COSTS = ("end", "sum", "closest")
+NOISES = ("white", "recorded")
 PROPOSALS = ("none", "cloning", "inverse")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
@@ -303,6 +304,9 @@ class PlanningConfig:
         Start the search's mean from the first block of a cloned policy (a run of ``--kind cloning`` on the same data), or
         from the blocks that ridge regression reads off both latents
         (:class:`spectral_jepa.pixels.planning.proposals.InverseDynamics`). Published: "none".
+    noise : {"white", "recorded"}
+        Of the candidates of "cem": white, or correlated along a plan as the training actions are
+        (:func:`spectral_jepa.pixels.planning.recorded_noise.recorded_noise`). Published: "white".
     initial_std : float
         Standard deviation of the first candidates, in z-scored action units. Published: 1.
     temperature : float
@@ -318,8 +322,8 @@ class PlanningConfig:
     Raises
     ------
     InputError
-        An unknown method, cost, proposal or precision, a number that is not above 0. What must fit together is checked by
-        :func:`spectral_jepa.pixels.planning.latent.check_settings`.
+        An unknown method, cost, proposal, noise or precision, a number that is not above 0. What must fit together is
+        checked by :func:`spectral_jepa.pixels.planning.latent.check_settings`.
     """
 
     method: str = "cem"
@@ -332,6 +336,7 @@ class PlanningConfig:
     cost: str = "end"
     warm_start: bool = False
     proposal: str = "none"
+    noise: str = "white"
     initial_std: float = 1.0
     temperature: float = 0.1  # MPPI only, in units of the costs' standard deviation
     learning_rate: float = 0.1  # Adam only
@@ -343,6 +348,7 @@ class PlanningConfig:
         check_choice("method", self.method, ("cem", "mppi", "adam", "random"))
         check_choice("cost", self.cost, COSTS)
         check_choice("proposal", self.proposal, PROPOSALS)
+        check_choice("noise", self.noise, NOISES)
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))
 
 

@@ -212,9 +212,9 @@ def unread_settings(config: PixelConfig) -> dict[str, str]:
     unused = {"vit": set[str](), "conv": vit, "pooled": vit, "resnet18": vit | {"encoder_width"}}[model.encoder]
     leave("model", unused, f"model.encoder is {model.encoder!r}")
     common = {"n_samples", "n_iterations", "precision", "history", "cost", "warm_start", "proposal", "compile"}
-    searches = common | {"n_elites", "temperature", "learning_rate"}
+    searches = common | {"n_elites", "noise", "temperature", "learning_rate"}
     search = {
-        "cem": common | {"n_elites"},
+        "cem": common | {"n_elites", "noise"},
         "mppi": common | {"temperature"},
         "adam": common | {"learning_rate"},
         "random": set[str](),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
@@ -32,6 +33,7 @@ from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.model.world_model import WorldModel
 from spectral_jepa.pixels.planning.policies import CloningPolicy, PlannerPolicy
 from spectral_jepa.pixels.planning.proposals import ClonedProposal, InverseDynamics, Proposal
+from spectral_jepa.pixels.planning.recorded_noise import recorded_noise
 from spectral_jepa.pixels.presets import override
 
 ROOT = Path("results/pixels")
@@ -234,7 +236,10 @@ def open_run(
         policy = CloningPolicy(model, scaler, name=name or folder.name)
     else:
         start = open_proposal(config, model, scaler, dataset, folder, proposal)
-        policy = PlannerPolicy(model, scaler, config.planning, name=name or folder.name, proposal=start)
+        noise = None
+        if config.planning.noise == "recorded" and config.planning.method == "cem":
+            noise = recorded_noise(training_windows(config, dataset, scaler)[1])
+        policy = PlannerPolicy(model, scaler, config.planning, name=name or folder.name, proposal=start, noise=noise)
     return FinishedRun(config, policy, scaler, dataset, environment)
 
 
@@ -298,15 +303,58 @@ def open_proposal(
         return ClonedProposal(network)
     if kind == "none":
         return None
-    block = config.model.action_block
-    length = rows_in(dataset, "planning.horizon in raw steps", config.planning.horizon * block)
-    starts = window_starts(dataset, dataset.split()["train"], length, PROPOSAL_WINDOWS)
+    starts, blocks = training_windows(config, dataset, scaler)
+    length = rows_in(dataset, "planning.horizon in raw steps", config.planning.horizon * config.model.action_block)
     latents, goals = (
         torch.from_numpy(embed_rows(model, dataset, rows, cache=folder / CACHE)) for rows in (starts, starts + length)
     )
-    actions = raw_actions(dataset, starts[:, None] + np.arange(length)).reshape(len(starts), -1, config.model.action_dim)
     source = {"windows": len(starts), "data": dataset.digest("pixels", "action")[:16]}
-    return InverseDynamics.fit(model, latents, goals, scaled_blocks(actions, scaler, block), source=source)
+    return InverseDynamics.fit(model, latents, goals, blocks, source=source)
+
+
+def training_windows(
+    config: PixelConfig, dataset: EpisodeDataset, scaler: ActionScaler
+) -> tuple[Ids, Float[torch.Tensor, "N H A"]]:
+    """A fixed sample of windows of the training episodes, as long as a plan.
+
+    Parameters
+    ----------
+    config : PixelConfig
+        Its horizon and action block are read.
+    dataset : EpisodeDataset
+    scaler : ActionScaler
+
+    Returns
+    -------
+    starts : integer array (N,)
+        First rows; N is at most ``PROPOSAL_WINDOWS``.
+    blocks : float32 Tensor (N, horizon, block_dim)
+        The scaled action blocks from there on.
+
+    Raises
+    ------
+    InputError
+        No episode is long enough.
+
+    Notes
+    -----
+    O(rows of the episodes).
+
+    Examples
+    --------
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> episode = {"pixels": np.zeros((12, 2, 2, 3), np.uint8), "action": np.ones((12, 2), np.float32)}
+    >>> data, scaler = EpisodeDataset.from_episodes([episode] * 10), ActionScaler((0.0, 0.0), (1.0, 1.0))
+    >>> config = changed(preset("tiny"), {"planning.horizon": 2, "planning.execute": 2})
+    >>> starts, blocks = training_windows(config, data, scaler)
+    >>> blocks.shape == (len(starts), 2, 10)
+    True
+    """
+    block = config.model.action_block
+    length = rows_in(dataset, "planning.horizon in raw steps", config.planning.horizon * block)
+    starts = window_starts(dataset, dataset.split()["train"], length, PROPOSAL_WINDOWS)
+    actions = raw_actions(dataset, starts[:, None] + np.arange(length)).reshape(len(starts), -1, config.model.action_dim)
+    return starts, scaled_blocks(actions, scaler, block)
 
 
 def window_starts(dataset: Dataset, episodes: ArrayLike, length: int, n_windows: int) -> Ids:

@@ -2,6 +2,7 @@
 
 from kinds import mutants_of
 
+NOISE = "pixels/planning/test_recorded_noise.py"
 REPLANNING, PROPOSALS = "pixels/planning/test_replanning.py", "pixels/planning/test_proposals.py"
 EXPERIMENT = "pixels/planning/test_planner_experiment.py"
 
@@ -14,6 +15,13 @@ PLANNING_MUTANTS = (
          "the published cost reads the last predicted latent", REPLANNING),
         ("a first mean that is ignored", "first = mean.to(first)", "first = torch.zeros_like(first)",
          "the search begins where it is told to", f"{REPLANNING} {PROPOSALS}"),
+    )
+    + mutants_of(
+        "pixels/planning/recorded_noise.py",
+        ("covariance for correlation", "(values - values.mean(0)) / spread.where", "(values - values.mean(0)) / 1 * spread.where",
+         "candidates keep the spread that the elites say", NOISE),
+        ("the factor turned round", "torch.linalg.cholesky(mixed).float()", "torch.linalg.cholesky(mixed).mT.float()",
+         "L L^T is the correlation", NOISE),
     )
     + mutants_of(
         "pixels/planning/warm_start.py",

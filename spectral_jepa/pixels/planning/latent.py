@@ -29,7 +29,7 @@ from spectral_jepa.pixels.interfaces import Rollout
 from spectral_jepa.pixels.planning.pooled_score import PooledScore
 
 # Settings of a policy that has pictures and a model.
-MODEL_ONLY = ("history", "proposal", "compile")
+MODEL_ONLY = ("history", "proposal", "noise", "compile")
 METHODS = ("cem", "mppi", "adam", "random")
 # Sequences that one call of the model sees on a GPU. On a CPU it is the samples of one episode: they fit the cache, and
 # every matrix product then has the same shape whatever the number of episodes, so that plans are the same bit for bit.
@@ -48,6 +48,7 @@ def plan(
     chunk: int | None = None,
     score: PooledScore | None = None,
     mean: Float[Tensor, "E H A"] | None = None,
+    noise: Float[Tensor, "n n"] | None = None,
 ) -> Float[Tensor, "E H A"]:
     """Plan for many episodes at once.
 
@@ -58,7 +59,8 @@ def plan(
     config : PlanningConfig
         The defaults are the published cross-entropy method; the published gradient planner is
         ``PlanningConfig(method="adam", n_samples=100)``. "random" draws N(0, initial_std^2) and asks no model. ``history``,
-        ``warm_start``, ``proposal`` and ``compile`` are the policy's: they come as ``latents``, ``mean`` and ``model``.
+        ``warm_start``, ``proposal``, ``noise`` and ``compile`` are the policy's: they come as ``latents``, ``mean``,
+        ``noise`` and ``model``.
     latents : Tensor (E, D), or (E, h, D) with the h last observed frames
     goals : Tensor (E, D)
     generators : E torch.Generator on the CPU
@@ -74,6 +76,8 @@ def plan(
         is left to chance (docs/negatives.md).
     mean : Tensor (E, horizon, block_dim), optional
         Where the search begins. Default: 0, the mean of the training actions. "random" has none.
+    noise : Tensor (horizon block_dim, horizon block_dim), optional
+        As in :func:`spectral_jepa.action_search.cross_entropy_method`; "cem" only. Default: white.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def plan(
         cost = latent_cost(model, latents, goals, past_blocks, chunk, score, config.cost)
         try:
             if config.method == "cem":
-                return cross_entropy_method(cost, first, generators, n_elites=config.n_elites, **sizes)
+                return cross_entropy_method(cost, first, generators, n_elites=config.n_elites, noise=noise, **sizes)
             if config.method == "mppi":
                 return model_predictive_path_integral(cost, first, generators, temperature=config.temperature, **sizes)
             return adam(cost, first, generators, learning_rate=config.learning_rate, **sizes)

@@ -18,6 +18,7 @@ from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.action_search import Generators
 from spectral_jepa.pixels.config import ModelConfig, PlanningConfig
 from spectral_jepa.pixels.data.actions import check_scaler, native_actions, scaled_blocks
+from spectral_jepa.pixels.data.episodes import column_digest
 from spectral_jepa.pixels.interfaces import (
     ActionScaling,
     Environment,
@@ -50,6 +51,8 @@ class PlannerPolicy:
         As in :func:`plan`.
     proposal : Proposal, optional
         Where the search begins, of the kind that ``config.proposal`` names.
+    noise : Tensor (n, n), optional
+        What the search's noise is multiplied by where ``config.noise`` is "recorded".
 
     Raises
     ------
@@ -67,8 +70,15 @@ class PlannerPolicy:
         name: str | None = None,
         chunk: int | None = None,
         proposal: Proposal | None = None,
+        noise: Float[Tensor, "n n"] | None = None,
     ) -> None:
         check_settings(config)
+        if config.method == "cem" and (noise is not None) != (config.noise == "recorded"):
+            raise InputError(
+                f"planning.noise is {config.noise!r} and its matrix {'missing' if noise is None else 'given'}, expected "
+                "both or neither: open the run by open_run, or pass recorded_noise of training windows"
+            )
+        self.noise = noise
         kind = "none" if proposal is None else proposal.describe()["proposal"]
         if config.method != "random" and kind != config.proposal:
             raise InputError(
@@ -89,10 +99,12 @@ class PlannerPolicy:
         """Planner settings, scaler, the digest of the weights, and of the proposal if there is one."""
         return {
             "policy": "planner",
-            "planning": asdict(self.config),
+            # White noise goes without saying, as it did before there was another: kept evaluations stay good.
+            "planning": {k: v for k, v in asdict(self.config).items() if (k, v) != ("noise", "white")},
             "scaler": {"mean": self.scaler.mean, "std": self.scaler.std},
             "weights": weights_digest(self.model),
             **({} if self.proposal is None else {"proposal": self.proposal.describe()}),
+            **({} if self.noise is None else {"noise": column_digest(self.noise.numpy())[:16]}),
         }
 
     def prepare(self, frames: UInt8[np.ndarray, "E H W 3"], states: Float[np.ndarray, "E n"]) -> Tensor:
@@ -156,6 +168,7 @@ class PlannerPolicy:
             past_blocks=past,
             chunk=self.chunk,
             mean=mean,
+            noise=self.noise,
         )
         keep_plan(config, now, blocks)
         return native_actions(blocks[:, : config.execute], self.scaler)
