@@ -18,8 +18,8 @@ PLANNING_MUTANTS = (
     )
     + mutants_of(
         "pixels/planning/recorded_noise.py",
-        ("covariance for correlation", "(values - values.mean(0)) / spread.where", "(values - values.mean(0)) / 1 * spread.where",
-         "candidates keep the spread that the elites say", NOISE),
+        ("no shrinkage", "(1 - shrinkage) * correlation", "correlation",
+         "the shrinkage is the identity's share", NOISE),
         ("the factor turned round", "torch.linalg.cholesky(mixed).float()", "torch.linalg.cholesky(mixed).mT.float()",
          "L L^T is the correlation", NOISE),
     )
