@@ -62,6 +62,11 @@ PRESETS = {
         {"environment": WORLDS, "size": "small", "arm": OTHERS, "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": ["LeWM", "SIGReg + inverse", "cloning"], "seed": 0, "tasks": "all"},
     ],
+    "paper": [
+        {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": list(ARMS), "seed": [0, 1, 2], "tasks": "all"},
+    ],
 }  # fmt: skip
 
 
