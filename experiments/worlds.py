@@ -24,8 +24,8 @@ from spectral_jepa._files import write_atomic
 from spectral_jepa.pixels.presets import changed
 from spectral_jepa.pixels.presets import preset as preset_config
 from spectral_jepa.success_rates import paired_comparison, wilson_interval
-from spectral_jepa.sweep.experiment import expand
-from spectral_jepa.sweep.results import reference_path
+from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_path, reference_table
 
 MEASURED = Path("results/worlds/measured")
 
@@ -114,9 +114,11 @@ def same(kept, now):
 
 
 def measured():
-    """The cells of the quick preset that have a committed row."""
-    done = [json.loads(path.read_bytes())["cell"] for path in sorted(committed().glob("*.json"))]
-    return [cell for cell in expand(PRESETS["quick"]) if cell in done]
+    """The cells of the presets that have a committed row, in the order of their names."""
+    return [json.loads(path.read_bytes())["cell"] for path in sorted(committed().glob("*.json"))]
+
+
+PRESETS["measured"] = measured() or PRESETS["tiny"]
 
 
 def measure(environment, size, arm, seed, tasks):
@@ -248,3 +250,66 @@ def summary(table):
                 line[column] = part[column].mean()
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def reference(environment, arm):
+    """Committed rows of one arm in one world, one a training seed."""
+    table = reference_table("worlds", "measured")
+    table = table[(table["status"] == "ok") & (table["environment"] == environment) & (table["arm"] == arm)]
+    return table.sort_values("tasks").drop_duplicates("seed")
+
+
+def floor(environment):
+    """Success of the better of random actions and of doing nothing."""
+    return max(reference(environment, arm)["success_25"].iloc[0] for arm in FLOORS[:2])
+
+
+def reacher(rng, n):
+    """LeWM on Reacher at the small size, one frame and real history."""
+    lewm = reference("reacher", "LeWM")
+    return [
+        comparison("pairs", lewm["n_pairs_25"].min(), ">=", 200),
+        comparison("one frame, as published: success of the worst seed", lewm["success_25"].min(), ">=", 0.65),
+        comparison("real history of 3 frames: success of the worst seed", lewm["success_history"].min(), ">=", 0.75),
+        comparison("history minus one frame, mean", (lewm["success_history"] - lewm["success_25"]).mean(), ">=", 0.03),
+        comparison("random or nothing", floor("reacher"), "<=", 0.2),
+        comparison("velocities from one frame: largest R2 of a linear probe",
+                   lewm[["probe_shoulder_velocity", "probe_wrist_velocity"]].to_numpy().max(), "<=", 0.05),
+    ]  # fmt: skip
+
+
+def push_t(rng, n):
+    """Push-T at the small size: the planner with inverse dynamics, and a cloned policy on the same pictures."""
+    inverse, cloning = reference("push_t", "SIGReg + inverse"), reference("push_t", "cloning")
+    return [
+        comparison("pairs", inverse["n_pairs_25"].min(), ">=", 200),
+        comparison("random or nothing", floor("push_t"), "<=", 0.1),
+        comparison("SIGReg + inverse dynamics, published planner: best seed", inverse["success_25"].max(), "<=", 0.4),
+        comparison("it minus the floor, worst seed", inverse["success_25"].min() - floor("push_t"), ">=", 0.1),
+        comparison("cloning: worst seed", cloning["success_25"].min(), ">=", 0.4),
+        comparison("agent's place, linear probe: least R2", inverse["probe_agent_position"].min(), ">=", 0.98),
+        comparison("block's angle, linear probe: largest R2", inverse["probe_block_angle"].max(), "<=", 0.2),
+    ]
+
+
+def cube(rng, n):
+    """LeWM on Cube at the small size: the published search, one guided by recorded actions, and cloning."""
+    lewm, cloning = reference("cube", "LeWM"), reference("cube", "cloning")
+    return [
+        comparison("pairs", lewm["n_pairs_25"].min(), ">=", 200),
+        comparison("published search minus the floor, best seed", lewm["success_25"].max() - floor("cube"), "<=", 0.2),
+        comparison("guided search minus the floor, worst seed", lewm["success_guided"].min() - floor("cube"), ">=", 0.25),
+        comparison("guided minus published on the same pairs, worst seed",
+                   (lewm["success_guided"] - lewm["success_25"]).min(), ">=", 0.1),
+        comparison("cloning: worst seed", cloning["success_25"].min(), ">=", 0.5),
+        comparison("cube's place, linear probe: least R2", lewm["probe_block_position"].min(), ">=", 0.9),
+    ]  # fmt: skip
+
+
+def inverse_dynamics(rng, n):
+    """Inverse dynamics beside SIGReg: Cube's success under the published planner, same pairs."""
+    paired = gain(reference("cube", "SIGReg + inverse"), reference("cube", "LeWM"))
+    return [
+        comparison("gain (printed .23 at full size)", paired.difference, "<=", 0.1),
+        comparison("upper end of its 95 % interval", paired.high, "<=", 0.15),
+    ]
