@@ -255,6 +255,7 @@ def analyze(
     truncated: str | None = None,
     done: str | None = None,
     episode: str | None = None,
+    step: str | None = None,
     count: str | None = None,
     separator: str | None = None,
     decimal: str = ".",
@@ -281,6 +282,7 @@ def analyze(
         truncated: Column of true and false: the episode was cut off there; such rows are left out.
         done: Column of true and false: terminated or truncated, whichever.
         episode: Column of the episode's number or name.
+        step: Column of the step within the episode, which says which row comes next whatever their order.
         count: Column of how many transitions a row stands for.
         separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
         decimal: Decimal mark of rewards in a text file.
@@ -302,12 +304,13 @@ def analyze(
         log,
         state=list(state),
         action=list(action),
-        next_state=None if trajectory else list(next_state),
+        next_state=None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state),
         reward=reward,
         terminated=terminated,
         truncated=truncated,
         done=done,
         episode=episode,
+        step=step,
         count=count,
         separator=separator,
         decimal=decimal,

@@ -28,6 +28,7 @@ from spectral_jepa._validation import (
     check_fraction,
     check_transition_rows,
     check_type,
+    needs_package,
     read_only,
     require_memory,
     warn_user,
@@ -230,7 +231,8 @@ class TabularMDP:
         TabularMDP('FrozenLake-v1', 16 states, 4 actions, sparse)
         """
         # By name, when it is asked for: a world stands below what reads one from a simulator.
-        bridge = import_module("spectral_jepa.gymnasium_bridge")
+        with needs_package("reading a world from Gymnasium"):
+            bridge = import_module("spectral_jepa.gymnasium_bridge")
         return bridge.mdp_from_gymnasium(env, weight=weight, discount=discount, sparse=sparse)
 
 

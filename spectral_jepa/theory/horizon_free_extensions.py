@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import ArrayLike
 
 from spectral_jepa._signatures import checked
@@ -337,11 +336,13 @@ def shared_encoder_worst_case(left_out: float, horizon: int, *, scale: float = 1
     >>> [round(shared_encoder_worst_case(0.6, 2, scale=c).attained, 4) for c in (1.0, 0.0)]
     [0.8264, 1.0]
     """
+    from scipy.optimize import minimize  # slow to import, and only this needs it
+
     s, c = check_fraction("left_out", left_out), check_nonnegative("scale", scale)
     check_count("horizon", horizon, 1, LONGEST)
     spread = np.linspace(0.1, 1.5, horizon)
     ends = [
-        scipy.optimize.minimize(lambda z: -_planar_path(z, s, c)[1], begin, method="L-BFGS-B", options=dict(ftol=1e-15))
+        minimize(lambda z: -_planar_path(z, s, c)[1], begin, method="L-BFGS-B", options=dict(ftol=1e-15))
         for begin in (spread, spread / 2, -spread / 2, 0.2 - spread)
     ]
     angles = min(ends, key=lambda end: end.fun).x

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import ArrayLike
 
 from spectral_jepa._signatures import checked
@@ -284,6 +283,8 @@ def subspace_whitening_loss(
 
 def _descend(costs: Array, stack: Array, rng: np.random.Generator) -> tuple[Array, float, float]:
     """One local minimum of tr(A^T diag(costs) A) under W_j A^T A W_j^T = I: A, its violation, its value."""
+    from scipy.optimize import minimize  # slow to import, and only this needs it
+
     n_functions, (n_subspaces, inner, dim) = costs.size, stack.shape
     rows, weights, identity = stack.reshape(-1, dim), costs[:, None], np.eye(inner)
     multipliers = np.zeros((n_subspaces, inner, inner))
@@ -303,7 +304,7 @@ def _descend(costs: Array, stack: Array, rng: np.random.Generator) -> tuple[Arra
     price, precision, violation = 1.0, 1e-3, np.inf
     for _ in range(60):
         options = {"maxiter": 2000, "maxfun": 4000, "ftol": 0.0, "gtol": precision, "maxcor": 20}
-        end = scipy.optimize.minimize(lagrangian, table.ravel(), jac=True, method="L-BFGS-B", options=options)
+        end = minimize(lagrangian, table.ravel(), jac=True, method="L-BFGS-B", options=options)
         table, previous = end.x.reshape(n_functions, dim), violation
         gap = gaps(table)[1]
         violation = float(np.abs(gap).max())
