@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import math
 import numbers
@@ -10,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -383,10 +384,28 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None, wh
 
 
 def check_choice(name: str, value: Any, known: Sequence[str]) -> str:
-    """Check that a string is one of the known names; the message lists them."""
+    """Check that a string is one of the known names; the message lists them and says which is nearest."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{name} is {shown(value)}, expected one of {', '.join(map(repr, known))}: choose one of these")
+        listed = f"{', '.join(map(repr, known))}{nearest(value, known)}"
+        raise InputError(f"{name} is {shown(value)}, expected one of {listed}: choose one of these")
     return str(value)
+
+
+def nearest(value: Any, known: Iterable[Any]) -> str:
+    """Which of the known names somebody may have meant, to be put behind the list of them; nothing where none is near.
+
+    Examples
+    --------
+    >>> nearest("transistion", ["dot", "transition"]), nearest("Four-Rooms", ["four_rooms"]), nearest("x", ["dot"])
+    (" (nearest: 'transition')", " (nearest: 'four_rooms')", '')
+    """
+    names = {_plain_name(name): str(name) for name in known}
+    found = difflib.get_close_matches(_plain_name(value), names, n=1) if isinstance(value, str) else []
+    return f" (nearest: {names[found[0]]!r})" if found else ""
+
+
+def _plain_name(name: Any) -> str:
+    return str(name).lower().replace("-", "_").replace(" ", "_")
 
 
 def as_number(name: str, value: Any) -> float:

@@ -21,7 +21,7 @@ from spectral_jepa import generators
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, end_workers, stoppable
-from spectral_jepa._validation import InputError, check_count, first_line, system_problem
+from spectral_jepa._validation import InputError, check_count, first_line, nearest, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
@@ -447,13 +447,17 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
         known = inspect.signature(makers[name]).parameters
         unknown = [option for option in options if option not in known]
         if unknown:
-            raise InputError(f"{name} has no option {unknown[0]!r}, expected one of {', '.join(known)}: choose one of these")
+            raise InputError(
+                f"{name} has no option {unknown[0]!r}, expected one of {', '.join(known)}"
+                f"{nearest(unknown[0], known)}: choose one of these"
+            )
         return makers[name](**options)
     import gymnasium
 
     if name not in gymnasium.registry:
         raise InputError(
-            f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
+            f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}"
+            f"{nearest(name, [*makers, *gymnasium.registry])}: choose one of these"
         )
     given = dict(options)
     sparse = bool(given.pop("sparse", False))

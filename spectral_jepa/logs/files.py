@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import Array, InputError, check_choice, first_line, needs_package, shown, warn_user
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, nearest, needs_package, shown, warn_user
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero
 from spectral_jepa.logs._labels import Place, end_label, number_labels
@@ -371,7 +371,8 @@ def _chooser(
                 else ""
             )
             raise InputError(
-                f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}: "
+                f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}"
+                f"{nearest(absent[0], present)}: "
                 "name them with state=, action=, next_state= and reward= (--state, --action, ...), several that make one "
                 f"label as a list{trajectory}; another separator with separator=, no header line with header=False "
                 "(--separator, --no-header)"

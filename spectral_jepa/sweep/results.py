@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from spectral_jepa._files import Record, decode_record, write_atomic
-from spectral_jepa._validation import InputError, first_line, warn_user
+from spectral_jepa._validation import InputError, first_line, nearest, warn_user
 from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
 from spectral_jepa.sweep.experiment import shipped_folder
 
@@ -345,7 +345,8 @@ def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level
     for name in [*names, value]:
         if name not in table.columns:
             raise InputError(
-                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}: choose one"
+                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}"
+                f"{nearest(name, table.columns)}: choose one"
             )
     if not names or value in names or set(names) & set(BAND_COLUMNS):
         raise InputError(
