@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
@@ -276,7 +277,7 @@ def discounted_horizon_bound(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SharedWorstCase:
     """Contractions on which a shared encoder errs most, and a certificate that none does worse.
 
@@ -300,6 +301,9 @@ class SharedWorstCase:
     steps: Array
     attained: float
     certified: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @checked()

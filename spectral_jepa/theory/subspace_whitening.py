@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -30,7 +31,7 @@ FEASIBLE = 1e-9  # the largest entry of W_j Sigma W_j^T - I at which the optimis
 RANK_TOLERANCE = 1e-7  # relative to the largest eigenvalue of E[f f^T]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SubspaceOptimum:
     """The best encoder found under whitening on subspaces, and what every start found.
 
@@ -68,6 +69,9 @@ class SubspaceOptimum:
     violation: float
     values: Array
     ranks: Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @checked()
