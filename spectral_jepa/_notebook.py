@@ -44,7 +44,7 @@ class Picture:
     Examples
     --------
     >>> Picture("<b>2 x 2</b>", "a matrix")
-    Picture('a matrix', 14 characters of HTML)
+    Picture('a matrix', 12 characters of HTML)
     """
 
     html: str
