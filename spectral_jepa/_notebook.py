@@ -23,9 +23,13 @@ from spectral_jepa._validation import Array, InputError, as_float, check_indices
 # Anchors of viridis, which every colour vision orders; and from white to the blue of our figures and beyond.
 VALUES = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
 SHARES = ("#ffffff", "#a6cee3", "#0072b2", "#08304f")
+# Of numbers with a sign: orange below 0, blue above.
+SIGNED = ("#7f3000", "#e69f00", "#ffffff", "#0072b2", "#08304f")
 WALL, FREE, GOAL, START, PATH, INK = "#4a4a4a", "#ffffff", "#e69f00", "#56b4e9", "#d55e00", "#1b1b1b"
 # A matrix is shown with at most this many pixels a side; of more actions than this only the first are.
 MAX_PIXELS, MAX_ACTIONS, MAX_ROWS = 160, 6, 8
+# On the page a picture is at most so many pixels high.
+TALLEST = 220
 # A map with more cells than this is no picture any more.
 MAX_CELLS = 10_000
 
@@ -190,13 +194,14 @@ def shrink(matrix: Any, side: int = MAX_PIXELS) -> Array:
     return sums.reshape(shape) / sizes
 
 
-def matrix_html(matrix: Any, alt: str, *, width: int = 150, colors: Sequence[str] = SHARES) -> str:
-    """A matrix as a picture from 0 (or its least entry, if that is below) to its largest, without smoothing."""
+def matrix_html(matrix: Any, alt: str, *, width: int = 150) -> str:
+    """A matrix as a picture without smoothing: from 0 to its largest entry, or with white at 0 where there are two signs."""
     small = shrink(matrix)
-    low, high = min(0.0, float(small.min(initial=0))), float(small.max(initial=0))
-    scaled = (small - low) / (high - low) if high > low else np.zeros_like(small)
-    source = base64.b64encode(png(shade(scaled, colors))).decode()
-    height = max(12, round(width * small.shape[0] / max(small.shape[1], 1)))
+    largest = float(np.abs(small).max(initial=0)) or 1.0
+    signed = bool((small < 0).any())
+    pixels = shade((small / largest + 1) / 2, SIGNED) if signed else shade(small / largest, SHARES)
+    source = base64.b64encode(png(pixels)).decode()
+    height = min(max(14, round(width * small.shape[0] / max(small.shape[1], 1))), TALLEST)
     style = "image-rendering:pixelated;border:1px solid #999"
     return (
         f'<img alt="{_text(alt)}" title="{_text(alt)}" width="{width}" height="{height}" style="{style}" '

@@ -68,8 +68,8 @@ def plot_world(
     axis.set_facecolor(shown.WALL)
     axis.imshow(picture, cmap="Greys" if numbers is None else "viridis", interpolation="nearest")
     goals, starts = mdp.goal_states, mdp.start_states
-    ring = dict(linestyle="none", markersize=11, markerfacecolor="none", markeredgewidth=1.6)
-    axis.plot(place.columns[goals], place.rows[goals], "o", color=shown.GOAL, **ring)
+    ring = dict(markersize=11, markerfacecolor=shown.GOAL if numbers is None else "none", markeredgewidth=1.6)
+    axis.plot(place.columns[goals], place.rows[goals], "o", color=shown.INK, **ring)
     axis.plot(place.columns[starts], place.rows[starts], "o", color=shown.START)
     if walk is not None:
         axis.plot(place.columns[walk], place.rows[walk], color=shown.PATH, linewidth=2, marker="o", markevery=[-1])
