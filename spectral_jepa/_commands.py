@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 import tyro
 
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, nearest
 
 Function = TypeVar("Function", bound=Callable[..., None])
 # What tyro and Python say, and what a person would.
@@ -29,6 +30,7 @@ WORDS = {
     r"Failed to parse key-value pairs!.*": "got words that do not fit, expected pairs of a name and its value",
     r"^Missing from (.*?): (\S+) .*": r"\1 needs \2, expected after the name of the command",
     r"^Missing value for argument ('[^']*').*": r"\1 has no value, expected one behind it",
+    r"^Unrecognized or misplaced options: (\S+).*": r"nothing is called \1 here, expected options of this command and one value each",
     r"^Unrecognized options: (.*)": r"nothing is called \1 here, expected options of this command and one value each",
 }
 
@@ -103,11 +105,21 @@ class Commands:
         if not arguments:
             return f"no command was given, expected one of {commands}: {where}"
         if not known:
-            return f"{arguments[0]!r} is no command of {self.prog}, expected one of {commands}: {where}"
+            near = nearest(arguments[0], self.functions)
+            return f"{arguments[0]!r} is no command of {self.prog}, expected one of {commands}{near}: {where}"
         # A box: a title, what is wrong, a rule, the help of the argument or command; in ASCII a rule below the title, too.
         lines = [line.strip("│ ") for line in page.strip().splitlines()[1:]]
         parts = re.split(r"\n[─-]+\n", "\n".join(["", *lines, ""]))
         said = " ".join(next((part for part in parts if part.strip()), "").split()).rstrip(".")
         for pattern, words in WORDS.items():
             said = re.sub(pattern, words, said)
-        return f"{said}{'' if 'expected' in said else ', expected other words'}: {where}"
+        near = self._nearest_option(arguments) if said.startswith("nothing is called") else ""
+        return f"{said}{'' if 'expected' in said else ', expected other words'}{near}: {where}"
+
+    def _nearest_option(self, arguments: Sequence[str]) -> str:
+        """What may have been meant by the first option that the command does not have."""
+        function = self.functions[arguments[0].replace("-", "_")]
+        options = [f"--{name.replace('_', '-')}" for name in inspect.signature(function).parameters]
+        given = [word.partition("=")[0] for word in arguments[1:] if word[:2] == "--"]
+        unknown = [word for word in given if word.replace("--no-", "--").replace("_", "-") not in [*options, "--help"]]
+        return nearest(unknown[0], options) if unknown else ""

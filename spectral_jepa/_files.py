@@ -12,12 +12,12 @@ import stat
 import uuid
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import pandas as pd
-from filelock import FileLock, Timeout
+from spectral_jepa._validation import InputError, first_line, needs_package
 
-from spectral_jepa._validation import InputError, first_line
+if TYPE_CHECKING:
+    import pandas as pd
 
 try:
     import fcntl
@@ -351,6 +351,8 @@ def read_csv(path: Path, columns: Iterable[str], remedy: str, **options: Any) ->
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: ...probe.csv cannot be read (No columns to parse from file), expected ...
     """
+    import pandas as pd
+
     columns = tuple(columns)
     wanted = ", ".join(columns) or "its columns"
     try:
@@ -465,6 +467,8 @@ def hold_folder(folder: Path) -> Generator[None]:
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{folder} is or lies under a file, expected a folder for results: choose another path") from None
     path = folder / FOLDER_LOCK
+    with needs_package("holding a folder of results"):
+        from filelock import Timeout
     try:
         holding = contextlib.ExitStack()
         holding.enter_context(_own(path, timeout=0))
@@ -482,6 +486,8 @@ def _own(path: Path, timeout: float = -1) -> Generator[None]:
     # filelock opens with O_NOFOLLOW and without O_TRUNC; this says so in a sentence, and where the system has no O_NOFOLLOW.
     if path.is_symlink() or (path.exists() and not stat.S_ISREG(path.stat().st_mode)):
         raise InputError(f"{path} is a link or no plain file, expected a lock of our own: remove it if nobody needs it")
+    with needs_package("holding a file against other processes"):
+        from filelock import FileLock
     with FileLock(path, timeout=timeout):
         yield
 

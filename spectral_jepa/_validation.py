@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import errno
 import math
 import numbers
+import os
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,6 +33,10 @@ class InputError(ValueError):
     """A mistake in what the caller passed in; its message is one sentence that says how to mend it."""
 
 
+class MissingPackageError(InputError, ModuleNotFoundError):
+    """A package that this needs is not installed here; the message says which, for what, and how to get it."""
+
+
 # Share of the free memory that one array may take: what is computed beside it needs room, too.
 MEMORY_SHARE = 0.8
 CGROUPS = Path("/sys/fs/cgroup")
@@ -41,16 +47,76 @@ def free_memory() -> int:
 
     Notes
     -----
-    A few small files under /proc and /sys. Page cache of a cgroup counts as free, as it does for the machine.
+    A few small files under /proc and /sys. Page cache of a cgroup counts as free, as it does for the machine. Without
+    psutil (in a browser) the system itself is asked; what it does not say bounds nothing but what it can address.
     """
-    bounds = [psutil.virtual_memory().available, *_cgroup_bounds(CGROUPS)]
-    if resource is not None:
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        available, (virtual, data) = _system_memory(), _process_memory()
+    else:
         used = psutil.Process().memory_info()
-        for kind, taken in ((resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0))):
+        available, virtual, data = psutil.virtual_memory().available, used.vms, getattr(used, "data", 0)
+    bounds = [available, *_cgroup_bounds(CGROUPS)]
+    if resource is not None:
+        for kind, taken in ((resource.RLIMIT_AS, virtual), (resource.RLIMIT_DATA, data)):
             limit = resource.getrlimit(kind)[0]
             if limit != resource.RLIM_INFINITY:
                 bounds.append(limit - taken)
     return max(0, min(bounds))
+
+
+def _system_memory(information: Path = Path("/proc/meminfo")) -> int:
+    """Bytes that the machine has free, by the system's own word."""
+    with contextlib.suppress(OSError, ValueError):
+        if found := re.search(r"^MemAvailable:\s+(\d+) kB", information.read_text(), re.MULTILINE):
+            return int(found[1]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        pages = os.sysconf("SC_AVPHYS_PAGES")
+        if pages > 0:
+            return pages * os.sysconf("SC_PAGE_SIZE")
+    return sys.maxsize
+
+
+def _process_memory(information: Path = Path("/proc/self/statm")) -> tuple[int, int]:
+    """Virtual memory and data of this process in bytes; nothing where the system does not say."""
+    with contextlib.suppress(AttributeError, OSError, ValueError, IndexError):
+        pages = [int(word) for word in information.read_text().split()]
+        return pages[0] * os.sysconf("SC_PAGE_SIZE"), pages[5] * os.sysconf("SC_PAGE_SIZE")
+    return 0, 0
+
+
+@contextlib.contextmanager
+def needs_package(what: str, extra: str = "") -> Generator[None]:
+    """Imports in the block are those of packages that not every installation has: say which, for what, and how to get it.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, in words.
+    extra : str
+        The extra that brings the package; "" where the package itself does.
+
+    Raises
+    ------
+    MissingPackageError
+        A package is not installed.
+
+    Examples
+    --------
+    >>> with needs_package("flying"):
+    ...     import no_such_wings
+    Traceback (most recent call last):
+    spectral_jepa._validation.MissingPackageError: flying needs the package no_such_wings, which is not installed, ...
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        wheel = f"spectral-jepa[{extra}]" if extra else "spectral-jepa"
+        raise MissingPackageError(
+            f"{what} needs the package {missing}, which is not installed, expected it here: pip install '{wheel}'"
+        ) from None
 
 
 def _cgroup_bounds(root: Path, membership: Path = Path("/proc/self/cgroup")) -> list[int]:
@@ -318,10 +384,28 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None, wh
 
 
 def check_choice(name: str, value: Any, known: Sequence[str]) -> str:
-    """Check that a string is one of the known names; the message lists them."""
+    """Check that a string is one of the known names; the message lists them and says which is nearest."""
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{name} is {shown(value)}, expected one of {', '.join(map(repr, known))}: choose one of these")
+        listed = f"{', '.join(map(repr, known))}{nearest(value, known)}"
+        raise InputError(f"{name} is {shown(value)}, expected one of {listed}: choose one of these")
     return str(value)
+
+
+def nearest(value: Any, known: Iterable[Any]) -> str:
+    """Which of the known names somebody may have meant, to be put behind the list of them; nothing where none is near.
+
+    Examples
+    --------
+    >>> nearest("transistion", ["dot", "transition"]), nearest("Four-Rooms", ["four_rooms"]), nearest("x", ["dot"])
+    (" (nearest: 'transition')", " (nearest: 'four_rooms')", '')
+    """
+    names = {_plain_name(name): str(name) for name in known}
+    found = difflib.get_close_matches(_plain_name(value), names, n=1) if isinstance(value, str) else []
+    return f" (nearest: {names[found[0]]!r})" if found else ""
+
+
+def _plain_name(name: Any) -> str:
+    return str(name).lower().replace("-", "_").replace(" ", "_")
 
 
 def as_number(name: str, value: Any) -> float:
@@ -402,7 +486,8 @@ def check_tensor(name: str, value: Any, axes: str, *, like: Any = None) -> Any:
 
 def check_device(name: str, value: Any) -> Any:
     """Check that torch can compute on a device of this machine; the error gives torch's reason."""
-    torch = import_module("torch")  # by name: the theory half loads no torch
+    with needs_package("computing on a device"):
+        torch = import_module("torch")  # by name: the theory half loads no torch
     if not isinstance(value, (str, torch.device)):
         raise InputError(f"{name} is {shown(value)}, expected a device: pass 'cpu' or 'cuda'")
     try:

@@ -21,7 +21,7 @@ from spectral_jepa import generators
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, end_workers, stoppable
-from spectral_jepa._validation import InputError, check_count, first_line, system_problem
+from spectral_jepa._validation import InputError, check_count, first_line, nearest, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
@@ -255,6 +255,7 @@ def analyze(
     truncated: str | None = None,
     done: str | None = None,
     episode: str | None = None,
+    step: str | None = None,
     count: str | None = None,
     separator: str | None = None,
     decimal: str = ".",
@@ -281,6 +282,7 @@ def analyze(
         truncated: Column of true and false: the episode was cut off there; such rows are left out.
         done: Column of true and false: terminated or truncated, whichever.
         episode: Column of the episode's number or name.
+        step: Column of the step within the episode, which says which row comes next whatever their order.
         count: Column of how many transitions a row stands for.
         separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
         decimal: Decimal mark of rewards in a text file.
@@ -302,12 +304,13 @@ def analyze(
         log,
         state=list(state),
         action=list(action),
-        next_state=None if trajectory else list(next_state),
+        next_state=None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state),
         reward=reward,
         terminated=terminated,
         truncated=truncated,
         done=done,
         episode=episode,
+        step=step,
         count=count,
         separator=separator,
         decimal=decimal,
@@ -444,13 +447,17 @@ def _build_world(name: str, options: dict[str, int | float]) -> TabularMDP:
         known = inspect.signature(makers[name]).parameters
         unknown = [option for option in options if option not in known]
         if unknown:
-            raise InputError(f"{name} has no option {unknown[0]!r}, expected one of {', '.join(known)}: choose one of these")
+            raise InputError(
+                f"{name} has no option {unknown[0]!r}, expected one of {', '.join(known)}"
+                f"{nearest(unknown[0], known)}: choose one of these"
+            )
         return makers[name](**options)
     import gymnasium
 
     if name not in gymnasium.registry:
         raise InputError(
-            f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}: choose one of these"
+            f"world {name!r} is unknown, expected a Gymnasium id or one of {', '.join(sorted(makers))}"
+            f"{nearest(name, [*makers, *gymnasium.registry])}: choose one of these"
         )
     given = dict(options)
     sparse = bool(given.pop("sparse", False))

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._notebook import matrices_html
 from spectral_jepa._validation import (
     Array,
     InputError,
@@ -208,6 +209,10 @@ class CoOccurrence:
     def __repr__(self) -> str:
         size = "exact" if self.n_samples is None else f"{int(self.n_samples.sum())} transitions, {self.normalization}"
         return f"CoOccurrence({self.n_actions} actions, {self.n_states} states, {size})"
+
+    def _repr_html_(self) -> str:
+        names = [f"action {a}" for a in range(self.n_actions)]
+        return matrices_html(f"{self!r}: M(a) between states and next states", list(self.joint), names)
 
     @property
     def n_states(self) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._notebook import MAX_ROWS, frame_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
@@ -25,6 +26,9 @@ from spectral_jepa._validation import (
     require_memory,
 )
 from spectral_jepa.mdp import TabularMDP
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Ids = NDArray[np.int64]
 # Pairs of state and action are numbered in 64 bits.
@@ -108,6 +112,36 @@ class Transitions:
 
     def __repr__(self) -> str:
         return f"Transitions({len(self)} rows, {self.n_states} states, {self.n_actions} actions)"
+
+    def _repr_html_(self) -> str:
+        return frame_html(f"{self!r}: the first rows", self._columns(slice(MAX_ROWS)))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The transitions as a table, one row each: state, action, next_state and, if there is one, reward.
+
+        Returns
+        -------
+        DataFrame
+            With the labels where there are some, ids elsewhere; :func:`spectral_jepa.read_log` reads it back.
+
+        Examples
+        --------
+        >>> Transitions([0, 1], [0, 0], [1, 1], state_labels=("hall", "kitchen")).to_frame()
+             state  action next_state
+        0     hall       0    kitchen
+        1  kitchen       0    kitchen
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._columns(slice(None)))
+
+    def _columns(self, rows: slice) -> dict[str, Any]:
+        spaces = {"state": self.state_labels, "action": self.action_labels, "next_state": self.state_labels}
+        columns: dict[str, Any] = {}
+        for name, labels in spaces.items():
+            ids = getattr(self, name)[rows]
+            columns[name] = ids if labels is None else [labels[i] for i in ids]
+        return columns | ({} if self.reward is None else {"reward": self.reward[rows]})
 
     def __len__(self) -> int:
         return len(self.state)

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import matrices_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_array, as_float, check_count, read_only, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -70,6 +71,11 @@ class Embedding:
     def __repr__(self) -> str:
         encoder = "shared encoder" if self.shared else "one encoder an action"
         return f"Embedding(dim {self.dim}, {self.n_actions} actions, {self.n_states} states, {encoder})"
+
+    def _repr_html_(self) -> str:
+        encoders = [self.target] if self.shared else list(self.target)
+        names = ["f, all actions"] if self.shared else [f"f, action {a}" for a in range(self.n_actions)]
+        return matrices_html(f"{self!r}: one row a state, one column a coordinate", encoders, names)
 
     @property
     def dim(self) -> int:

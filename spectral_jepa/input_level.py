@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
@@ -36,7 +37,7 @@ from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero, singular_value_decomposition
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InputLevelModel:
     """Reduced-rank regressions of every rank, from one decomposition; made by :func:`reduced_rank_regression`.
 
@@ -72,6 +73,9 @@ class InputLevelModel:
     predicted: Array
     column_weight: Array
     shared: bool
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def max_dim(self) -> int:

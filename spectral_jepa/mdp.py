@@ -14,8 +14,19 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._notebook import (
+    Picture,
+    find_map,
+    map_svg,
+    matrices_html,
+    matrix_html,
+    read_path,
+    read_values,
+    steps_words,
+    table_html,
+)
 from spectral_jepa._validation import (
     ROW_SUM_TOLERANCE,
     Array,
@@ -28,6 +39,7 @@ from spectral_jepa._validation import (
     check_fraction,
     check_transition_rows,
     check_type,
+    needs_package,
     read_only,
     require_memory,
     warn_user,
@@ -127,6 +139,74 @@ class TabularMDP:
     def __repr__(self) -> str:
         kind = "sparse" if self.is_sparse else "dense"
         return f"TabularMDP({self.name!r}, {self.n_states} states, {self.n_actions} actions, {kind})"
+
+    def _repr_html_(self) -> str:
+        return self.picture().html
+
+    def picture(self, *, values: ArrayLike | None = None, path: ArrayLike | None = None) -> Picture:
+        """Draw the world for a notebook: a grid world as its map with walls, any other as its transition matrices.
+
+        Parameters
+        ----------
+        values : array (S,), optional
+            A number of each state, such as a value or a singular function: the colour of its cell, dark is low.
+        path : integer array (steps,), optional
+            States in order, such as a walk: a line on the map, a list of states elsewhere.
+
+        Returns
+        -------
+        Picture
+            HTML without script, which a notebook shows; ``.html`` is its text. Cells with the largest reward are ringed (of
+            a constant reward none), those an episode starts in dotted where it does not start like the data.
+
+        Raises
+        ------
+        InputError
+            Values that are not one number a state, a path that is empty or leaves the states.
+
+        Notes
+        -----
+        A world has a map if its ``state_labels`` are (row, column) and no action leads further than to the next cell.
+        O(A S^2), or O(non-zeros). :func:`spectral_jepa.plotting.plot_world` draws the same on an axis of matplotlib.
+
+        Examples
+        --------
+        >>> from spectral_jepa import make_grid
+        >>> picture = make_grid("S.#G").picture(path=[0, 1])
+        >>> picture.html.count('class="cell"'), picture.html.count('class="goal"'), picture.html.count('class="path"')
+        (3, 1, 1)
+        >>> "<img" in TabularMDP([[[0.9, 0.1], [0.2, 0.8]]]).picture().html
+        True
+        """
+        numbers, walk = read_values(values, self.n_states), read_path(path, self.n_states)
+        place = find_map(self.state_labels, self.transition)
+        goals, starts = self.goal_states, self.start_states
+        if place is not None:
+            assert self.state_labels is not None
+            drawn = map_svg(place, self.name, self.state_labels, goals=goals, starts=starts, values=numbers, path=walk)
+            return Picture(f"<div>{drawn}</div>", f"{self.name}, a map")
+        names = [f"action {a}" for a in range(self.n_actions)] if self.action_labels is None else self.action_labels
+        facts = {"states": self.n_states, "actions": self.n_actions, "discount": self.discount}
+        if self.reward is not None:
+            facts["reward"] = f"{self.reward.min():.4g} to {self.reward.max():.4g}"
+        if walk is not None:
+            facts["path"] = steps_words(walk, self.state_labels)
+        parts = [table_html(self.name, facts)]
+        if numbers is not None:
+            parts.append(matrix_html(numbers[None, :], "values of the states", width=300))
+        parts.append(matrices_html("P(next state | state), one row a state", list(self.transition), names))
+        return Picture(f"<div>{''.join(parts)}</div>", f"{self.name}, transition matrices")
+
+    @property
+    def goal_states(self) -> NDArray[np.bool_]:
+        """Where the best action earns the largest reward there is, shape (S,); nowhere if all are alike or none is given."""
+        best = np.zeros(self.n_states) if self.reward is None else self.reward.max(axis=1)
+        return (best == best.max()) & (best.max() > best.min())
+
+    @property
+    def start_states(self) -> NDArray[np.bool_]:
+        """Where an episode can start, shape (S,); nowhere if it starts like the data."""
+        return (self.start > 0) & (not np.array_equal(self.start, self.weight))
 
     @property
     def n_states(self) -> int:
@@ -230,7 +310,8 @@ class TabularMDP:
         TabularMDP('FrozenLake-v1', 16 states, 4 actions, sparse)
         """
         # By name, when it is asked for: a world stands below what reads one from a simulator.
-        bridge = import_module("spectral_jepa.gymnasium_bridge")
+        with needs_package("reading a world from Gymnasium"):
+            bridge = import_module("spectral_jepa.gymnasium_bridge")
         return bridge.mdp_from_gymnasium(env, weight=weight, discount=discount, sparse=sparse)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from spectral_jepa._signatures import checked
-from spectral_jepa._validation import InputError, as_float, check_count, check_fraction
+from spectral_jepa._validation import InputError, as_float, check_count, check_fraction, nearest
 
 PAIR_COLUMNS = ["environment", "manifest", "pair"]
 
@@ -287,7 +287,8 @@ def comparison_table(rows: pd.DataFrame, reference: str, *, column: str = "polic
         raise InputError(f"rows lack the columns {missing}, expected those of evaluate(): pass its table or change column")
     tables = {name: group.set_index(PAIR_COLUMNS).sort_index() for name, group in rows.groupby(column, sort=False)}
     if reference not in tables:
-        raise InputError(f"reference is {reference!r}, expected one of {sorted(map(str, tables))}: choose one of these")
+        listed = f"{sorted(map(str, tables))}{nearest(reference, tables)}"
+        raise InputError(f"reference is {reference!r}, expected one of {listed}: choose one of these")
     base = tables.pop(reference)
     records = []
     for name, table in tables.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binom
 
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count
@@ -67,6 +66,8 @@ def make_autoregressive(
     if not correlations.size or (np.abs(correlations) > 1).any():
         raise InputError(f"correlation is {correlation!r}, expected numbers between -1 and 1: choose them in that range")
     require_dense(len(correlations), n_states)
+    from scipy.stats import binom  # half of what importing the package would take
+
     n_bits = n_states - 1
     ones = np.arange(n_states)
     weight = binom.pmf(ones, n_bits, 0.5)

@@ -1,5 +1,6 @@
 """Tabular JEPAs: encoders and predictors on finite worlds, trained by the hundred and compared with the closed form."""
 
+import spectral_jepa._torch_here  # noqa: F401  # isort: skip
 from spectral_jepa.jepa.config import JepaConfig, Run
 from spectral_jepa.jepa.measures import encoder_angle, refit
 from spectral_jepa.jepa.result import TrainedRuns, optimal_loss

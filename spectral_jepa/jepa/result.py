@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -20,7 +21,7 @@ from spectral_jepa.jepa.config import JepaConfig, Run
 from spectral_jepa.theory.whitening import soft_whitening_value, whitened_mse_value
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainedRuns:
     """Trained encoders and predictions of a batch of runs.
 
@@ -53,6 +54,9 @@ class TrainedRuns:
     status: tuple[str, ...]
     failed_at: tuple[int, ...]
     subspaces: Array | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @classmethod
     def of(

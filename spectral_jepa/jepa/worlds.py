@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_indices
@@ -18,7 +19,7 @@ from spectral_jepa.data import Transitions
 from spectral_jepa.jepa.config import Run
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Worlds:
     """Joint laws rho(x, a) P(y | x, a) of W data sets of one size, rows ordered action first.
 
@@ -42,6 +43,9 @@ class Worlds:
     joint: Tensor
     n_actions: int
     pairs: tuple[tuple[Tensor, Tensor], ...] | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @classmethod
     def of(cls, data: Sequence[CoOccurrence | Transitions], dtype: torch.dtype = torch.float64) -> Worlds:

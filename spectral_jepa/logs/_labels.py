@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.data import Ids
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Below it float64 holds every whole number exactly.
 EXACT = 2**53
@@ -27,6 +27,13 @@ END = "(end)"
 INTEGER = r"^(0|-?[1-9]\d{0,17})$"
 DECIMAL = re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?")
 Values: TypeAlias = "NDArray[Any] | pa.ChunkedArray"
+# Where a log is, for messages: a file's path, or words.
+Place = Path | str
+
+
+def is_words(values: Any) -> TypeGuard[pa.ChunkedArray]:
+    """Whether these are the words of a CSV file, without loading pyarrow to ask: a browser has none."""
+    return type(values).__name__ == "ChunkedArray"
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,23 @@ class Column:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where there is no label."""
-        if isinstance(self.values, pa.ChunkedArray):
+        if is_words(self.values):
+            import pyarrow.compute as pc
+
             return np.asarray(pc.is_null(self.values).to_numpy())
+        import pandas as pd
+
         return np.asarray(pd.isna(self.values))
 
 
-def number_labels(joined: list[list[Column]], path: Path) -> tuple[Ids, tuple[Any, ...]]:
+def number_labels(joined: list[list[Column]], path: Place) -> tuple[Ids, tuple[Any, ...]]:
     """Ids of the labels in sorted order, and the labels.
 
     ``joined`` has one entry a coordinate of the label: the columns, one under the other, that hold it. Coordinates are
     merged one at a time, so no product overflows.
     """
+    import pandas as pd
+
     codes, labels = None, None
     for columns in joined:
         part, distinct = _encode(columns, path)
@@ -73,9 +86,11 @@ def end_label(labels: tuple[Any, ...]) -> Any:
         word = f"({word})"
 
 
-def _encode(columns: list[Column], path: Path) -> tuple[Ids, list[Any]]:
+def _encode(columns: list[Column], path: Place) -> tuple[Ids, list[Any]]:
     """Ids and sorted labels of columns that share one space."""
-    words = [column.values for column in columns if isinstance(column.values, pa.ChunkedArray)]
+    import pandas as pd
+
+    words = [column.values for column in columns if is_words(column.values)]
     if words:  # a file is CSV as a whole
         numbers = [_read_numbers(part) for part in words]
         if any(part is None for part in numbers):
@@ -104,6 +119,8 @@ def _encode(columns: list[Column], path: Path) -> tuple[Ids, list[Any]]:
 
 
 def _encode_words(parts: list[pa.ChunkedArray]) -> tuple[Ids, list[str]]:
+    import pyarrow as pa
+
     chunks = [chunk for part in parts for chunk in part.chunks]
     encoded = pa.chunked_array(chunks, type=parts[0].type).combine_chunks().dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
@@ -115,6 +132,9 @@ def _encode_words(parts: list[pa.ChunkedArray]) -> tuple[Ids, list[str]]:
 
 def _read_numbers(words: pa.ChunkedArray) -> NDArray[Any] | None:
     """The column as numbers if every word is the one way to write its number and no two are equal; else None."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     encoded = words.combine_chunks().dictionary_encode()
     distinct = encoded.dictionary
     codes = encoded.indices.to_numpy(zero_copy_only=False)
@@ -131,7 +151,7 @@ def _read_numbers(words: pa.ChunkedArray) -> NDArray[Any] | None:
     return values[codes] if np.unique(values).size == values.size else None
 
 
-def _join(arrays: list[NDArray[Any]], names: list[str], path: Path) -> NDArray[Any]:
+def _join(arrays: list[NDArray[Any]], names: list[str], path: Place) -> NDArray[Any]:
     """The arrays one under the other, in a type that holds every value of each exactly."""
     arrays = [_plain(array) for array in arrays]
     kinds = {array.dtype.kind for array in arrays}
@@ -159,6 +179,8 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind in "US":
         return array.astype(object)
     if array.dtype.kind in "Mm":
+        import pandas as pd
+
         return np.asarray(pd.Series(array).astype(object))
     if array.dtype.kind == "f" and array.dtype.itemsize > 8 and (array == array.astype(np.float64)).all():
         return array.astype(np.float64)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.dataset
-import pyarrow.parquet
 from numpy.typing import NDArray
 
-from spectral_jepa._validation import Array, InputError, check_choice, first_line, warn_user
-from spectral_jepa.logs._labels import Column
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, needs_package, warn_user
+from spectral_jepa.logs._labels import Column, Place, is_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 COMPRESSED = (".gz", ".bz2", ".zst")
 TEXT = (".csv", ".tsv", *(f"{kind}{end}" for end in COMPRESSED for kind in (".csv", ".tsv")))
@@ -28,6 +28,8 @@ FORMATS = (".csv", ".parquet", ".npz", *TEXT[1:])
 MISSING = ["", "nan", "NaN"]
 SEPARATORS = (",", "\t", ";", "|")
 TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+# What a table in memory is called where a file has its path.
+FRAME = "the DataFrame"
 Table = dict[str, Any]
 Choose = Callable[[list[str]], list[str]]
 
@@ -61,6 +63,9 @@ def read_table(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
         raise InputError(f"{path} is not a file, expected a log of transitions ({', '.join(FORMATS)}): check the path")
     if path.is_file() and not path.stat().st_size:
         raise InputError(f"{path} is empty (0 bytes), expected a log of transitions: write it again")
+    if kind != ".npz":
+        with needs_package(f"reading {path}"):
+            import pyarrow  # noqa: F401
     try:
         if kind in TEXT:
             table = _read_text(path, choose, text, wanted)
@@ -77,7 +82,7 @@ def read_table(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
         raise InputError(
             f"{path} cannot be read ({first_line(error)}), expected permission to read it: ask for it"
         ) from None
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, *_arrow_errors()) as error:
         raise InputError(f"{path} cannot be read as {kind[1:]} ({_reason(error)}), {_advice(path, error)}") from error
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) != 1:
@@ -87,12 +92,42 @@ def read_table(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
     return table
 
 
+def read_frame(frame: pd.DataFrame, choose: Choose, text: TextFormat) -> Table:
+    """The columns of a DataFrame that ``choose`` takes from those present; its index is no column."""
+    if text != TextFormat():
+        raise InputError(
+            f"separator, decimal and header say how a text file is written, but {FRAME} is none, expected a path: "
+            "leave them out"
+        )
+    if not len(frame):
+        raise InputError(f"{FRAME} has columns but no row, expected at least one transition: fill it")
+    names = choose([name if isinstance(name, str) else str(name) for name in frame.columns])
+    chosen = {name: frame.iloc[:, [str(column) for column in frame.columns].index(name)] for name in names}
+    return {name: _plain_column(column) for name, column in chosen.items()}
+
+
+def _plain_column(column: pd.Series[Any]) -> NDArray[Any]:
+    """A column as numpy holds it: numbers and truth values, and objects where there are others or some are missing."""
+    kind = column.dtype.kind
+    if isinstance(column.dtype, np.dtype) and kind in "iufb":
+        return column.to_numpy()
+    if kind in "iufb" and not column.isna().any():  # of pandas' own types, which know missing values
+        return column.to_numpy(dtype=column.dtype.numpy_dtype)
+    return column.astype(object).to_numpy()
+
+
+def _arrow_errors() -> tuple[type[Exception], ...]:
+    """What pyarrow raises, where it is loaded."""
+    loaded = sys.modules.get("pyarrow")
+    return () if loaded is None else (loaded.ArrowException,)
+
+
 def take_columns(table: Table, names: list[str]) -> list[Column]:
     """The named columns; a two-dimensional array counts as several."""
     columns: list[Column] = []
     for name in names:
         values = table[name]
-        if isinstance(values, pa.ChunkedArray) or values.ndim == 1:
+        if is_words(values) or values.ndim == 1:
             columns.append(Column(name, values))
         else:
             columns += [Column(f"{name}[:, {i}]", part) for i, part in enumerate(values.T)]
@@ -101,8 +136,10 @@ def take_columns(table: Table, names: list[str]) -> list[Column]:
 
 def take_numbers(table: Table, name: str, text: TextFormat) -> Array:
     """A column as float64, NaN where it holds no number."""
+    import pandas as pd
+
     values = table[name]
-    if isinstance(values, pa.ChunkedArray):
+    if is_words(values):
         encoded = values.combine_chunks().dictionary_encode()
         numbers = np.array([_as_number(word, text.decimal) for word in encoded.dictionary.to_pylist()] + [np.nan])
         return numbers[np.asarray(encoded.indices.fill_null(len(numbers) - 1))]
@@ -111,10 +148,12 @@ def take_numbers(table: Table, name: str, text: TextFormat) -> Array:
     return pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64, na_value=np.nan)
 
 
-def take_flags(table: Table, name: str, path: Path) -> NDArray[np.bool_]:
+def take_flags(table: Table, name: str, path: Place) -> NDArray[np.bool_]:
     """A column of true and false, 1 and 0, or such words."""
+    import pandas as pd
+
     values = table[name]
-    words = values.to_pandas() if isinstance(values, pa.ChunkedArray) else pd.Series(values)
+    words = values.to_pandas() if is_words(values) else pd.Series(values)
     distinct = {word: str(word).lower() for word in pd.unique(words)}
     for word, written in distinct.items():
         if written not in TRUE + FALSE:
@@ -137,6 +176,8 @@ def _as_number(word: str, decimal: str) -> float:
 
 def _head(path: Path, n_bytes: int = 2**20) -> tuple[str, str]:
     """The first lines and their encoding."""
+    import pyarrow as pa
+
     with pa.input_stream(str(path), compression="detect") as stream:
         head = stream.read(n_bytes)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
@@ -148,6 +189,9 @@ def _head(path: Path, n_bytes: int = 2**20) -> tuple[str, str]:
 
 
 def _read_text(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) -> Table:
+    import pyarrow as pa
+    import pyarrow.csv
+
     head, encoding = _head(path)
     lines = head.splitlines()
     n_comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
@@ -191,6 +235,9 @@ def _fields(line: str, separator: str) -> list[str]:
 
 
 def _read_parquet(path: Path, choose: Choose) -> Table:
+    import pyarrow.dataset
+    import pyarrow.parquet
+
     if path.is_dir():
         data = pyarrow.dataset.dataset(str(path), format="parquet", partitioning="hive")
         names = choose(list(data.schema.names))
@@ -203,6 +250,8 @@ def _read_parquet(path: Path, choose: Choose) -> Table:
 
 def _as_array(column: pa.ChunkedArray) -> NDArray[Any]:
     """A Parquet column; whole numbers beside missing ones stay whole."""
+    import pyarrow as pa
+
     if column.null_count and pa.types.is_integer(column.type):
         return np.array(column.to_pylist(), dtype=object)
     values = column.to_pandas()

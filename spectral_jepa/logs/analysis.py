@@ -9,11 +9,13 @@ predicts held-out transitions best.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._notebook import table_html
 from spectral_jepa._validation import (
     Array,
     InputError,
@@ -26,6 +28,9 @@ from spectral_jepa.data import Transitions
 from spectral_jepa.linalg import squared_norm
 from spectral_jepa.logs import estimates as estimates
 from spectral_jepa.theory.bound import Bound
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 N_SPLITS = 8
 # A singular value above this marks a feature that hardly changes in one step: 1 - s^2 < 2 %.
@@ -102,6 +107,43 @@ class Analysis:
     held_out_risk: Array = field(repr=False)
     sample_error: Array = field(repr=False)
     failure_probability: float
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "transitions": self.n_transitions,
+            "states": self.n_states,
+            "actions": self.n_actions,
+            "visits per pair": self.visits_per_pair,
+            "noise level": self.noise_level,
+            "dimension of least held-out risk": self.held_out_dim,
+            "smallest within one standard error": self.one_standard_error_dim,
+            "dimension of least bound": self.oracle_dim(),
+        }
+        return table_html("Analysis of a log", facts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """What was measured of each dimension as a table, one row a dimension.
+
+        Returns
+        -------
+        DataFrame
+            dim, plug_in_tail, tail, held_out_risk (mean over folds), held_out_error, sample_error, oracle_bound (the sum of
+            :meth:`oracle_terms`).
+        """
+        import pandas as pd
+
+        missed, sampled = self.oracle_terms()
+        return pd.DataFrame(
+            {
+                "dim": self.dims,
+                "plug_in_tail": self.plug_in_tail,
+                "tail": self.tail,
+                "held_out_risk": self.held_out_mean,
+                "held_out_error": self.held_out_error,
+                "sample_error": self.sample_error,
+                "oracle_bound": missed + sampled,
+            }
+        )
 
     @property
     def held_out_mean(self) -> Array:

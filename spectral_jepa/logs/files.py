@@ -9,21 +9,31 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spectral_jepa._files import write_atomic
-from spectral_jepa._validation import Array, InputError, check_choice, first_line, warn_user
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, nearest, needs_package, shown, warn_user
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero
-from spectral_jepa.logs._labels import end_label, number_labels
-from spectral_jepa.logs._tables import Table, TextFormat, read_table, take_columns, take_flags, take_numbers
+from spectral_jepa.logs._labels import Place, end_label, number_labels
+from spectral_jepa.logs._tables import (
+    FRAME,
+    Table,
+    TextFormat,
+    read_frame,
+    read_table,
+    take_columns,
+    take_flags,
+    take_numbers,
+)
 from spectral_jepa.mdp import TabularMDP
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WRITTEN = (".csv", ".parquet", ".npz")
 # Columns of these names say where an episode ends, or how often a row counts: whoever leaves them unused is told.
@@ -34,12 +44,13 @@ TELLING = {
     "episode": ("episode", "episode_id", "episode_idx"),
     "count": ("count", "counts"),
 }
+FLAGS = ("terminated", "truncated", "done")
 MAX_ROWS = 10**9
 Columns = str | Sequence[str]
 
 
 def read_log(
-    path: str | Path,
+    path: str | Path | pd.DataFrame,
     *,
     state: Columns = "state",
     action: Columns = "action",
@@ -49,18 +60,19 @@ def read_log(
     truncated: str | None = None,
     done: str | None = None,
     episode: str | None = None,
+    step: str | None = None,
     count: str | None = None,
     separator: str | None = None,
     decimal: str = ".",
     header: bool = True,
 ) -> Transitions:
-    """Read a log of transitions from a CSV, Parquet or npz file.
+    """Read a log of transitions from a DataFrame, or from a CSV, Parquet or npz file.
 
     Parameters
     ----------
-    path : str or Path
-        A ``.csv`` or ``.tsv`` file, also compressed (``.csv.gz``), a ``.parquet`` file or a folder of them, or an ``.npz``
-        archive with one array a column, or one structured array.
+    path : str or Path, or DataFrame
+        A DataFrame, whose index is not read; or a ``.csv`` or ``.tsv`` file, also compressed (``.csv.gz``), a ``.parquet``
+        file or a folder of them, or an ``.npz`` archive with one array a column, or one structured array.
     state, action, next_state : str or sequence of str
         Column names. With a sequence, a label is the tuple of those columns. In an npz archive a single name may also hold
         a two-dimensional array, whose rows are then the tuples. ``next_state=None``: trajectories, the next state is that
@@ -77,7 +89,11 @@ def read_log(
         many logs hold there the first state of the next episode. It overrules ``done``.
     episode : str, optional
         Column of the episode's number or name, the rows of an episode together and in order. The last row of one that did
-        not terminate is left out.
+        not terminate is left out. With ``step`` its rows may be anywhere.
+    step : str, optional
+        Column of whole numbers, the step of each row within its episode: trajectories whose rows come in any order. The
+        next state is that of the row one step later; a row without one is left out unless it terminated, so that no
+        transition leads across a gap. Takes the place of ``next_state``. Without ``episode`` all rows are one.
     count : str, optional
         Column of whole numbers: how many transitions the row stands for.
     separator : str, optional
@@ -97,7 +113,8 @@ def read_log(
     ------
     InputError
         A missing, unreadable, truncated or empty file, an unknown extension, a missing column, a missing label or reward,
-        labels of two types that cannot be joined exactly, an episode whose rows are apart, no row left.
+        labels of two types that cannot be joined exactly, an episode whose rows are apart, two rows of one step, no row
+        left.
 
     Warns
     -----
@@ -127,11 +144,27 @@ def read_log(
     >>> data = read_log(path, next_state=None, done="done")
     >>> data.state_labels, data.state, data.next_state
     (('hall', 'kitchen', '(end)'), array([0, 1, 0, 1]), array([1, 2, 1, 2]))
+
+    A DataFrame of trajectories; the last step of an episode leads nowhere that is known, and step 1 of "b" is missing:
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "episode": ["a", "b", "a", "a", "b"], "step": [1, 0, 0, 2, 2], "state": [5, 5, 7, 7, 7], "action": "go"})
+    >>> data = read_log(frame, episode="episode", step="step")
+    >>> [data.state_labels[i] for i in data.state], [data.state_labels[i] for i in data.next_state]
+    ([5, 7], [7, 5])
     """
-    path = Path(path)
+    frame = None if isinstance(path, (str, Path)) else _check_frame(path)
+    where: Place = FRAME if frame is not None else Path(path)  # type: ignore[arg-type]
+    recorded = next_state is not None and step is None
+    if step is not None and next_state not in (None, "next_state"):
+        raise InputError(
+            f"next_state is {next_state!r} and step is {step!r}, expected one of the two, which say the same: leave one out"
+        )
     text = TextFormat(separator, decimal, header)
     names: dict[str, list[str]] = {"state": _as_names(state), "action": _as_names(action)}
-    if next_state is not None:
+    if recorded:
+        assert next_state is not None
         names["next_state"] = _as_names(next_state)
     for role, chosen in names.items():
         if not chosen:
@@ -139,43 +172,53 @@ def read_log(
         if len(set(chosen)) < len(chosen):
             raise InputError(f"{role} names a column twice ({', '.join(chosen)}), expected each once: leave one out")
     marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "count": count}
+    marks |= {"step": step}
     given = [name for name in marks.values() if name is not None]
     wanted = [*(name for chosen in names.values() for name in chosen), *given]
-    table = read_table(path, _chooser(path, wanted, reward, marks), text, wanted)
+    choose = _chooser(where, wanted, reward, marks, spare="next_state" if step is not None and next_state else None)
+    if frame is not None:
+        table = read_frame(frame, choose, text)
+    else:
+        assert isinstance(where, Path)
+        table = read_table(where, choose, text, wanted)
     columns = {role: take_columns(table, chosen) for role, chosen in names.items()}
     if "next_state" in columns and len(columns["state"]) != len(columns["next_state"]):
         raise InputError(
-            f"state has {len(columns['state'])} columns and next_state {len(columns['next_state'])} in {path}, expected as "
+            f"state has {len(columns['state'])} columns and next_state {len(columns['next_state'])} in {where}, expected as "
             "many: both are labels of one space"
         )
     for role, parts in columns.items():
-        _refuse_missing(np.any([part.missing for part in parts], axis=0), f"no {role} label", path)
+        _refuse_missing(np.any([part.missing for part in parts], axis=0), f"no {role} label", where)
     spaces = [columns["state"], *([columns["next_state"]] if "next_state" in columns else [])]
-    ids, labels = number_labels([list(parts) for parts in zip(*spaces, strict=True)], path)
-    action_ids, action_labels = number_labels([[part] for part in columns["action"]], path)
+    ids, labels = number_labels([list(parts) for parts in zip(*spaces, strict=True)], where)
+    action_ids, action_labels = number_labels([[part] for part in columns["action"]], where)
     n = len(action_ids)
-    flags = {
-        role: take_flags(table, name, path) for role, name in marks.items() if name and role not in ("episode", "count")
-    }
-    last = np.zeros(n, dtype=bool) if episode is None else _last_rows(table, episode, path)
-    state_ids, next_ids = ids[:n], ids[n:] if "next_state" in columns else np.append(ids[1:n], -1)
-    if flags or episode is not None or "next_state" not in columns:
-        next_ids, keep, ended = _close_episodes(state_ids, next_ids, flags, last, "next_state" in columns)
+    flags = {role: take_flags(table, name, where) for role, name in marks.items() if name and role in FLAGS}
+    if step is not None:
+        following, last = _next_rows(table, episode, step, where)
+    else:
+        following = np.append(np.arange(1, n), 0)
+        last = np.zeros(n, dtype=bool) if episode is None else _last_rows(table, episode, where)
+        last[-1] |= not recorded
+    state_ids = ids[:n]
+    next_ids = ids[n:] if recorded else state_ids[following]
+    if flags or last.any():
+        next_ids, keep, ended = _close_episodes(state_ids, next_ids, flags, last, recorded)
         if not keep.any():
             raise InputError(
-                f"{path} has no row left, expected at least one whose next state is known: all {n} are cut off, so check "
-                "the columns named with truncated= and episode="
+                f"{where} has no row left, expected at least one whose next state is known: all {n} are cut off, so check "
+                "the columns named with truncated=, episode= and step="
             )
         if ended:
             labels = (*labels, end_label(labels))
     else:
         keep = np.ones(n, dtype=bool)
-    rewards = _read_reward(table, reward, text, path)
+    rewards = _read_reward(table, reward, text, where)
     rows = np.flatnonzero(keep)
     if count is not None:
-        rows = np.repeat(rows, _read_counts(table, count, text, path)[rows])
+        rows = np.repeat(rows, _read_counts(table, count, text, where)[rows])
         if not rows.size:
-            raise InputError(f"column {count!r} of {path} is 0 in every row, expected a transition: check the column")
+            raise InputError(f"column {count!r} of {where} is 0 in every row, expected a transition: check the column")
     rewards = None if rewards is None else rewards[rows]
     sizes = len(labels), len(action_labels)
     return Transitions(state_ids[rows], action_ids[rows], next_ids[rows], *sizes, rewards, labels, action_labels)
@@ -210,6 +253,11 @@ def write_log(data: Transitions, path: str | Path) -> None:
     """
     path = Path(path)
     check_choice("the extension of the log", path.suffix.lower(), WRITTEN)
+    problems: tuple[type[Exception], ...] = (TypeError, ValueError, OverflowError)
+    if path.suffix.lower() == ".parquet":
+        with needs_package(f"writing {path}"):
+            import pyarrow as pa
+        problems += (pa.ArrowException,)
     roles = (
         ("state", data.state, data.state_labels),
         ("action", data.action, data.action_labels),
@@ -220,6 +268,8 @@ def write_log(data: Transitions, path: str | Path) -> None:
         columns |= _label_columns(role, ids, labels)
     if data.reward is not None:
         columns["reward"] = data.reward
+    import pandas as pd
+
     buffer = io.BytesIO()
     try:
         if path.suffix.lower() == ".npz":
@@ -228,7 +278,7 @@ def write_log(data: Transitions, path: str | Path) -> None:
             pd.DataFrame(columns).to_parquet(buffer, index=False)
         else:
             pd.DataFrame(columns).to_csv(buffer, index=False)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+    except problems as error:
         raise InputError(
             f"the labels cannot be written to {path} ({first_line(error)}), expected text or numbers of one kind: "
             "relabel them"
@@ -293,18 +343,36 @@ def _as_names(columns: Columns) -> list[str]:
     return [columns] if isinstance(columns, str) else list(columns)
 
 
-def _chooser(path: Path, wanted: list[str], reward: str | None, marks: dict[str, str | None]) -> Any:
+def _check_frame(value: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame):
+        raise InputError(f"path is {shown(value)}, expected the path of a log or a DataFrame: pass one")
+    return value
+
+
+def _chooser(
+    path: Place, wanted: list[str], reward: str | None, marks: dict[str, str | None], spare: str | None = None
+) -> Any:
     """Which of the columns present to read; tells of a missing one, and of those that say more and are not used."""
 
     def choose(present: list[str]) -> list[str]:
+        if spare in present:
+            raise InputError(
+                f"{path} has a column {spare!r} beside the step {marks['step']!r}, expected one way to the next state: "
+                f"leave step out to read that column, or pass {spare}=None to go by the steps"
+            )
         needed = [*wanted, *([] if reward in (None, "reward") else [str(reward)])]
         absent = [name for name in needed if name not in present]
         if absent:
             trajectory = (
-                ", or next_state=None (--trajectory) if it is that of the next row" if absent == ["next_state"] else ""
+                ", or next_state=None (--trajectory) if it is that of the next row, or step= where a column numbers them"
+                if absent == ["next_state"]
+                else ""
             )
             raise InputError(
-                f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}: "
+                f"{path} has no column {absent[0]!r}, expected one of those present: {', '.join(map(repr, present))}"
+                f"{nearest(absent[0], present)}: "
                 "name them with state=, action=, next_state= and reward= (--state, --action, ...), several that make one "
                 f"label as a list{trajectory}; another separator with separator=, no header line with header=False "
                 "(--separator, --no-header)"
@@ -336,7 +404,7 @@ def _chooser(path: Path, wanted: list[str], reward: str | None, marks: dict[str,
     return choose
 
 
-def _last_rows(table: Table, episode: str, path: Path) -> NDArray[np.bool_]:
+def _last_rows(table: Table, episode: str, path: Place) -> NDArray[np.bool_]:
     """Where an episode's last row is; its rows must be together."""
     column = take_columns(table, [episode])[0]
     _refuse_missing(column.missing, f"no {episode!r}", path)
@@ -352,6 +420,37 @@ def _last_rows(table: Table, episode: str, path: Path) -> NDArray[np.bool_]:
     return last
 
 
+def _next_rows(table: Table, episode: str | None, step: str, path: Place) -> tuple[Ids, NDArray[np.bool_]]:
+    """The row one step later in the same episode (any row where there is none), and where there is none."""
+    steps = take_numbers(table, step, TextFormat())
+    n = len(steps)
+    bad = ~(np.isfinite(steps) & (steps == np.round(steps)) & (np.abs(steps) < 2**53))
+    if bad.any():
+        raise InputError(
+            f"column {step!r} of {path} is no whole number in row {int(np.argmax(bad)) + 1} (counted from 1), expected the "
+            "step within the episode: correct it"
+        )
+    ids = np.zeros(n, dtype=np.int64)
+    if episode is not None:
+        column = take_columns(table, [episode])[0]
+        _refuse_missing(column.missing, f"no {episode!r}", path)
+        ids, _ = number_labels([[column]], path)
+    order = np.lexsort((steps, ids))
+    together, ahead = np.diff(ids[order]) == 0, np.diff(steps[order])
+    twice = np.flatnonzero(together & (ahead == 0))
+    if twice.size:
+        first, second = sorted(order[twice[0] : twice[0] + 2].tolist())
+        advice = "name the column that tells episodes apart with episode=" if episode is None else "drop or renumber one"
+        raise InputError(
+            f"rows {first + 1} and {second + 1} of {path} (counted from 1) are both step {steps[first]:.0f} of one episode, "
+            f"expected one row a step: {advice}"
+        )
+    following, last = np.zeros(n, dtype=np.int64), np.ones(n, dtype=bool)
+    joined = np.flatnonzero(together & (ahead == 1))
+    following[order[joined]], last[order[joined]] = order[joined + 1], False
+    return following, last
+
+
 def _close_episodes(
     state: Ids, next_state: Ids, flags: dict[str, NDArray[np.bool_]], last: NDArray[np.bool_], recorded: bool
 ) -> tuple[Ids, NDArray[np.bool_], bool]:
@@ -360,8 +459,6 @@ def _close_episodes(
     cut = flags.get("truncated", none)
     over = flags.get("terminated", none) | (flags.get("done", none) & ~cut)
     cut = (cut | last) & ~over
-    if not recorded:
-        cut[-1] = not over[-1]
     end = int(max(state.max(), next_state.max())) + 1
     starts = np.zeros(end + 1, dtype=bool)
     starts[state] = True
@@ -370,7 +467,7 @@ def _close_episodes(
     return np.where(moved, end, next_state), ~cut, bool(moved.any())
 
 
-def _read_reward(table: Table, reward: str | None, text: TextFormat, path: Path) -> Array | None:
+def _read_reward(table: Table, reward: str | None, text: TextFormat, path: Place) -> Array | None:
     if reward is None or reward not in table:
         return None
     rewards = take_numbers(table, reward, text)
@@ -386,7 +483,7 @@ def _read_reward(table: Table, reward: str | None, text: TextFormat, path: Path)
     return rewards
 
 
-def _read_counts(table: Table, count: str, text: TextFormat, path: Path) -> NDArray[np.int64]:
+def _read_counts(table: Table, count: str, text: TextFormat, path: Place) -> NDArray[np.int64]:
     counts = take_numbers(table, count, text)
     bad = ~(np.isfinite(counts) & (counts >= 0) & (counts == np.round(counts)))
     if bad.any():
@@ -429,7 +526,7 @@ def _label_array(role: str, labels: Sequence[Any]) -> Any:
     return array
 
 
-def _refuse_missing(missing: NDArray[Any], what: str, path: Path) -> None:
+def _refuse_missing(missing: NDArray[Any], what: str, path: Place) -> None:
     if missing.any():
         raise InputError(
             f"{path} has {what} in {int(missing.sum())} of {missing.size} rows, the first in row "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from spectral_jepa._validation import Array, InputError, check_choice, first_line, require_memory
+from spectral_jepa._validation import Array, InputError, check_choice, first_line, nearest, require_memory
 from spectral_jepa.mdp import TabularMDP
 
 WORD = re.compile(r":|[^\s:]+")
@@ -215,7 +215,8 @@ class _Cassandra:
             return names.index(word)
         if word.isdigit() and int(word) < len(names):
             return int(word)
-        raise InputError(f"{self.path} names {word!r}, expected one of its {kind}: {', '.join(names[:20])}: correct it")
+        listed = f"{', '.join(names[:20])}{nearest(word, names)}"
+        raise InputError(f"{self.path} names {word!r}, expected one of its {kind}: {listed}: correct it")
 
     def _start(self, words: list[str] | None) -> Array | None:
         if words is None:

@@ -10,6 +10,7 @@ world :func:`expected_prediction_loss`, :func:`expected_spectral_loss`), alone o
 embedding from collapsing. :func:`negatives_spectral_loss` lets the caller choose the law of the negatives.
 """
 
+import spectral_jepa._torch_here  # noqa: F401  # isort: skip
 from spectral_jepa.losses.negatives import expected_negatives_spectral_loss, negatives_spectral_loss
 from spectral_jepa.losses.population import expected_prediction_loss, expected_sigreg, expected_spectral_loss
 from spectral_jepa.losses.prediction import ema_update, prediction_loss

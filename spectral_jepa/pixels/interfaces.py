@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._validation import Array
 from spectral_jepa.action_search import Generators, PlannerCost
@@ -224,7 +225,7 @@ class PlanningModel(Encoder, Rollout, Protocol):
     config: ModelConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Observation:
     """What is seen at one moment in E episodes.
 
@@ -246,6 +247,9 @@ class Observation:
     states: Float[np.ndarray, "E n"]
     past_actions: Float[np.ndarray, "E P A"]
     memory: Sequence[dict[str, Any]] | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, get_type_hints
 
-from spectral_jepa._validation import InputError, check_choice
+from spectral_jepa._validation import InputError, check_choice, nearest
 from spectral_jepa.pixels.config import (
     DataConfig,
     EvaluationConfig,
@@ -236,7 +236,8 @@ def _find(config: PixelConfig, name: str) -> tuple[str, str]:
     known = [f.name for f in fields(config)]
     if section not in known:
         raise InputError(
-            f"setting {name!r} has section {section!r}, expected one of {', '.join(known)}: such as training.seed"
+            f"setting {name!r} has section {section!r}, expected one of {', '.join(known)}"
+            f"{nearest(section, known)}: such as training.seed"
         )
     part: Any = getattr(config, section)
     if isinstance(part, str):
@@ -245,5 +246,6 @@ def _find(config: PixelConfig, name: str) -> tuple[str, str]:
         return section, ""
     names = [f.name for f in fields(part)]
     if field not in names:
-        raise InputError(f"setting {name!r} is unknown, expected {section}. followed by one of {', '.join(names)}")
+        listed = f"{', '.join(names)}{nearest(field, names)}"
+        raise InputError(f"setting {name!r} is unknown, expected {section}. followed by one of {listed}")
     return section, field

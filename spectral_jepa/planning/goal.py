@@ -14,16 +14,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._notebook import matrices_html, table_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_weights, check_choice, check_count, require_memory, shown
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning.values import first_best
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORES = ("euclidean", "dot", "transition")
 ROLLOUTS = ("operator", "latent")
@@ -33,7 +38,7 @@ MAX_HORIZON = 10_000
 BLOCK_ENTRIES = 8_000_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GoalPlan:
     """Plans from every start to every goal of positive weight.
 
@@ -62,6 +67,65 @@ class GoalPlan:
     n_actions: int
     score: str
     rollout: str
+
+    def __repr__(self) -> str:
+        return (
+            f"GoalPlan({len(self.starts)} starts, {len(self.goals)} goals, {self.n_actions} actions, {self.horizon} steps, "
+            f"score {self.score!r}, rollout {self.rollout!r}, mean regret {self.mean_regret:.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "starts": len(self.starts),
+            "goals": len(self.goals),
+            "steps": self.horizon,
+            "score": self.score,
+            "rollout": self.rollout,
+            "best reachable, mean": self.average(self.best),
+            "reached as planned, mean": self.average(self.planned),
+            "mean regret": self.mean_regret,
+        }
+        regret = matrices_html("one row a start, one column a goal", [self.regret], ["regret"])
+        return f"<div>{table_html('GoalPlan', facts)}{regret}</div>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The plans as a table, one row a pair of start and goal.
+
+        Returns
+        -------
+        DataFrame
+            start, goal, weight (of the pair; they sum to 1), best, planned, regret, and the two sequences as tuples of
+            actions, best_actions and planned_actions.
+
+        Examples
+        --------
+        >>> from spectral_jepa import TabularMDP, spectral_embedding
+        >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]])
+        >>> plan_goals(mdp, spectral_embedding(CoOccurrence.exact(mdp), 2)).to_frame()
+           start  goal  weight  best  planned  regret best_actions planned_actions
+        0      0     0    0.25   1.0      1.0     0.0         (0,)            (0,)
+        1      0     1    0.25   1.0      1.0     0.0         (1,)            (1,)
+        2      1     0    0.25   1.0      1.0     0.0         (1,)            (1,)
+        3      1     1    0.25   1.0      1.0     0.0         (0,)            (0,)
+        """
+        import pandas as pd
+
+        start, goal = (part.ravel() for part in np.meshgrid(self.starts, self.goals, indexing="ij"))
+        spelled = {
+            name: list(map(tuple, self.actions(sequence.ravel()).tolist()))
+            for name, sequence in (("best_actions", self.best_sequence), ("planned_actions", self.planned_sequence))
+        }
+        return pd.DataFrame(
+            {
+                "start": start,
+                "goal": goal,
+                "weight": np.outer(self.start_weight, self.goal_weight).ravel(),
+                "best": self.best.ravel(),
+                "planned": self.planned.ravel(),
+                "regret": self.regret.ravel(),
+                **spelled,
+            }
+        )
 
     @property
     def regret(self) -> Array:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import matrices_html, table_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_model, as_weights, check_count, require_memory
 from spectral_jepa.embedding import Embedding
@@ -20,8 +21,11 @@ from spectral_jepa.planning.values import (
     required_reward,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class RewardPlan:
     """What a model plans, what it believes, and what it earns. Leading axes are the batch of models.
 
@@ -49,6 +53,54 @@ class RewardPlan:
     start: Array
     horizon: int
     discount: float
+
+    def __repr__(self) -> str:
+        many = "" if not self.achieved.ndim else f"{self.achieved.size} models, "
+        return (
+            f"RewardPlan({many}{self.policy.shape[-1]} states, {self.horizon} steps, discount {self.discount:.6g}, "
+            f"optimal {self.optimal:.4g}, mean regret {float(np.mean(self.regret)):.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "models": self.achieved.size,
+            "states": self.policy.shape[-1],
+            "steps": self.horizon,
+            "discount": self.discount,
+            "optimal return": self.optimal,
+            "achieved, mean": float(np.mean(self.achieved)),
+            "regret, mean": float(np.mean(self.regret)),
+        }
+        first = self.policy.reshape(-1, *self.policy.shape[-2:])[0]
+        drawn = matrices_html(
+            "action, one row a step, one column a state", [self.optimal_policy, first], ["best", "planned"]
+        )
+        return f"<div>{table_html('RewardPlan', facts)}{drawn}</div>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """What each model's plan earns as a table, one row a model of the batch.
+
+        Returns
+        -------
+        DataFrame
+            model (its number in the batch), optimal, achieved, regret, relative_regret.
+
+        Examples
+        --------
+        >>> mdp = TabularMDP([np.eye(2), np.eye(2)[::-1]], reward=[0.0, 1.0])
+        >>> plan_rewards(mdp, np.stack([mdp.transition, mdp.transition[::-1]]), horizon=3).to_frame()
+           model  optimal  achieved  regret  relative_regret
+        0      0      2.5       2.5     0.0              0.0
+        1      1      2.5       0.5     2.0              0.8
+        """
+        import pandas as pd
+
+        columns = {
+            "achieved": np.ravel(self.achieved),
+            "regret": np.ravel(self.regret),
+            "relative_regret": np.ravel(self.relative_regret),
+        }
+        return pd.DataFrame({"model": np.arange(self.achieved.size), "optimal": self.optimal, **columns})
 
     @property
     def regret(self) -> Array:

@@ -16,6 +16,7 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import breadth_first_order, reverse_cuthill_mckee
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
@@ -45,7 +46,7 @@ WARM_UP, ROUNDINGS = 5, 64
 MAX_POLICIES, MAX_SWEEPS, MAX_STEPS = 200, 1024, 20_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """Optimal discounted values and a policy that earns them. Made by :func:`optimal_values`.
 
@@ -64,6 +65,9 @@ class Solution:
     values: Array
     policy: ActionTable
     n_iterations: int
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def first_best(scores: Array, axis: int) -> ActionTable:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectral_jepa.logs.analysis import Analysis
-from spectral_jepa.plotting.style import COLORS, new_figure, styled
+from spectral_jepa.plotting.style import COLORS, new_figure, own_axis, styled
 
 BAND = "1 s.e. of the gap to the least"
 
@@ -37,14 +37,33 @@ def analysis_figure(analysis: Analysis) -> Figure:
     ['Spectrum of the log', 'Held-out risk', 'Worst case: oracle inequality']
     """
     figure, axes = new_figure(1, 3, width=4.2, height=4.2)
-    for axis, draw in zip(axes[0], (_draw_spectrum, _draw_risk, _draw_oracle), strict=True):
-        draw(axis, analysis)
-        # Below the panel, a legend never hides a curve, whatever the log.
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.2)
+    for axis, draw in zip(axes[0], (plot_log_spectrum, plot_held_out_risk, plot_oracle_terms), strict=True):
+        draw(analysis, axis=axis)
     return figure
 
 
-def _draw_spectrum(axis: Axes, analysis: Analysis) -> None:
+@styled
+def plot_log_spectrum(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
+    """Plot the singular values of a log with their noise level.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from spectral_jepa import analyze, make_block, sample_transitions
+    >>> data = sample_transitions(make_block(n_states=30, n_blocks=3, seed=0), n_transitions=2_000, seed=0)
+    >>> plot_log_spectrum(analyze(data)).get_title()
+    'Spectrum of the log'
+    """
+    axis = own_axis(axis, height=4.2)
     values, level = analysis.singular_values, analysis.noise_level
     clear = np.arange(1, values.size + 1) <= analysis.n_above_noise
     index = np.arange(1, values.size + 1)
@@ -55,9 +74,31 @@ def _draw_spectrum(axis: Axes, analysis: Analysis) -> None:
     axis.plot(index[~clear], values[~clear], "o", color=COLORS["measured"], markerfacecolor="white", label="not clear of it")
     axis.set(title="Spectrum of the log", ylabel="singular value (stacked matrix)", ylim=(0, 1.06))
     _label_index(axis, "index i", values.size)
+    return _explain(axis)
 
 
-def _draw_risk(axis: Axes, analysis: Analysis) -> None:
+@styled
+def plot_held_out_risk(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
+    """Plot the held-out risk of a log against the dimension, with its band and both choices.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from spectral_jepa import analyze, make_block, sample_transitions
+    >>> data = sample_transitions(make_block(n_states=30, n_blocks=3, seed=0), n_transitions=2_000, seed=0)
+    >>> plot_held_out_risk(analyze(data)).get_title()
+    'Held-out risk'
+    """
+    axis = own_axis(axis, height=4.2)
     dims, mean, error = analysis.dims, analysis.held_out_mean, analysis.held_out_error
     axis.fill_between(dims, mean - error, mean + error, color=COLORS["measured"], alpha=0.2, linewidth=0, label=BAND)
     axis.plot(dims, mean, color=COLORS["measured"], label=f"mean of {len(analysis.held_out_risk)} folds")
@@ -70,9 +111,31 @@ def _draw_risk(axis: Axes, analysis: Analysis) -> None:
     span = max(top - low, 0.1)
     axis.set_ylim(low - 0.08 * span, min(float((mean + error).max()), top + 0.6 * span) + 0.05 * span)
     _label_index(axis, "latent dimension k", int(dims[-1]))
+    return _explain(axis)
 
 
-def _draw_oracle(axis: Axes, analysis: Analysis) -> None:
+@styled
+def plot_oracle_terms(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
+    """Plot the two terms of the oracle inequality and their sum, with the choice each noise level leads to.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from spectral_jepa import analyze, make_block, sample_transitions
+    >>> data = sample_transitions(make_block(n_states=30, n_blocks=3, seed=0), n_transitions=2_000, seed=0)
+    >>> plot_oracle_terms(analyze(data)).get_title()
+    'Worst case: oracle inequality'
+    """
+    axis = own_axis(axis, height=4.2)
     dims = analysis.dims
     missed, sampled = analysis.oracle_terms()
     bernstein = sum(analysis.oracle_terms(bernstein=True))
@@ -86,6 +149,13 @@ def _draw_oracle(axis: Axes, analysis: Analysis) -> None:
     positive = np.concatenate([missed[missed > 1e-3], sampled[sampled > 1e-3], [1.0]])
     axis.set_ylim(0.7 * positive.min(), 2 * max(float(np.max(bernstein)), 1.0))
     _label_index(axis, "latent dimension k", int(dims[-1]))
+    return _explain(axis)
+
+
+def _explain(axis: Axes) -> Axes:
+    # Below the panel, a legend never hides a curve, whatever the log.
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.2)
+    return axis
 
 
 def _mark(

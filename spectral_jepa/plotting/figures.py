@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spectral_jepa._validation import Array
-from spectral_jepa.plotting.style import COLORS, dimension_axis, new_figure, styled
+from spectral_jepa.plotting.style import COLORS, dimension_axis, new_figure, own_axis, styled
 
 
 @styled
@@ -36,18 +37,70 @@ def demo_figure(table: pd.DataFrame) -> Figure:
     ([0.5, 0.0], [0.1, 1e-05])
     """
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
-    error, regret = axes[0]
+    plot_error(table, axis=axes[0, 0])
+    plot_regret(table, axis=axes[0, 1])
+    return figure
+
+
+@styled
+def plot_error(table: pd.DataFrame, *, axis: Axes | None = None) -> Axes:
+    """Plot tail and pretraining error against the dimension.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a dimension, columns k, tail (N = inf), pretraining error.
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"k": [1, 2], "tail (N = inf)": [0.5, 0.0], "pretraining error": [0.6, 0.2]})
+    >>> [line.get_ydata().tolist() for line in plot_error(table).lines]
+    [[0.5, 0.0], [0.6, 0.2]]
+    """
+    error = own_axis(axis)
     error.plot(table["k"], table["tail (N = inf)"], color=COLORS["exact"], ls="--", label="tail (infinite data)")
     error.plot(table["k"], table["pretraining error"], color=COLORS["measured"], marker="o", label="measured")
     error.set_ylabel(r"pretraining error $\max_a R_S(a)$")
+    dimension_axis(error, table["k"])
+    error.legend()
+    return error
+
+
+@styled
+def plot_regret(table: pd.DataFrame, *, axis: Axes | None = None) -> Axes:
+    """Plot regret and its bound against the dimension on a log axis, where a regret below 1e-5 is drawn at 1e-5.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a dimension, columns k, goal regret, bound.
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"k": [1, 2], "goal regret": [0.1, 0.0], "bound": [1.0, 0.4]})
+    >>> [line.get_ydata().tolist() for line in plot_regret(table).lines]
+    [[1.0, 0.4], [0.1, 1e-05]]
+    """
+    regret = own_axis(axis)
     regret.plot(table["k"], table["bound"], color=COLORS["tight"], marker="s", label="corrected bound")
     regret.plot(table["k"], np.maximum(table["goal regret"], 1e-5), color=COLORS["measured"], marker="o", label="measured")
     regret.set_ylabel("goal regret (probability)")
     regret.set_yscale("log")
-    for axis in (error, regret):
-        dimension_axis(axis, table["k"])
-        axis.legend()
-    return figure
+    dimension_axis(regret, table["k"])
+    regret.legend()
+    return regret
 
 
 @styled
@@ -75,24 +128,83 @@ def spectrum_figure(name: str, per_action: Array, stacked: Array) -> Figure:
     [0.25, 0.0]
     """
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
+    plot_spectrum(per_action, stacked, axis=axes[0, 0])
+    plot_tails(per_action, stacked, axis=axes[0, 1])
+    figure.suptitle(name)
+    return figure
+
+
+@styled
+def plot_spectrum(per_action: Array, stacked: Array, *, axis: Axes | None = None) -> Axes:
+    """Plot the singular values of every action and of the stack against their index.
+
+    Parameters
+    ----------
+    per_action : array (A, n)
+        Singular values of each action, descending, as :func:`spectral_jepa.spectrum` gives them.
+    stacked : array (n,)
+        Those of the stacked matrix.
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> axis = plot_spectrum(np.array([[1.0, 0.5]]), np.array([1.0, 0.4]))
+    >>> [line.get_ydata().tolist() for line in axis.lines]
+    [[1.0, 0.5], [1.0, 0.4]]
+    """
+    values = own_axis(axis)
     index = np.arange(1, len(stacked) + 1)
-    values, tails = axes[0]
     for i, row in enumerate(per_action):
         label = "each action" if i == 0 else None
         values.plot(index, row, color=COLORS["measured"], alpha=0.5, marker="o", lw=0.8, label=label)
-        tails.plot(index, _tails(row), color=COLORS["measured"], alpha=0.5, lw=0.8, label=label)
     values.plot(index, stacked, color=COLORS["exact"], marker="o", label="shared encoder (stacked)")
-    tails.plot(index, _tails(stacked), color=COLORS["exact"], label="shared encoder (stacked)")
     values.set_ylabel("singular value")
     values.set_ylim(-0.03, 1.05)
+    values.set_xlabel("index i")
+    values.xaxis.set_major_locator(MaxNLocator(integer=True))
+    values.legend()
+    return values
+
+
+@styled
+def plot_tails(per_action: Array, stacked: Array, *, axis: Axes | None = None) -> Axes:
+    """Plot tail_k, the sum of the squared singular values beyond k, against k.
+
+    Parameters
+    ----------
+    per_action : array (A, n)
+        Singular values of each action, descending.
+    stacked : array (n,)
+        Those of the stacked matrix.
+    axis : matplotlib Axes, optional
+        To draw on. Default: that of a new figure.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> axis = plot_tails(np.array([[1.0, 0.5]]), np.array([1.0, 0.5]))
+    >>> axis.lines[1].get_ydata().tolist()
+    [0.25, 0.0]
+    """
+    tails = own_axis(axis)
+    index = np.arange(1, len(stacked) + 1)
+    for i, row in enumerate(per_action):
+        label = "each action" if i == 0 else None
+        tails.plot(index, _tails(row), color=COLORS["measured"], alpha=0.5, lw=0.8, label=label)
+    tails.plot(index, _tails(stacked), color=COLORS["exact"], label="shared encoder (stacked)")
     tails.set_ylabel(r"approximation error $\mathrm{tail}_k$")
     tails.set_xlabel("latent dimension k")
-    values.set_xlabel("index i")
-    for axis in (values, tails):
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend()
-    figure.suptitle(name)
-    return figure
+    tails.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tails.legend()
+    return tails
 
 
 def _tails(values: Array) -> Array:

@@ -14,6 +14,7 @@ from matplotlib.colors import Colormap, LogNorm
 from matplotlib.figure import Figure
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._validation import check_type
 
 STYLE: Any = {
     "font.size": 9,
@@ -72,6 +73,36 @@ def new_figure(n_rows: int, n_columns: int, *, width: float = 4.0, height: float
     """
     figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def own_axis(axis: Axes | None, *, width: float = 4.2, height: float = 3.2) -> Axes:
+    """The axis itself, or that of a new figure where none is given.
+
+    Parameters
+    ----------
+    axis : matplotlib Axes, optional
+        To draw on.
+    width, height : float
+        Of the new figure, in inches.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    InputError
+        Something else than an axis, such as a whole figure.
+
+    Examples
+    --------
+    >>> axis = own_axis(None)
+    >>> own_axis(axis) is axis, axis.figure.get_size_inches().tolist()
+    (True, [4.2, 3.2])
+    """
+    if axis is None:
+        return new_figure(1, 1, width=width, height=height)[1][0, 0]
+    return check_type("axis", axis, Axes, "an axis of matplotlib, such as figure.axes[0], or None")
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:

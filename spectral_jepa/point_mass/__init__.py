@@ -3,6 +3,7 @@
 The paper states no constants. All of ours are in :class:`PointMassSettings`.
 """
 
+import spectral_jepa._torch_here  # noqa: F401  # isort: skip
 from spectral_jepa.point_mass.discretised import discretised_transitions, noisy_population
 from spectral_jepa.point_mass.environment import PointMass, Windows, collect_windows, goal_pairs
 from spectral_jepa.point_mass.model import PointMassModel

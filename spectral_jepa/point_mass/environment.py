@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_count, require_memory
@@ -16,13 +17,16 @@ from spectral_jepa.point_mass.settings import PointMassSettings
 STATE_DIM = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Windows:
     """Training windows: observation (N, H + 1, D), action (N, H, 2), and the state (N, H + 1, 4) behind them."""
 
     observation: Tensor
     action: Tensor
     state: Tensor
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class PointMass:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import check_choice, check_count, check_tensor, require_memory
@@ -79,7 +80,7 @@ def search_actions(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reaching:
     """How each pair ended.
 
@@ -93,6 +94,9 @@ class Reaching:
 
     first_hit: Tensor
     final_distance: Tensor
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def success(self, budget: int) -> float:
         """Share of pairs that touched the goal within ``budget`` steps.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import check_fields, checked
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, check_choice, check_count
@@ -63,7 +64,7 @@ ARMS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Training:
     """A trained model and how its training ended.
 
@@ -82,6 +83,9 @@ class Training:
     history: Tensor
     final_loss: float
     gradient_norm: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def feature_weights(world: PointMass, arm: Arm) -> Tensor:

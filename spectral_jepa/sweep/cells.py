@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
-from threadpoolctl import threadpool_limits
 
 from spectral_jepa._files import Record, decode_record, encode_record, value_digest, write_atomic
-from spectral_jepa._validation import InputError
+from spectral_jepa._validation import InputError, needs_package
 
 RunCell = Callable[..., Any]
 ENVIRONMENT_COLUMNS = ("version", "python_version", "numpy_version", "scipy_version")
@@ -153,6 +152,8 @@ def compute_cell(run_cell: RunCell, task: Task) -> bytes:
     >>> decode_record(content)["rows"]
     [{'y': 9}]
     """
+    with needs_package("a sweep"):
+        from threadpoolctl import threadpool_limits
     start = time.perf_counter()
     rows: list[dict[str, Any]] = [{}]
     problem = ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spectral_jepa._validation import InputError, check_choice, first_line, shown
+from spectral_jepa._validation import InputError, check_choice, first_line, nearest, shown
 
 Cell = dict[str, Any]
 Axes = Mapping[str, Any]
@@ -131,7 +131,8 @@ class Experiment:
         if preset not in self.presets:
             known = ", ".join(map(repr, self.presets))
             raise InputError(
-                f"experiment {self.name} has no preset {preset!r}, expected one of {known}: choose one of these"
+                f"experiment {self.name} has no preset {preset!r}, expected one of {known}"
+                f"{nearest(preset, self.presets)}: choose one of these"
             )
         try:
             return expand(self.presets[preset])
@@ -252,7 +253,7 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
         if str(name_or_path) not in known:
             raise InputError(
                 f"experiment {str(name_or_path)!r} is unknown, expected one of {', '.join(known)} "
-                "or a path that ends in .py: choose one of these"
+                f"or a path that ends in .py{nearest(str(name_or_path), known)}: choose one of these"
             )
         path = known[str(name_or_path)]
     path = path.resolve()

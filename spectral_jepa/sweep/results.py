@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from spectral_jepa._files import Record, decode_record, write_atomic
-from spectral_jepa._validation import InputError, first_line, warn_user
+from spectral_jepa._validation import InputError, first_line, nearest, warn_user
 from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
 from spectral_jepa.sweep.experiment import shipped_folder
 
@@ -346,7 +345,8 @@ def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level
     for name in [*names, value]:
         if name not in table.columns:
             raise InputError(
-                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}: choose one"
+                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}"
+                f"{nearest(name, table.columns)}: choose one"
             )
     if not names or value in names or set(names) & set(BAND_COLUMNS):
         raise InputError(
@@ -361,6 +361,8 @@ def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level
     groups = numbers.groupby(names, dropna=False, observed=True)[value]
     band = groups.agg(mean="mean", spread="std", n="count").reset_index()
     count = band["n"].to_numpy()
+    from scipy import stats  # a second of its own, and only bands need it
+
     # One value has no degree of freedom; the t quantile is NaN there, and so is the band.
     half = stats.t.ppf((1 + level) / 2, count - 1) * band["spread"].to_numpy() / np.sqrt(np.maximum(count, 1))
     return band.assign(low=band["mean"] - half, high=band["mean"] + half)[[*names, *BAND_COLUMNS]]

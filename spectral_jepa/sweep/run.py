@@ -7,7 +7,6 @@ content in the order of the cells, so an interrupted and resumed sweep and an un
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import inspect
@@ -15,19 +14,12 @@ import json
 import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
-
-import joblib
-import pandas as pd
-from joblib.externals.loky.process_executor import BrokenProcessPool
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
 from spectral_jepa._processes import deaf_children, worker_settings
-from spectral_jepa._validation import InputError, check_count, first_line, warn_user
-from spectral_jepa.sweep import results
+from spectral_jepa._validation import InputError, check_count, first_line, needs_package, warn_user
 from spectral_jepa.sweep.cells import (
     CELL_COLUMNS,
     RunCell,
@@ -39,6 +31,9 @@ from spectral_jepa.sweep.cells import (
     write_cell,
 )
 from spectral_jepa.sweep.experiment import Experiment, helpers_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run_sweep(
@@ -114,7 +109,10 @@ def run_sweep(
     name = experiment or getattr(run_cell, "name", None) or getattr(run_cell, "__name__", None)
     if name is None:
         raise InputError(f"run_cell is {run_cell!r}, which has no name, expected one for the cells' keys: pass experiment=")
-    version = version or installed_version("spectral-jepa")
+    version = version or _installed_version()
+    with needs_package("a sweep"):
+        import joblib  # noqa: F401  # what it runs on and what its table is written with: told now, not after an hour
+        import pyarrow  # noqa: F401
     folder = Path(folder).resolve()
     source = _source_digest(run_cell)
     tasks = {task.key: task for task in _read_cells(cells, name, version, source, folder)}
@@ -135,6 +133,10 @@ def run_sweep(
 
 def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: Any, progress: bool) -> pd.DataFrame:
     """Run what is not done yet in a folder that is held, and write the table."""
+    from spectral_jepa.sweep import results
+
+    with needs_package("the progress of a sweep"):
+        from tqdm import tqdm
     _, _, name, version, source, folder = next(iter(tasks.values()))
     records, damaged = load_cells(folder, tasks)
     records = {key: record for key, record in records.items() if record["status"] == "ok"}
@@ -204,6 +206,8 @@ def sweep_status(folder: str | Path, cells: Sequence[Mapping[str, Any]] | None =
     >>> sweep_status("no_such_folder", [{"x": 1}, {"x": 2}])
     {'done': 0, 'failed': 0, 'missing': 2, 'damaged': 0}
     """
+    from spectral_jepa.sweep import results
+
     folder = Path(folder).resolve()
     manifest = results.read_manifest(folder)
     if cells is not None:
@@ -273,6 +277,8 @@ def _check_client(client: Any) -> None:
 
 def _open_folder(folder: Path, experiment: str, version: str, source: str, keys: list[str], overwrite: bool) -> None:
     """Refuse a folder of another sweep, forget it on demand, and write the manifest of this run."""
+    from spectral_jepa.sweep import results
+
     (folder / "cells").mkdir(exist_ok=True)
     manifest = None if overwrite else results.read_manifest(folder)
     if manifest and manifest["version"] != version:
@@ -294,6 +300,12 @@ def _open_folder(folder: Path, experiment: str, version: str, source: str, keys:
         (folder / f"table.{suffix}").unlink(missing_ok=True)
     content = dict(experiment=experiment, version=version, n_cells=len(keys), source_digest=source, cell_keys=keys)
     write_atomic(folder / "manifest.json", encode_record(content))
+
+
+def _installed_version() -> str:
+    from importlib.metadata import version
+
+    return version("spectral-jepa")
 
 
 def _source_digest(run_cell: RunCell) -> str:
@@ -328,6 +340,9 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
     """Run on local processes; batches of small cells, results as they come."""
     if not tasks:
         return
+    import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
     n_jobs = min(joblib.effective_n_jobs(n_jobs), len(tasks))
     threads = 1 if n_jobs > 1 else None
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads), deaf_children():
@@ -346,6 +361,8 @@ def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generat
 
 def _run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Generator[bytes, None, None]:
     """Run on a cluster; a cell whose worker is lost for good becomes a failed cell, without a scheduler the sweep ends."""
+    import asyncio
+
     from distributed import as_completed
 
     futures = {client.submit(compute_missing_cell, run_cell, task, pure=False): task for task in tasks}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
     Array,
@@ -277,7 +277,7 @@ def discounted_horizon_bound(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SharedWorstCase:
     """Contractions on which a shared encoder errs most, and a certificate that none does worse.
 
@@ -301,6 +301,9 @@ class SharedWorstCase:
     steps: Array
     attained: float
     certified: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @checked()
@@ -337,11 +340,13 @@ def shared_encoder_worst_case(left_out: float, horizon: int, *, scale: float = 1
     >>> [round(shared_encoder_worst_case(0.6, 2, scale=c).attained, 4) for c in (1.0, 0.0)]
     [0.8264, 1.0]
     """
+    from scipy.optimize import minimize  # slow to import, and only this needs it
+
     s, c = check_fraction("left_out", left_out), check_nonnegative("scale", scale)
     check_count("horizon", horizon, 1, LONGEST)
     spread = np.linspace(0.1, 1.5, horizon)
     ends = [
-        scipy.optimize.minimize(lambda z: -_planar_path(z, s, c)[1], begin, method="L-BFGS-B", options=dict(ftol=1e-15))
+        minimize(lambda z: -_planar_path(z, s, c)[1], begin, method="L-BFGS-B", options=dict(ftol=1e-15))
         for begin in (spread, spread / 2, -spread / 2, 0.2 - spread)
     ]
     angles = min(ends, key=lambda end: end.fun).x

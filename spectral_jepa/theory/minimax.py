@@ -14,7 +14,6 @@ independent, bounds the risk of every estimator in the worst of these worlds fro
 from __future__ import annotations
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 from spectral_jepa._signatures import checked
@@ -235,6 +234,8 @@ def packing_bayes_risk(n_states: int, dim: int, n_samples: int, values: ArrayLik
     >>> round(packing_bayes_risk(2, 2, 1, [-0.5, 0.5], [0.5, 0.5]), 12)
     0.1875
     """
+    from scipy.stats import binom  # slow to import, and only this needs it
+
     pairs, rank, chance = _coordinates(n_states, dim)
     check_count("n_samples", n_samples)
     size = as_array("values", values).size
@@ -243,7 +244,7 @@ def packing_bayes_risk(n_states: int, dim: int, n_samples: int, values: ArrayLik
         raise InputError(f"values reach {np.abs(theta).max():.6g} in absolute value, expected at most 1: scale them down")
     require_memory((n_samples + 1, n_samples + 1, size), "the table of counts", "use fewer samples or values", copies=3)
     tosses, heads = np.arange(n_samples + 1)[:, None, None], np.arange(n_samples + 1)[None, :, None]
-    shown = scipy.stats.binom.pmf(tosses, n_samples, chance) * scipy.stats.binom.pmf(heads, tosses, (1 + theta) / 2)
+    shown = binom.pmf(tosses, n_samples, chance) * binom.pmf(heads, tosses, (1 + theta) / 2)
     joint = shown * prior
     mass, first = joint.sum(axis=2), joint @ theta
     explained = np.divide(first**2, mass, out=np.zeros_like(mass), where=mass > 0).sum()

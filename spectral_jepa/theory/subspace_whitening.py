@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import ArrayLike
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_float, check_count, read_only
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -31,7 +31,7 @@ FEASIBLE = 1e-9  # the largest entry of W_j Sigma W_j^T - I at which the optimis
 RANK_TOLERANCE = 1e-7  # relative to the largest eigenvalue of E[f f^T]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SubspaceOptimum:
     """The best encoder found under whitening on subspaces, and what every start found.
 
@@ -69,6 +69,9 @@ class SubspaceOptimum:
     violation: float
     values: Array
     ranks: Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @checked()
@@ -284,6 +287,8 @@ def subspace_whitening_loss(
 
 def _descend(costs: Array, stack: Array, rng: np.random.Generator) -> tuple[Array, float, float]:
     """One local minimum of tr(A^T diag(costs) A) under W_j A^T A W_j^T = I: A, its violation, its value."""
+    from scipy.optimize import minimize  # slow to import, and only this needs it
+
     n_functions, (n_subspaces, inner, dim) = costs.size, stack.shape
     rows, weights, identity = stack.reshape(-1, dim), costs[:, None], np.eye(inner)
     multipliers = np.zeros((n_subspaces, inner, inner))
@@ -303,7 +308,7 @@ def _descend(costs: Array, stack: Array, rng: np.random.Generator) -> tuple[Arra
     price, precision, violation = 1.0, 1e-3, np.inf
     for _ in range(60):
         options = {"maxiter": 2000, "maxfun": 4000, "ftol": 0.0, "gtol": precision, "maxcor": 20}
-        end = scipy.optimize.minimize(lagrangian, table.ravel(), jac=True, method="L-BFGS-B", options=options)
+        end = minimize(lagrangian, table.ravel(), jac=True, method="L-BFGS-B", options=options)
         table, previous = end.x.reshape(n_functions, dim), violation
         gap = gaps(table)[1]
         violation = float(np.abs(gap).max())

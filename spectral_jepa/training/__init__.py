@@ -1,5 +1,6 @@
 """What every training run needs, on tables and on pixels: checkpoints that resume, weights, a log, the learning rate."""
 
+import spectral_jepa._torch_here  # noqa: F401  # isort: skip
 from spectral_jepa.training.checkpoint import Checkpoints, config_difference
 from spectral_jepa.training.log import TrainingLog
 from spectral_jepa.training.schedule import learning_rate

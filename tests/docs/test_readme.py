@@ -1,4 +1,4 @@
-"""The README does what it says: every block runs and prints what is shown, every name and link leads somewhere.
+"""The README and docs/notebook.md do what they say: every block runs and prints what is shown, every name and link leads on.
 
 ```python and ```bash blocks run, each alone in an empty folder; an ```output block is what the block before it prints, with
 "..." for anything; a ```text block is not run. No other kind of block is allowed, so that none can escape. The block of
@@ -20,6 +20,8 @@ import spectral_jepa as sj
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\S*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+NOTEBOOK = (ROOT / "docs" / "notebook.md").read_text()
+NOTEBOOK_BLOCKS = re.findall(r"^```(\S*)\n(.*?)^```$", NOTEBOOK, flags=re.DOTALL | re.MULTILINE)
 RUNS = {"python": [sys.executable, "-c"], "bash": ["bash", "-euo", "pipefail", "-c"]}
 SHOWN = {i - 1: text for i, (language, text) in enumerate(BLOCKS) if language == "output"}
 CASES = [
@@ -28,12 +30,23 @@ CASES = [
     if language in RUNS and not code.startswith("spectral-jepa pixels")
 ]
 
+NOTEBOOK_CASES = [
+    pytest.param(
+        language,
+        code,
+        next((text for kind, text in NOTEBOOK_BLOCKS[i + 1 : i + 2] if kind == "output"), None),
+        id=f"notebook-{i}-{language}",
+    )
+    for i, (language, code) in enumerate(NOTEBOOK_BLOCKS)
+    if language in RUNS
+]
+
 
 def agrees(wanted, got):
     return doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
 
 
-@pytest.mark.parametrize(("language", "code", "wanted"), CASES)
+@pytest.mark.parametrize(("language", "code", "wanted"), [*CASES, *NOTEBOOK_CASES])
 def test_block_runs_and_prints_what_is_shown(language, code, wanted, tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "MPLBACKEND": "Agg", "COLUMNS": "120"}
@@ -47,7 +60,7 @@ def test_block_runs_and_prints_what_is_shown(language, code, wanted, tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    assert wanted is None or agrees(wanted, run.stdout), f"the README shows\n{wanted}\nbut this was printed\n{run.stdout}"
+    assert wanted is None or agrees(wanted, run.stdout), f"the page shows\n{wanted}\nbut this was printed\n{run.stdout}"
 
 
 def test_a_wrong_number_would_be_noticed():
@@ -72,6 +85,16 @@ def test_no_block_escapes():
     ]
 
 
+def test_no_block_of_the_notebook_page_escapes():
+    languages = [language for language, _ in NOTEBOOK_BLOCKS]
+    assert NOTEBOOK.count("\n```") == 2 * len(NOTEBOOK_BLOCKS) and set(languages) == {"python", "output", "text"}
+    assert len(NOTEBOOK_CASES) == languages.count("python") == 4
+    assert sum(case.values[2] is not None for case in NOTEBOOK_CASES) == languages.count("output") == 3
+    # What is not run needs a browser, and nothing else.
+    (commands,) = (code for language, code in NOTEBOOK_BLOCKS if language == "text")
+    assert "micropip" in commands
+
+
 def test_named_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make (?:TORCH=\S+ )?([a-z][a-z-]*)`", README):
@@ -85,7 +108,7 @@ def test_continuous_integration_runs_the_same_command():
 
 LINKS = {
     (page, link.partition("#")[0])
-    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/notebook.md")
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", (ROOT / page).read_text())
 }
 

@@ -69,6 +69,7 @@ OTHER = (
     "tests/logs/test_episodes.py",
     "tests/logs/test_files.py",
     "tests/logs/test_formats.py",
+    "tests/logs/test_frames_and_steps.py",
     "tests/logs/test_labels.py",
     "tests/mutation",
     "tests/pixels/data",

@@ -364,3 +364,82 @@ def test_a_warning_points_at_the_users_line(tmp_path):
             warn()
         # Gymnasium warns of old ids itself, at a line of its own.
         assert __file__ in {warning.filename for warning in caught}, [str(warning) for warning in caught]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_free_memory_without_psutil_is_what_the_system_says(monkeypatch, missing):
+    import psutil
+
+    before = psutil.virtual_memory().available
+    monkeypatch.setitem(sys.modules, "psutil", None)  # an import of it fails
+    if missing:  # and neither does the system say anything, as in a browser
+        monkeypatch.setattr(_validation, "_system_memory", lambda: sys.maxsize)
+        monkeypatch.setattr(_validation, "_process_memory", lambda: (0, 0))
+        monkeypatch.setattr(_validation, "_cgroup_bounds", lambda root: [])
+        monkeypatch.setattr(_validation, "resource", None)
+        assert free_memory() == sys.maxsize
+    else:
+        # What is free changes while we ask, but not by a quarter.
+        assert free_memory() <= 1.25 * before
+        monkeypatch.undo()
+        assert _validation._system_memory() == pytest.approx(psutil.virtual_memory().available, rel=0.25)
+        assert _validation._process_memory()[0] == pytest.approx(psutil.Process().memory_info().vms, rel=0.25)
+
+
+def test_the_system_is_asked_in_two_ways(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal:       9 kB\nMemFree:        2 kB\nMemAvailable:   5 kB\n")
+    assert _validation._system_memory(tmp_path / "meminfo") == 5 * 1024
+    pages = {"SC_AVPHYS_PAGES": 7, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(_validation.os, "sysconf", pages.__getitem__)
+    assert _validation._system_memory(tmp_path / "none") == 7 * 4096
+    (tmp_path / "statm").write_text("10 3 2 1 0 6 0\n")
+    assert _validation._process_memory(tmp_path / "statm") == (10 * 4096, 6 * 4096)
+
+    def unknown(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(_validation.os, "sysconf", unknown)
+    assert _validation._system_memory(tmp_path / "none") == sys.maxsize
+    assert _validation._process_memory(tmp_path / "none") == (0, 0)
+
+
+def near_misses():
+    """A call with a name that is nearly right, and the name that was meant: every place that knows a list of names."""
+    import pandas as pd
+
+    import spectral_jepa as sj
+    from spectral_jepa import cli
+    from spectral_jepa.sweep.experiment import load_experiment
+    from spectral_jepa.sweep.results import mean_band
+
+    world = sj.make_two_state()
+    fit = sj.spectral_embedding(sj.CoOccurrence.exact(world), 2)
+    frame = pd.DataFrame({"state": [0], "action": [0], "nextstate": [0]})
+    run = cli.commands.run
+    yield "a choice", lambda: sj.plan_goals(world, fit, score="transitions"), "transition"
+    yield "a choice in capitals", lambda: sj.plan_goals(world, fit, rollout="Operator"), "operator"
+    yield "a kind", lambda: sj.with_nuisance(world, 2, kind="markow"), "markov"
+    yield "a column", lambda: sj.read_log(frame), "nextstate"
+    yield "a column of a table", lambda: mean_band(pd.DataFrame({"dim": [1], "risk": [1.0]}), by="dims", value="risk"), "dim"
+    yield "an experiment", lambda: load_experiment("bound_vs_dims"), "bound_vs_dim"
+    yield "a preset", lambda: load_experiment("spectra").cells("quik"), "quick"
+    yield "a world", lambda: run(["spectrum", "fourrooms"]), "four_rooms"
+    yield "a Gymnasium id", lambda: run(["spectrum", "FrozenLake-v"]), "FrozenLake-v1"
+    yield "an option of a world", lambda: run(["spectrum", "block", "--set", "n_state", "3"]), "n_states"
+    yield "a command", lambda: run(["spectum", "block"]), "spectrum"
+    yield "an option", lambda: run(["spectrum", "block", "--dims", "3"]), "--dim"
+
+
+@pytest.mark.parametrize("case", range(12))
+def test_every_unknown_name_says_which_is_nearest(case, refused):
+    _, call, meant = list(near_misses())[case]
+    with refused(f"(nearest: {meant!r})", "expected"):
+        call()
+
+
+def test_nothing_is_near_what_is_far(refused):
+    from spectral_jepa._validation import check_choice, nearest
+
+    assert nearest("zebra", ["dot", "euclidean"]) == nearest(3, ["dot"]) == nearest(None, ["dot"]) == ""
+    with refused("kind is 'zebra', expected one of 'dot', 'euclidean': choose one of these"):
+        check_choice("kind", "zebra", ("dot", "euclidean"))

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from spectral_jepa._files import DIGESTS, file_digest, lock, read_sums, remove_leftovers, temporary_path, write_sums
-from spectral_jepa._validation import InputError, warn_user
+from spectral_jepa._validation import InputError, nearest, warn_user
 from spectral_jepa.pixels.data.episodes import (
     EpisodeDataset,
     check_episodes,
@@ -200,7 +200,8 @@ def _check_columns(
     missing = [name for name in ("pixels", "action", *INDEX_COLUMNS, *more) if name not in arrays]
     if missing:
         raise InputError(
-            f"{path} has no column {missing[0]!r}, expected it among {', '.join(sorted(arrays)) or 'its columns'}: "
+            f"{path} has no column {missing[0]!r}, expected it among {', '.join(sorted(arrays)) or 'its columns'}"
+            f"{nearest(missing[0], arrays)}: "
             "check that it is in the public layout of episodes"
         )
     pixels, action = arrays["pixels"], arrays["action"]

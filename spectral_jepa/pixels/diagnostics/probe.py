@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float
-from spectral_jepa._validation import Array, InputError, check_count
+from spectral_jepa._validation import Array, InputError, check_count, nearest
 from spectral_jepa.pixels.config import ProbeConfig
 from spectral_jepa.pixels.data.episodes import episode_of_rows, sample_rows
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
@@ -211,7 +211,8 @@ def _targets(
     for name in names:
         if name not in dataset.columns:
             raise InputError(
-                f"the dataset has no column {name!r}, expected one of {', '.join(sorted(dataset.columns))}: name one"
+                f"the dataset has no column {name!r}, expected one of {', '.join(sorted(dataset.columns))}"
+                f"{nearest(name, dataset.columns)}: name one"
             )
         raw = np.asarray(dataset.columns[name])
         (first, labels), (second, _) = (quantity_coordinates(name, raw[rows]) for rows in (train, test))

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 
-from spectral_jepa._validation import InputError, first_line
+from spectral_jepa._validation import InputError, first_line, nearest
 from spectral_jepa.pixels.environments.base import PixelEnvironment
 
 BUILT_IN = {
@@ -49,7 +49,8 @@ def environment_class(name: str) -> type[PixelEnvironment]:
     module_name, _, class_name = BUILT_IN.get(name, name).partition(":")
     if not class_name:
         raise InputError(
-            f"environment is {name!r}, expected one of {', '.join(map(repr, BUILT_IN))} or 'module:Class': choose one"
+            f"environment is {name!r}, expected one of {', '.join(map(repr, BUILT_IN))} or 'module:Class'"
+            f"{nearest(name, BUILT_IN)}: choose one"
         )
     try:
         with _packages(name, module_name):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, check_fraction
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PooledScore:
     """Inner product of prediction and goal, centred and whitened by the latents of the next frames of all actions.
 
@@ -43,6 +44,9 @@ class PooledScore:
 
     mean: Float[Tensor, " D"]
     precision: Float[Tensor, "D D"]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @classmethod
     def fit(

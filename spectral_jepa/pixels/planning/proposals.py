@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, check_positive
 from spectral_jepa.pixels.interfaces import Encoder
@@ -70,7 +71,7 @@ class ClonedProposal:
         return self.network(latents, goals)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InverseDynamics:
     """Affine map from (z_t, z_{t+H}) to the H action blocks between them, by ridge regression.
 
@@ -102,6 +103,9 @@ class InverseDynamics:
     encoder: Encoder
     weight: Float[Tensor, "I H A"]
     source: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @classmethod
     def fit(
