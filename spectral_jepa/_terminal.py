@@ -1,4 +1,4 @@
-"""What a command shows: tables within the terminal's width, progress with an honest end, and the opening of what it wrote."""
+"""What a command shows: tables within the terminal's width, progress with an honest end, the opening of what it wrote."""
 
 from __future__ import annotations
 

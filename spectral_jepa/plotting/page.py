@@ -1,7 +1,7 @@
 """One self-contained HTML page from headings, sentences, tables, figures and animations: it needs no other file, no network.
 
-It reads on a telephone (390 px), on a desk (1280 px) and on paper. Tables can be sorted where scripts run and are whole where
-they do not; what is wider than the window can be scrolled, and says so.
+It reads on a telephone (390 px), on a desk (1280 px) and on paper. Tables can be sorted where scripts run and are whole
+where they do not; what is wider than the window can be scrolled, and says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 import matplotlib as mpl
 import pandas as pd
@@ -73,7 +72,7 @@ class Folded:
 
 
 # A section is its heading and what follows it, in order.
-Part = Union[str, pd.DataFrame, Figure, Path, Picture, SideBySide, Folded]
+Part = str | pd.DataFrame | Figure | Path | Picture | SideBySide | Folded
 Section = tuple[str, Sequence[Part]]
 # The shadow at the edge of a box is drawn by its background: it shows where there is more to scroll to, without a script.
 _CSS = """
@@ -89,7 +88,8 @@ p { max-width: 48rem; margin: .5rem 0; }
 nav { font-size: .9rem; margin: .6rem 0; } nav a { margin-right: .9rem; white-space: nowrap; }
 figure { margin: 1rem 0; } img { max-width: 100%; display: block; } img.pixels { image-rendering: pixelated; width: 100%; }
 figure.film { max-width: 36rem; }
-figcaption, .hint { font-size: .85rem; color: #555; max-width: 48rem; } .hint { display: none; } .wide + .hint { display: block; }
+figcaption, .hint { font-size: .85rem; color: #555; max-width: 48rem; }
+.hint { display: none; } .wide + .hint { display: block; }
 .panels { display: flex; font-size: .85rem; } .panels span { flex: 1; text-align: center; }
 .scroll { overflow-x: auto; background:
   linear-gradient(90deg, #fff 30%, #fff0) 0 0 / 2.5rem 100% no-repeat local,
@@ -118,7 +118,7 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere; } sum
   details::details-content { content-visibility: visible; height: auto; } .verdict, .warning { background: none; }
 }
 """
-# Sorts by the number of a cell where it has one, else by its text; empty cells stay last. Marks what is wider than the window.
+# Sorts by the number of a cell where it has one, else by its text; empty cells stay last. Marks what is too wide.
 _SCRIPT = """
 document.querySelectorAll("table").forEach(table => {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
@@ -169,8 +169,8 @@ def write_page(
         The .html file.
     title : str
     sections : sequence of (heading, parts)
-        A part is a sentence (text in backticks is set as code), a table, a figure, the path of a .gif or .png file, or one of
-        the classes of this module. Everything is embedded.
+        A part is a sentence (text in backticks is set as code), a table, a figure, the path of a .gif or .png file, or
+        one of the classes of this module. Everything is embedded.
     verdict : sequence of str
         What the page has to say, first of all.
     warnings : sequence of str
@@ -244,10 +244,10 @@ def _part(part: Part, heading: str) -> str:
     if isinstance(part, pd.DataFrame):
         return _table(part)
     if isinstance(part, SideBySide):
-        sides = (
-            f"<section><h3>{html.escape(name)}</h3>{''.join(_part(inner, f'{heading}: {name}') for inner in parts)}</section>"
-            for name, parts in part.parts
-        )
+        sides = []
+        for name, parts in part.parts:
+            inside = "".join(_part(inner, f"{heading}: {name}") for inner in parts)
+            sides.append(f"<section><h3>{html.escape(name)}</h3>{inside}</section>")
         return f'<div class="sides">{"".join(sides)}</div>'
     if isinstance(part, Folded):
         inner = "".join(_part(own, heading) for own in part.parts)
@@ -273,7 +273,9 @@ def _picture(picture: Picture, heading: str) -> str:
         broad = width > 1.8 * height
     alt = html.escape(picture.caption or heading, quote=True)
     # Animations are small pictures: enlarge them without smoothing.
-    shown = f'<img{" class=pixels" if film else ""} alt="{alt}" src="data:{kind};base64,{base64.b64encode(content).decode()}">'
+    shown = (
+        f'<img{" class=pixels" if film else ""} alt="{alt}" src="data:{kind};base64,{base64.b64encode(content).decode()}">'
+    )
     panels = "".join(f"<span>{html.escape(name)}</span>" for name in picture.columns)
     above = f'<div class="panels">{panels}</div>' if panels else ""
     caption = f"<figcaption>{_marked(picture.caption)}</figcaption>" if picture.caption else ""
@@ -291,10 +293,10 @@ def _table(table: pd.DataFrame) -> str:
     columns = [kept.iloc[:, at].tolist() for at in range(table.shape[1])]
     rows = ("".join(_cell(value, s) for value, s in zip(row, style, strict=True)) for row in zip(*columns, strict=True))
     body = "".join(f"<tr>{row}</tr>\n" for row in rows)
-    left_out = f"The first {len(kept):,} of {len(table):,} rows." if len(kept) < len(table) else ""
+    left_out = _sentence(f"The first {len(kept):,} of {len(table):,} rows.") if len(kept) < len(table) else ""
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="hint">The table is wider than the window: scroll it sideways.</p>{_sentence(left_out) if left_out else ""}'
+        f'<p class="hint">The table is wider than the window: scroll it sideways.</p>{left_out}'
     )
 
 

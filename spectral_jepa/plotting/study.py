@@ -1,4 +1,4 @@
-"""The parts of a page about a study: what a sweep's folder, or a table that was kept of one, has to say, and where it is from."""
+"""The parts of a page about a study: what a sweep's folder, or a table kept of one, has to say, and where it is from."""
 
 from __future__ import annotations
 
@@ -183,7 +183,9 @@ def _verdict(
         try:
             return [str(own(good))]
         except Exception as error:
-            study.warnings.append(f"Its verdict could not be made of these rows ({type(error).__name__}: {first_line(error)}).")
+            study.warnings.append(
+                f"Its verdict could not be made of these rows ({type(error).__name__}: {first_line(error)})."
+            )
     if len(claims):
         measured = claims[claims["comparisons"] > 0]
         met = int((measured["met"] == measured["comparisons"]).sum())
@@ -222,11 +224,15 @@ def _figures(experiment: Experiment | None, table: pd.DataFrame, path: Path, stu
     if draw is not None:
         try:
             drawn = draw(table)
-            for name in counted(list(drawn), f"figures of {experiment.name}", "figure") if progress and experiment else drawn:
+            for name in (
+                counted(list(drawn), f"figures of {experiment.name}", "figure") if progress and experiment else drawn
+            ):
                 parts.append(Picture(drawn[name], name.replace("_", " ")))
             return parts
         except Exception as error:  # a figure of a whole table, of which only a part is there
-            study.warnings.append(f"Its figures could not be drawn of these rows ({type(error).__name__}: {first_line(error)}).")
+            study.warnings.append(
+                f"Its figures could not be drawn of these rows ({type(error).__name__}: {first_line(error)})."
+            )
     found = sorted((path / "figures").glob("*.png")) if path.is_dir() else []
     if found:
         return ["As they lie in the folder:", *(Picture(file, file.stem.replace("_", " ")) for file in found)]
@@ -265,7 +271,9 @@ def _configuration(table: pd.DataFrame, experiment: Experiment | None, manifest:
     rows = []
     for name in names:
         values = list(dict.fromkeys(map(str, table[name].dropna())))
-        rows.append((name, len(values), ", ".join(values[:12]) + (f", and {len(values) - 12} more" if len(values) > 12 else "")))
+        rows.append(
+            (name, len(values), ", ".join(values[:12]) + (f", and {len(values) - 12} more" if len(values) > 12 else ""))
+        )
     if rows:
         return [pd.DataFrame(rows, columns=["parameter", "values", "which"])]
     n_cells = (manifest or {}).get("n_cells", 0)
@@ -366,7 +374,9 @@ def _commit() -> str:
         return "installed, no clone"
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no").strip()

@@ -22,10 +22,10 @@ from typing import Any
 import joblib
 import pandas as pd
 from joblib.externals.loky.process_executor import BrokenProcessPool
-from tqdm import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
 from spectral_jepa._processes import deaf_children, worker_settings
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count, first_line, warn_user
 from spectral_jepa.sweep import results
 from spectral_jepa.sweep.cells import (
@@ -154,9 +154,12 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     finished = _run_on_dask(run_cell, todo, client) if client is not None else _run_on_joblib(run_cell, todo, n_jobs)
     with (
         contextlib.closing(finished),
-        tqdm(total=len(tasks), initial=cached, desc=name, unit="cell", disable=not progress) as bar,
+        Bar(total=len(tasks), initial=cached, desc=name, unit="cell", disable=not progress) as bar,
     ):
-        bar.set_postfix_str(f"0 done, {cached} cached, 0 failed")
+        # Workers import the library first, which takes as long as many cells.
+        apart = client is not None or min(joblib.effective_n_jobs(n_jobs), len(todo)) > 1
+        started = "starting workers" if todo and apart else "0 done"
+        bar.set_postfix_str(f"{started}, {cached} cached, 0 failed")
         for content in finished:
             record = decode_record(content)
             records[record["cell_key"]] = record
