@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,22 +231,3 @@ def open_file(path: Path) -> None:
         print(f"Not opened, because this session has no display: {path}", file=sys.stderr)
     elif not webbrowser.open(path.resolve().as_uri()):
         print(f"Not opened, because no browser was found: {path}", file=sys.stderr)
-
-
-def counted(items: Sequence[Any], what: str, unit: str) -> Iterator[Any]:
-    """Go through items with a bar on stderr.
-
-    Parameters
-    ----------
-    items : sequence
-    what : str
-        Is done with them.
-    unit : str
-        One of them.
-
-    Examples
-    --------
-    >>> list(counted([], "draw", "figure"))
-    []
-    """
-    yield from Bar(items, desc=what, unit=unit) if items else ()

@@ -605,7 +605,9 @@ def _write_report(paths: list[Path], target: Path) -> Path:
             page.warnings += [f"{number}. {text}" for text in study.warnings]
             page.sections += [(f"{number}. {heading}", parts) for heading, parts in study.sections]
     made = written_by(sj.__version__)
-    return write_page(target, page.title, page.sections, verdict=page.verdict, warnings=page.warnings, made=made)
+    return write_page(
+        target, page.title, page.sections, verdict=page.verdict, warnings=page.warnings, made=made, progress=True
+    )
 
 
 def _save(figure: Any, folder: Path, name: str) -> Path:

@@ -507,9 +507,8 @@ def surprise(
     settings = SurpriseConfig(n_trajectories=n_trajectories, seed=seed)
     _, summary = run_surprise(folder, data_path(folder, data), settings, device=device, data_cache=cache)
     print_frame(summary)
-    print(
-        f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}   Next: spectral-jepa pixels report {folder}"
-    )
+    print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}")
+    print(f"Next: spectral-jepa pixels report {folder}")
     if open:
         open_file(folder / "figures" / "surprise.png")
 

@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError
 from spectral_jepa.plotting.style import STYLE
 
@@ -160,6 +161,7 @@ def write_page(
     verdict: Sequence[str] = (),
     warnings: Sequence[str] = (),
     made: str = "",
+    progress: bool = False,
 ) -> Path:
     """Write a page; the same content gives the same bytes.
 
@@ -177,6 +179,8 @@ def write_page(
         What a reader must know before believing it: before the sections, marked.
     made : str
         The last line: what wrote the page, and when.
+    progress : bool
+        A bar on stderr: rendering figures takes most of the time.
 
     Returns
     -------
@@ -211,9 +215,12 @@ def write_page(
     if len(sections) > 2:
         links = "".join(f'<a href="#s{at}">{html.escape(heading)}</a>' for at, (heading, _) in enumerate(sections))
         body.append(f"<nav>{links}</nav>")
-    for at, (heading, parts) in enumerate(sections):
-        body.append(f'<h2 id="s{at}">{html.escape(heading)}</h2>')
-        body += [_part(part, heading) for part in parts]
+    with Bar(total=sum(len(parts) for _, parts in sections), desc=path.name, unit="part", disable=not progress) as bar:
+        for at, (heading, parts) in enumerate(sections):
+            body.append(f'<h2 id="s{at}">{html.escape(heading)}</h2>')
+            for part in parts:
+                body.append(_part(part, heading))
+                bar.update()
     if made:
         body.append(f'<p class="made">{_marked(made)}</p>')
     head = (

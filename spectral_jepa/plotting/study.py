@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from spectral_jepa._files import file_digest
-from spectral_jepa._terminal import counted
 from spectral_jepa._validation import InputError, first_line
 from spectral_jepa.plotting.drawing import find_drawing
 from spectral_jepa.plotting.page import Folded, Part, Picture, Section
@@ -60,7 +59,7 @@ def is_sweep(path: Path) -> bool:
     return path.is_file() and path.suffix == ".parquet"
 
 
-def sweep_study(path: Path, *, progress: bool = True) -> Study:
+def sweep_study(path: Path) -> Study:
     """What a sweep has to say: verdict, figures, summary, rows, and where it all comes from.
 
     The verdict is the experiment's own, ``verdict(table)``, where it has one; else the verdicts of the claims that are shown
@@ -70,8 +69,6 @@ def sweep_study(path: Path, *, progress: bool = True) -> Study:
     ----------
     path : Path
         A sweep's folder, finished or not, or a ``.parquet`` table of one, as ``sweep --keep`` leaves it.
-    progress : bool
-        A bar on stderr while figures are drawn.
 
     Returns
     -------
@@ -90,7 +87,7 @@ def sweep_study(path: Path, *, progress: bool = True) -> Study:
     Examples
     --------
     >>> from spectral_jepa.sweep.results import reference_path
-    >>> study = sweep_study(reference_path("minimax"), progress=False)
+    >>> study = sweep_study(reference_path("minimax"))
     >>> study.title.partition(":")[0], [heading for heading, _ in study.sections]
     ('minimax', ['Figures', 'Summary', 'Claims', 'Rows', 'Configuration', 'Where it comes from'])
     """
@@ -106,7 +103,7 @@ def sweep_study(path: Path, *, progress: bool = True) -> Study:
     study.verdict = [*_verdict(experiment, good, claims, counts, study), *study.verdict]
     again = _command(name, path, experiment)
     if len(good):
-        study.sections.append(("Figures", _figures(experiment, table, path, study, progress)))
+        study.sections.append(("Figures", _figures(experiment, table, path, study)))
         summary = _summary(experiment, table, study)
         if summary is not None:
             study.sections.append(("Summary", [*_documented(experiment, "summary"), summary]))
@@ -218,17 +215,11 @@ def _documented(experiment: Experiment | None, name: str) -> list[Part]:
     return [" ".join(text.split())] if text else []
 
 
-def _figures(experiment: Experiment | None, table: pd.DataFrame, path: Path, study: Study, progress: bool) -> list[Part]:
+def _figures(experiment: Experiment | None, table: pd.DataFrame, path: Path, study: Study) -> list[Part]:
     draw = find_drawing(experiment) if experiment else None
-    parts: list[Part] = []
     if draw is not None:
         try:
-            drawn = draw(table)
-            for name in (
-                counted(list(drawn), f"figures of {experiment.name}", "figure") if progress and experiment else drawn
-            ):
-                parts.append(Picture(drawn[name], name.replace("_", " ")))
-            return parts
+            return [Picture(figure, name.replace("_", " ")) for name, figure in draw(table).items()]
         except Exception as error:  # a figure of a whole table, of which only a part is there
             study.warnings.append(
                 f"Its figures could not be drawn of these rows ({type(error).__name__}: {first_line(error)})."
