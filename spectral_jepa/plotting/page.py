@@ -24,6 +24,7 @@ from spectral_jepa.plotting.style import STYLE
 
 # More rows of one table than anybody reads on a page; the page says how many are left out, and where they are.
 MOST_ROWS = 400
+LONG = 60
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ figcaption, .hint { font-size: .85rem; color: #555; max-width: 48rem; }
 table { border-collapse: collapse; font-size: .85rem; margin: .6rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #e4e4e4; text-align: right; vertical-align: top; }
 td { white-space: nowrap; } td.text { white-space: normal; text-align: left; min-width: 4rem; max-width: 28rem; }
+td.long { min-width: 15rem; }
 th { border-bottom: 1px solid #777; vertical-align: bottom; max-width: 9rem; } th.text { text-align: left; }
 th[aria-sort]::after { content: " \\2191"; } th[aria-sort=descending]::after { content: " \\2193"; }
 th button { all: unset; cursor: pointer; } th button:hover { text-decoration: underline; }
@@ -113,7 +115,7 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere; } sum
 }
 @media print {
   body { max-width: none; margin: 0; font-size: 10pt; } nav, .hint { display: none !important; }
-  .scroll { overflow: visible; background: none; } td, td.text { white-space: normal; overflow-wrap: anywhere; }
+  .scroll { overflow: visible; background: none; } td, td.text { white-space: normal; overflow-wrap: anywhere; min-width: 0; }
   table { font-size: 7pt; } th, td { padding: .1rem .25rem; } tr, figure, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .broad img { max-width: 100%; width: auto; }
   details::details-content { content-visibility: visible; height: auto; } .verdict, .warning { background: none; }
@@ -296,7 +298,9 @@ def _table(table: pd.DataFrame) -> str:
     # Text is read from the left, numbers are compared from the right.
     texts = [not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind)) for kind in table.dtypes]
     style = [' class="text"' if text else "" for text in texts]
-    head = "".join(f'<th scope="col"{s}>{html.escape(str(n))}</th>' for s, n in zip(style, table.columns, strict=True))
+    # Names of columns break behind underscores.
+    names = [html.escape(str(name)).replace("_", "_<wbr>") for name in table.columns]
+    head = "".join(f'<th scope="col"{s}>{name}</th>' for s, name in zip(style, names, strict=True))
     columns = [kept.iloc[:, at].tolist() for at in range(table.shape[1])]
     rows = ("".join(_cell(value, s) for value, s in zip(row, style, strict=True)) for row in zip(*columns, strict=True))
     body = "".join(f"<tr>{row}</tr>\n" for row in rows)
@@ -315,4 +319,7 @@ def _cell(value: object, style: str) -> str:
         return f'<td{style} data-v="{repr(value).replace("inf", "Infinity")}">{value:.4g}</td>'
     if isinstance(value, int) and not isinstance(value, bool):
         return f'<td{style} data-v="{value}">{value}</td>'
-    return f"<td{style}>{html.escape(str(value))}</td>"
+    text = str(value)
+    # A sentence in a narrow column would be a tower of words.
+    style = style.replace("text", "text long") if len(text) > LONG else style
+    return f"<td{style}>{html.escape(text)}</td>"

@@ -24,6 +24,8 @@ from spectral_jepa.sweep.results import read_manifest, read_table
 
 # Of a shorter table every row is shown at once; a longer one opens when it is asked for.
 SHORT = 40
+# Claims whose verdicts stand at the top; all of them stand in their section.
+LEADING = 3
 
 
 @dataclass
@@ -103,12 +105,12 @@ def sweep_study(path: Path) -> Study:
     study.verdict = [*_verdict(experiment, good, claims, counts, study), *study.verdict]
     again = _command(name, path, experiment)
     if len(good):
-        study.sections.append(("Figures", _figures(experiment, table, path, study)))
+        study.sections.append(("Figures", [f"Made by `{again}`.", *_figures(experiment, table, path, study)]))
         summary = _summary(experiment, table, study)
         if summary is not None:
             study.sections.append(("Summary", [*_documented(experiment, "summary"), summary]))
     if len(claims):
-        text = "What is claimed of this experiment, as `spectral-jepa repro` measured it last (reference/claims.csv):"
+        text = "What is claimed beside this experiment, as `spectral-jepa repro` measured it last (reference/claims.csv):"
         study.sections.append(("Claims", [text, claims]))
     if len(table):
         failed = table[table["status"] == "error"]
@@ -184,14 +186,10 @@ def _verdict(
                 f"Its verdict could not be made of these rows ({type(error).__name__}: {first_line(error)})."
             )
     if len(claims):
-        measured = claims[claims["comparisons"] > 0]
-        met = int((measured["met"] == measured["comparisons"]).sum())
-        more = f", and {len(claims) - 1} more below" if len(claims) > 1 else ""
-        first = claims.iloc[0]
-        return [
-            f"Claimed here: {first['claim']}. Verdict: {first['verdict']}{more}. Of {len(claims)} claims, {met} have every "
-            "committed comparison met."
-        ]
+        met, of = int(claims["met"].sum()), int(claims["comparisons"].sum())
+        said = "the claim" if len(claims) == 1 else f"the {len(claims)} claims"
+        rests = f"What is said of {said} shown here rests on {of:,} committed comparisons, of which {met:,} are met."
+        return [rests, *(f"{row.claim}: {row.verdict}." for row in claims.head(LEADING).itertuples())]
     return [f"Measured, not judged: {experiment.title if experiment else 'an experiment of its own'}"]
 
 
@@ -219,7 +217,8 @@ def _figures(experiment: Experiment | None, table: pd.DataFrame, path: Path, stu
     draw = find_drawing(experiment) if experiment else None
     if draw is not None:
         try:
-            return [Picture(figure, name.replace("_", " ")) for name, figure in draw(table).items()]
+            drawn = draw(table)
+            return [Picture(figure, name.replace("_", " ") if len(drawn) > 1 else "") for name, figure in drawn.items()]
         except Exception as error:  # a figure of a whole table, of which only a part is there
             study.warnings.append(
                 f"Its figures could not be drawn of these rows ({type(error).__name__}: {first_line(error)})."
