@@ -125,6 +125,20 @@ def summary(table):
     return pd.DataFrame(rows)
 
 
+def verdict(table):
+    """One sentence on the rows that are done: do the corrected bounds hold, and do fewer dimensions than states pay?"""
+    pairs = {"goal": ("goal_regret", "goal_pointwise"), "reward": ("reward_regret", "reward_tight")}
+    broken = sum(int((table[regret] > table[bound] + 1e-10).sum()) for regret, bound in pairs.values())
+    largest = {name: (table[regret] / table[bound]).max() for name, (regret, bound) in pairs.items()}
+    means = table.groupby(["family", "n_transitions", "dim"])["root_risk"].mean().unstack("dim")
+    fewer = int((means.idxmin(axis=1) < means.apply(lambda row: row.last_valid_index(), axis=1)).sum())
+    held = f"The corrected bounds hold in all {len(table):,} rows" if not broken else f"Bounds are BROKEN {broken:,} times"
+    return (
+        f"{held} (regret is at most {largest['goal']:.2f} of its bound for goals, {largest['reward']:.2f} for rewards), and "
+        f"the pretraining error is least below full dimension in {fewer} of {len(means)} settings of world and data."
+    )
+
+
 def headline(family, n_transitions):
     """Means over seeds of the committed quick table, by dimension."""
     table = reference_table("bound_vs_dim")

@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,20 @@ from spectral_jepa import generators
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_atomic, write_checked
 from spectral_jepa._processes import STOPPED, end_workers, stoppable
+from spectral_jepa._terminal import Bar, open_file, print_frame
 from spectral_jepa._validation import InputError, check_count, first_line, nearest, system_problem
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
 from spectral_jepa.sweep.results import clone_reference, read_table, reference_path
 
-commands = Commands("spectral-jepa", "The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo")
+if TYPE_CHECKING:
+    from spectral_jepa.logs.analysis import Analysis
+
+commands = Commands(
+    "spectral-jepa",
+    "The laboratory for the theory of JEPA world models. Start with: spectral-jepa demo. Which one this is: --version",
+)
 # How long to wait for a Dask scheduler to answer.
 DASK_SECONDS = 10
 CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
@@ -64,6 +71,11 @@ def _say(sentence: str) -> None:
 
 
 def _run(given: list[str]) -> None:
+    if given[:1] == ["--version"]:
+        if given[1:]:
+            raise InputError(f"--version stands alone, got {given[1]!r} behind it, expected nothing: leave it out")
+        print(f"spectral-jepa {sj.__version__}")
+        return
     if given[:1] == ["pixels"]:
         from spectral_jepa.pixels.cli import run
 
@@ -73,23 +85,38 @@ def _run(given: list[str]) -> None:
 
 
 @commands.add
-def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
+def demo(
+    seed: int = 0,
+    states: int = 60,
+    rank: int = 5,
+    samples: int = 100_000,
+    out: Path = Path("results/demo"),
+    open: bool = False,
+) -> None:
     """Three seconds of theory: error, regret and bound against the latent dimension in one small world.
 
-    Example: spectral-jepa demo --seed 3
+    Examples: spectral-jepa demo --seed 3 | spectral-jepa demo --samples 3000
 
     Args:
         seed: World and data.
+        states: Of the world.
+        rank: Number of blocks of the world, which is the rank of every action.
+        samples: Transitions of each action.
         out: Folder of the figure.
+        open: Show the figure.
     """
     began = time.perf_counter()
-    mdp = sj.make_block(n_states=60, n_blocks=5, n_actions=3, seed=seed)
+    for name, value in (("states", states), ("rank", rank), ("samples", samples)):
+        check_count(name, value)
+    if rank > states:
+        raise InputError(f"rank is {rank}, expected at most the number of states, {states}: lower --rank or raise --states")
+    mdp = sj.make_block(n_states=states, n_blocks=rank, n_actions=3, seed=seed)
     exact = sj.CoOccurrence.exact(mdp)
-    data = sj.sample_transitions(mdp, n_per_action=3_000, seed=seed + 1)
+    data = sj.sample_transitions(mdp, n_per_action=samples, seed=seed + 1)
     sampled = sj.CoOccurrence.from_transitions(data)
-    print(f"{mdp.n_states} states in 5 blocks, {mdp.n_actions} actions, {len(data):,} transitions\n")
+    print(f"{mdp.n_states} states in {rank} blocks, {mdp.n_actions} actions, {len(data):,} transitions\n")
     rows = []
-    for dim in (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 60):
+    for dim in _demo_dims(states, rank):
         embedding = sj.spectral_embedding(sampled, dim)
         plan = sj.plan_goals(mdp, embedding)
         bound = sj.pointwise_single_step_bound(exact, embedding, plan)
@@ -104,11 +131,31 @@ def demo(seed: int = 0, out: Path = Path("results/demo")) -> None:
             }
         )
     table = pd.DataFrame(rows)
-    print(table.to_string(index=False, float_format="{:.4f}".format))
-    best = table["k"].iloc[int(table["pretraining error"].argmin())]
-    print(f"\nThe error is least at k = {best}: below, directions are missing; above, they are noise.")
+    print_frame(table, "{:.4f}")
+    print(f"\n{_demo_sentence(int(table['k'].iloc[int(table['pretraining error'].argmin())]), rank, exact)}")
     path = _save(_demo_figure(table), out, "demo")
-    print(f"Figure: {path}   ({time.perf_counter() - began:.1f} s)   Next: spectral-jepa sweep bound_vs_dim")
+    print(f"Figure: {path}   ({time.perf_counter() - began:.1f} s)\nNext: spectral-jepa sweep bound_vs_dim")
+    if open:
+        open_file(path)
+
+
+def _demo_dims(states: int, rank: int) -> list[int]:
+    """Every dimension about the rank, fewer beyond."""
+    dims = {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, rank - 1, rank, rank + 1, states}
+    return sorted(dim for dim in dims if 1 <= dim <= states)
+
+
+def _demo_sentence(best: int, rank: int, exact: sj.CoOccurrence) -> str:
+    """Where the error is least, and why there."""
+    if best == rank:
+        return f"The error is least at k = {best}, the number of blocks: below, directions are missing; above is noise."
+    if best > rank:
+        return f"The error is least at k = {best}: the world has {rank} directions, and what k adds to them is hardly noise."
+    weakest = float(sj.spectrum(exact)[:, best].min())
+    return (
+        f"The error is least at k = {best}, below the {rank} blocks: with so few samples the weaker directions (the next "
+        f"has s = {weakest:.2f}) drown in noise. More --samples bring them out."
+    )
 
 
 @commands.add
@@ -121,6 +168,7 @@ def sweep(
     overwrite: bool = False,
     figures: bool = True,
     keep: bool = False,
+    open: bool = False,
 ) -> None:
     """Run an experiment: one row a result, killed at any moment it resumes, the figures at the end.
 
@@ -139,7 +187,10 @@ def sweep(
         overwrite: Forget earlier results of this folder.
         figures: Draw the figures when done.
         keep: Also write the finished table to reference/EXPERIMENT-PRESET.parquet of the clone, where claims read it.
+        open: Show the first figure.
     """
+    if open and not figures:
+        raise InputError("--open shows a figure and --no-figures draws none, expected one of the two: leave one out")
     chosen = load_experiment(experiment)
     cells, where = _cells_and_folder(chosen, preset, folder)
     if keep:
@@ -158,7 +209,7 @@ def sweep(
     print(f"Table: {where / 'table.csv'} (and .parquet), {len(table)} rows")
     _print_summary(chosen, table, where)
     if figures:
-        _draw(chosen, table, where)
+        _draw(chosen, table, where, open)
     if len(failed):
         raise SystemExit(1)
     if keep:
@@ -187,7 +238,7 @@ def status(experiment: Positional[str], preset: str = "quick", folder: Path | No
 
 
 @commands.add
-def figures(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
+def figures(experiment: Positional[str], preset: str = "quick", folder: Path | None = None, open: bool = False) -> None:
     """Draw an experiment's figures again from its table, as PNG and PDF.
 
     Example: spectral-jepa figures bound_vs_dim --preset paper
@@ -196,6 +247,7 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
         experiment: Name of a shipped experiment, or a .py file.
         preset: Which set of cells.
         folder: Where the results are. Default: results/EXPERIMENT/PRESET.
+        open: Show the first figure.
     """
     chosen = load_experiment(experiment)
     _, where = _cells_and_folder(chosen, preset, folder)
@@ -203,7 +255,31 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
     others = sorted(set(table["experiment"].astype(str)) - {chosen.name}) if "experiment" in table else []
     if others:
         raise InputError(f"{where} holds the table of {others[0]}, expected that of {chosen.name}: check --folder")
-    _draw(chosen, table, where)
+    _draw(chosen, table, where, open)
+
+
+@commands.add
+def report(folders: Positional[tuple[Path, ...]], out: Path | None = None, open: bool = False) -> None:
+    """One page about results: verdict, figures, tables, configuration and where they come from; it needs no other file.
+
+    FOLDERS are of sweeps, finished or not, tables kept of one (.parquet), or pixel runs, which stand side by side; a folder
+    that holds several stands for all of them.
+    Examples: spectral-jepa report results/bound_vs_dim/quick | spectral-jepa report results/pixels/two_room-small/*
+
+    Args:
+        folders: Of results.
+        out: The page, a name that ends in .html. Default: report.html in the folder, or beside several.
+        open: Show the page.
+    """
+    paths = _studies(folders)
+    target = _page_path(folders) if out is None else out
+    if target.suffix != ".html":
+        raise InputError(f"--out is {target}, expected the name of a page that ends in .html: add it")
+    if target.is_dir():
+        raise InputError(f"--out is {target}, a folder, expected the name of a page: add one")
+    print(f"Page: {_write_report(paths, target)}")
+    if open:
+        open_file(target)
 
 
 @commands.add
@@ -212,6 +288,7 @@ def spectrum(
     dim: int = 12,
     set: Annotated[dict[str, int | float], tyro.conf.arg(metavar="NAME VALUE")] = {},  # noqa: B006
     out: Path = Path("results/spectrum"),
+    open: bool = False,
 ) -> None:
     """Singular values, tails and data demand of one world, with a figure.
 
@@ -223,6 +300,7 @@ def spectrum(
         dim: How many singular values to print.
         set: Options of the generator, such as n_states 100, or of the Gymnasium environment, such as is_slippery 0.
         out: Folder of the figure.
+        open: Show the figure.
     """
     check_count("dim", dim)
     mdp = _build_world(world, set)
@@ -237,10 +315,13 @@ def spectrum(
         "tail, mean over actions": [sj.tail(exact, k).mean() for k in range(1, dim + 1)],
         "tail, shared encoder": [sj.tail(exact, k, shared=True) for k in range(1, dim + 1)],
     }
-    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format))
+    print_frame(pd.DataFrame(rows), "{:.4f}")
     demand = float(sj.expected_squared_error(exact, 1, shared=True))
     print(f"sampling: E||A_hat - A||_F^2 = {demand:.4g} / N for N transitions in all (known marginals)")
-    print(f"Figure: {_save(_spectrum_figure(mdp, per_action, stacked), out, world.replace('/', '_'))}")
+    path = _save(_spectrum_figure(mdp, per_action, stacked), out, world.replace("/", "_"))
+    print(f"Figure: {path}")
+    if open:
+        open_file(path)
 
 
 @commands.add
@@ -263,6 +344,7 @@ def analyze(
     dims: tuple[int, ...] = (),
     seed: int = 0,
     out: Path | None = None,
+    open: bool = False,
 ) -> None:
     """Your own transitions: spectrum, suggested latent dimension, a figure and a verdict in words.
 
@@ -287,9 +369,10 @@ def analyze(
         separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
         decimal: Decimal mark of rewards in a text file.
         header: Whether a text file begins with the names of its columns; without, they are 0, 1, 2, ...
-        dims: Latent dimensions to try. Default: all up to 256 reached states, 1 to 64 beyond.
+        dims: Latent dimensions to try, each then a line of a table. Default: all up to 256 reached states, 1 to 64 beyond.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
+        open: Show the figure.
     """
     from spectral_jepa.logs import read_log
     from spectral_jepa.logs.analysis import analyze as analyze_log
@@ -318,7 +401,27 @@ def analyze(
     )
     analysis = analyze_log(data, dims=dims or None, seed=seed)
     print(analysis.verdict())
-    print(f"Figure: {_save(analysis_figure(analysis), out or Path('results/analyze'), log.stem)}")
+    if dims:
+        print()
+        print_frame(_tried(analysis), "{:.4f}")
+    path = _save(analysis_figure(analysis), out or Path("results/analyze"), log.stem)
+    print(f"Figure: {path}")
+    if open:
+        open_file(path)
+
+
+def _tried(analysis: Analysis) -> pd.DataFrame:
+    """What was estimated at each dimension that was asked for."""
+    missed, sampled = analysis.oracle_terms()
+    columns = {
+        "k": analysis.dims,
+        "held-out risk": analysis.held_out_mean,
+        "its standard error": analysis.held_out_error,
+        "tail": analysis.tail,
+        "sampling": analysis.sample_error,
+        "oracle bound of the error": missed + sampled,
+    }
+    return pd.DataFrame(columns)
 
 
 @commands.add
@@ -418,11 +521,11 @@ def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) ->
         return
     short = summarize(table)
     write_checked(folder / "summary.csv", short.to_csv(index=False).encode())
-    print(short.to_string(index=False, float_format="{:.3g}".format))
+    print_frame(short)
     print(f"Summary: {folder / 'summary.csv'}")
 
 
-def _draw(experiment: Experiment, table: pd.DataFrame, folder: Path) -> None:
+def _draw(experiment: Experiment, table: pd.DataFrame, folder: Path, show: bool = False) -> None:
     from spectral_jepa.plotting.drawing import find_drawing
     from spectral_jepa.plotting.style import save_figure
 
@@ -430,9 +533,84 @@ def _draw(experiment: Experiment, table: pd.DataFrame, folder: Path) -> None:
     if draw is None:
         print(f"{experiment.name} has no figure: add a function draw(table) to it to have one", file=sys.stderr)
         return
-    for name, figure in draw(table).items():
-        paths = save_figure(figure, folder / "figures", name)
+    written = []
+    with Bar(desc=f"figures of {experiment.name}", unit="figure") as bar:
+        bar.set_postfix_str("drawing")
+        drawn = draw(table)
+        bar.total = len(drawn)
+        for name, figure in drawn.items():
+            bar.set_postfix_str(name)
+            written.append(save_figure(figure, folder / "figures", name))
+            bar.update()
+    for paths in written:
         print("Figure: " + ", ".join(str(path) for path in paths))
+    if show and written:
+        open_file(written[0][0])
+
+
+def _studies(folders: tuple[Path, ...]) -> list[Path]:
+    """The sweeps, tables and runs that folders hold, each once."""
+    from spectral_jepa.plotting.study import is_sweep
+
+    def is_study(path: Path) -> bool:
+        return is_sweep(path) or _is_run(path)
+
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.exists():
+            raise InputError(f"there is no folder {folder}, expected one of results: check the path")
+        below = sorted(folder.iterdir()) if folder.is_dir() else []
+        own = [folder] if is_study(folder) else [path for path in below if is_study(path)]
+        if not own:
+            raise InputError(
+                f"{folder} holds no sweep and no run, expected a folder of results such as results/bound_vs_dim/quick or "
+                "results/pixels/two_room-small/sigreg-0, or a .parquet table: check the path, or run a sweep first"
+            )
+        for path in own:
+            if path.resolve() in found:
+                raise InputError(f"the folder {path} was given twice, expected each once: leave one out")
+            found[path.resolve()] = path
+    return list(found.values())
+
+
+def _is_run(path: Path) -> bool:
+    # A look, before the pixel half is loaded.
+    return path.is_dir() and (
+        (path / "weights.safetensors").is_file() or ((path / "checkpoints").is_dir() and (path / "log.csv").is_file())
+    )
+
+
+def _page_path(folders: tuple[Path, ...]) -> Path:
+    """Where a page goes: into the folder it is about, beside several, and not among committed tables."""
+    if len(folders) == 1:
+        return folders[0] / "report.html" if folders[0].is_dir() else Path("results/report") / f"{folders[0].stem}.html"
+    parents = {folder.resolve().parent for folder in folders}
+    shared = len(parents) == 1 and all(folder.is_dir() for folder in folders)
+    return (folders[0].parent if shared else Path("results/report")) / "report.html"
+
+
+def _write_report(paths: list[Path], target: Path) -> Path:
+    """All studies on one page: sweeps one after another, runs side by side."""
+    from spectral_jepa.plotting.page import write_page
+    from spectral_jepa.plotting.study import Study, sweep_study, written_by
+
+    studies = [sweep_study(path) for path in paths if not _is_run(path)]
+    runs = [path for path in paths if _is_run(path)]
+    if runs:
+        from spectral_jepa.pixels.reports.run_sections import open_runs, run_study
+
+        studies.append(run_study(open_runs(runs)))
+    page = studies[0]
+    if len(studies) > 1:
+        page = Study(f"{len(studies)} studies")
+        for number, study in enumerate(studies, 1):
+            page.verdict += [f"{number}. {study.title}: {' '.join(study.verdict)}"]
+            page.warnings += [f"{number}. {text}" for text in study.warnings]
+            page.sections += [(f"{number}. {heading}", parts) for heading, parts in study.sections]
+    made = written_by(sj.__version__)
+    return write_page(
+        target, page.title, page.sections, verdict=page.verdict, warnings=page.warnings, made=made, progress=True
+    )
 
 
 def _save(figure: Any, folder: Path, name: str) -> Path:

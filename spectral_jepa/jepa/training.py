@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from spectral_jepa._files import hold_folder
 from spectral_jepa._signatures import checked
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count, require_memory, warn_user
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
@@ -133,7 +133,7 @@ def _train(batch: _Batch, store: Checkpoints | None, checkpoint_every: int, prog
     config, runs = batch.config, batch.runs
     if store is not None and (found := store.load(batch.device)) is not None:
         batch.load_state(*found)
-    bar = tqdm(total=config.n_steps, initial=batch.step, disable=not progress, desc=f"{len(runs)} runs", unit="step")
+    bar = Bar(total=config.n_steps, initial=batch.step, disable=not progress, desc=f"{len(runs)} runs", unit="step")
     while batch.step < config.n_steps and batch.any_active():
         batch.update()
         bar.update()

@@ -19,6 +19,7 @@ from tyro.conf import Positional
 
 from spectral_jepa._commands import Commands
 from spectral_jepa._files import write_checked
+from spectral_jepa._terminal import open_file, print_frame
 from spectral_jepa._validation import InputError, warn_user
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ def plan(
     device: str | None = None,
     cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
+    open: bool = False,
 ) -> None:
     """Plan from one held-out start to its goal, carry the plan out, and draw what happened.
 
@@ -273,6 +275,7 @@ def plan(
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning and evaluation, such as planning.n_iterations 30 or evaluation.budget 100.
+        open: Show the picture.
     """
     from spectral_jepa.pixels.evaluation.evaluate import film_pair
     from spectral_jepa.pixels.model.saved import load_model
@@ -294,6 +297,8 @@ def plan(
     figure = draw_plan(frames, success=success, steps=steps, action_block=config.model.action_block)
     save_figure(figure, target.parent, target.stem)
     print(f"{'Reached' if success else 'Not reached'} after {steps} steps. Figure: {target}")
+    if open:
+        open_file(target)
 
 
 @commands.add
@@ -309,6 +314,7 @@ def evaluate(
     device: str | None = None,
     cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
+    open: bool = False,
 ) -> None:
     """Planning success on frozen held-out pairs, with Wilson intervals, the random floor and paired comparisons.
 
@@ -326,6 +332,7 @@ def evaluate(
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning, such as planning.n_iterations 30, and evaluation.seed.
+        open: Show the figure.
     """
     from spectral_jepa.pixels.config import EvaluationConfig
     from spectral_jepa.pixels.evaluation.evaluate import evaluate as judge
@@ -375,15 +382,19 @@ def evaluate(
                     tables.append(judge(upper, manifest, dataset, environment, wanted, folder=kept))
     table = pd.concat(tables, ignore_index=True)
     summary = success_table(table, by=("policy", "goal_offset"))
-    print(summary.to_string(index=False, float_format="{:.3f}".format))
+    print_frame(summary, "{:.3f}")
     if table["policy"].nunique() > 1:
         first = table[table["goal_offset"] == goal_offset[0]]
-        print(comparison_table(first, str(first["policy"].iloc[0])).to_string(index=False, float_format="{:.3g}".format))
+        print()
+        print_frame(comparison_table(first, str(first["policy"].iloc[0])))
     out = folders[0].parent
     write_checked(out / "evaluation.csv", table.to_csv(index=False).encode())
-    for name, figure in draw(table).items():
-        print(f"Figure: {save_figure(figure, out / 'figures', name)[0]}")
+    figures = [save_figure(figure, out / "figures", name)[0] for name, figure in draw(table).items()]
+    for path in figures:
+        print(f"Figure: {path}")
     print(f"Table: {out / 'evaluation.csv'}   Next: spectral-jepa pixels probe {folders[0]}")
+    if open:
+        open_file(figures[0])
 
 
 @commands.add
@@ -394,6 +405,7 @@ def probe(
     seed: int = 0,
     device: str | None = None,
     cache: Path | None = None,
+    open: bool = False,
 ) -> None:
     """How well each physical quantity can be read from the latents, linearly and by a small network.
 
@@ -406,6 +418,7 @@ def probe(
         seed: Of the sampled frames and of the probe's network.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        open: Show the figure.
     """
     from spectral_jepa.pixels.config import ProbeConfig
     from spectral_jepa.pixels.reports.tables import run_probe
@@ -414,8 +427,10 @@ def probe(
     settings = ProbeConfig(quantities=quantities or None, seed=seed)
     table = run_probe(folder, data_path(folder, data), settings, device=device, data_cache=cache)
     short = table[table["coordinate"] == "mean"].drop(columns="coordinate")
-    print(short.to_string(index=False, float_format="{:.3f}".format))
+    print_frame(short, "{:.3f}")
     print(f"Table: {folder / 'probe.csv'}, figures in {folder / 'figures'}   Next: spectral-jepa pixels surprise {folder}")
+    if open:
+        open_file(folder / "figures" / "probe.png")
 
 
 @commands.add
@@ -429,6 +444,7 @@ def diagnose(
     device: str | None = None,
     cache: Path | None = None,
     set: Overrides = {},  # noqa: B006
+    open: bool = False,
 ) -> None:
     """From what the world allows to what the planner reaches: six stages with a rule each, and which link breaks first.
 
@@ -444,6 +460,7 @@ def diagnose(
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
         set: Settings of planning and evaluation, such as planning.n_iterations 30 or evaluation.n_pairs 50.
+        open: Show the figure.
     """
     from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.reports.diagnosis import diagnose as measure
@@ -456,6 +473,8 @@ def diagnose(
     table = measure(open_diagnosis(folder, data, **sizes, device=device, overrides=set, cache=cache))
     print(f"Table: {folder / 'diagnosis.csv'}, figure: {folder / 'figures' / 'diagnosis.png'}\n")
     print(diagnosis_text(table))
+    if open:
+        open_file(folder / "figures" / "diagnosis.png")
 
 
 @commands.add
@@ -466,6 +485,7 @@ def surprise(
     seed: int = 0,
     device: str | None = None,
     cache: Path | None = None,
+    open: bool = False,
 ) -> None:
     """Violation of expectation: is a teleported or recoloured object a surprise?
 
@@ -478,6 +498,7 @@ def surprise(
         seed: Of the windows and the teleports.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        open: Show the figure.
     """
     from spectral_jepa.pixels.config import SurpriseConfig
     from spectral_jepa.pixels.reports.tables import run_surprise
@@ -485,8 +506,11 @@ def surprise(
 
     settings = SurpriseConfig(n_trajectories=n_trajectories, seed=seed)
     _, summary = run_surprise(folder, data_path(folder, data), settings, device=device, data_cache=cache)
-    print(summary.to_string(index=False, float_format="{:.3g}".format))
-    print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}   Next: pixels report {folder}")
+    print_frame(summary)
+    print(f"Table: {folder / 'surprise_summary.csv'}, figures in {folder / 'figures'}")
+    print(f"Next: spectral-jepa pixels report {folder}")
+    if open:
+        open_file(folder / "figures" / "surprise.png")
 
 
 @commands.add
@@ -497,8 +521,9 @@ def report(
     decoder_steps: int = 1000,
     device: str | None = None,
     cache: Path | None = None,
+    open: bool = False,
 ) -> None:
-    """One page about a trained model: curves, tables, decoded rollouts.
+    """One page about a trained model: results, decoded rollouts, curves, settings.
 
     Example: spectral-jepa pixels report results/pixels/two_room-small/sigreg-0
 
@@ -509,6 +534,7 @@ def report(
         decoder_steps: Optimiser steps of the decoder that draws the rollouts.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        open: Show the page.
     """
     from spectral_jepa.pixels.reports.page import report as write_report
     from spectral_jepa.pixels.runs import data_path
@@ -517,3 +543,5 @@ def report(
         folder, data_path(folder, data), seed=seed, decoder_steps=decoder_steps, device=device, data_cache=cache
     )
     print(f"Page: {path}")
+    if open:
+        open_file(path)

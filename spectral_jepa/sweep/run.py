@@ -135,8 +135,10 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     """Run what is not done yet in a folder that is held, and write the table."""
     from spectral_jepa.sweep import results
 
-    with needs_package("the progress of a sweep"):
-        from tqdm import tqdm
+    with needs_package("a sweep and its progress"):
+        import joblib
+
+        from spectral_jepa._terminal import Bar
     _, _, name, version, source, folder = next(iter(tasks.values()))
     records, damaged = load_cells(folder, tasks)
     records = {key: record for key, record in records.items() if record["status"] == "ok"}
@@ -156,9 +158,12 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     finished = _run_on_dask(run_cell, todo, client) if client is not None else _run_on_joblib(run_cell, todo, n_jobs)
     with (
         contextlib.closing(finished),
-        tqdm(total=len(tasks), initial=cached, desc=name, unit="cell", disable=not progress) as bar,
+        Bar(total=len(tasks), initial=cached, desc=name, unit="cell", disable=not progress) as bar,
     ):
-        bar.set_postfix_str(f"0 done, {cached} cached, 0 failed")
+        # Workers import the library first, which takes as long as many cells.
+        apart = client is not None or min(joblib.effective_n_jobs(n_jobs), len(todo)) > 1
+        started = "starting workers" if todo and apart else "0 done"
+        bar.set_postfix_str(f"{started}, {cached} cached, 0 failed")
         for content in finished:
             record = decode_record(content)
             records[record["cell_key"]] = record

@@ -45,6 +45,7 @@ VALID = {
     "status": {"positional": ["own.py"], "folder": ["swept"]},
     "figures": {"positional": ["own.py"], "folder": ["swept"]},
     "spectrum": {"positional": ["ring"], "dim": ["2"]},
+    "report": {"positional": ["swept"], "out": ["page.html"]},
     "analyze": {"positional": ["log.csv"], "dims": ["1", "2"]},
     "repro": {"check": [], "root": ["clone"]},
     "pixels": {},
@@ -117,7 +118,7 @@ def wrong_words(command, name, hint):
     elif hint is Path:
         refused |= {"below a file": ["own.py/below"], "no folder": ["/dev/null"], "below no folder": ["/dev/null/below"]}
         refused |= {"a long word": ["x" * 5000], "where none may write": ["/proc/nothing"], "several": ["one", "two"]}
-        if (command, name) not in {("pixels plan", "out"), ("pixels collect", "out")}:
+        if (command, name) not in {("pixels plan", "out"), ("pixels collect", "out"), ("report", "out")}:
             refused["a file"] = ["text.txt"]
         else:
             refused["a folder"] = ["other"]

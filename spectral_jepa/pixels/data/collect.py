@@ -13,11 +13,11 @@ import joblib
 import psutil
 import torch
 from joblib.externals.loky.process_executor import BrokenProcessPool
-from tqdm import tqdm
 
 from spectral_jepa._files import file_digest, lock, read_json, remove_leftovers, value_digest, write_atomic
 from spectral_jepa._processes import deaf_children, worker_settings
 from spectral_jepa._streams import episode_generator
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import DataConfig
 from spectral_jepa.pixels.data.drawn import DrawnPictures
@@ -97,7 +97,7 @@ def collect(config: DataConfig, path: str | Path, *, n_jobs: int = 2, progress: 
         parts = {folder / f"{part[0]:08d}.h5": part for part in _make_parts(config)}
         todo = {file: part for file, part in parts.items() if not _is_whole(file, len(part))}
         done = config.n_episodes - sum(len(part) for part in todo.values())
-        with tqdm(
+        with Bar(
             total=config.n_episodes, initial=done, desc=f"collect {config.environment}", unit="episode", disable=not progress
         ) as bar:
             for n in _run(config, todo, n_jobs):
@@ -191,7 +191,7 @@ def collect_drawn(config: DataConfig, *, progress: bool = True) -> EpisodeDatase
     world.draw_states(torch.zeros(1, world.state_dim), 1)
     parts = [range(first, min(first + DRAWN_PART, config.n_episodes)) for first in range(0, config.n_episodes, DRAWN_PART)]
     episodes: list[Episode] = []
-    with tqdm(total=config.n_episodes, desc=f"collect {config.environment}", unit="episode", disable=not progress) as bar:
+    with Bar(total=config.n_episodes, desc=f"collect {config.environment}", unit="episode", disable=not progress) as bar:
         for part in parts:
             episodes += collect_episodes(blind, part)
             bar.update(len(part))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from spectral_jepa._files import atomic_file
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, first_line
 
 INDEX_COLUMNS = ("ep_len", "ep_offset")
@@ -115,7 +115,7 @@ def join_files(path: str | Path, parts: Sequence[Path], attributes: Mapping[str,
     h5py = _h5py()
     path = Path(path)
     with _new_file(path, attributes) as (file, lengths, disk):
-        for part_path in tqdm(parts, desc=f"write {path.name}", unit="part", disable=not progress):
+        for part_path in Bar(parts, desc=f"write {path.name}", unit="part", disable=not progress):
             with open_file(part_path) as part, _whole_part(part_path):
                 names = [name for name in part if name not in INDEX_COLUMNS]
                 if not lengths:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from spectral_jepa._files import DIGESTS, file_digest, lock, read_sums, remove_leftovers, temporary_path, write_sums
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, nearest, warn_user
 from spectral_jepa.pixels.data.episodes import (
     EpisodeDataset,
@@ -266,7 +266,7 @@ def _unpack(path: Path, arrays: Mapping[str, Any], folder: Path, progress: bool)
     temporary.mkdir()
     digests: dict[str, str] = {}
     try:
-        with tqdm(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
+        with Bar(total=needed, desc=f"unpack {path.name}", unit="B", unit_scale=True, disable=not progress) as bar:
             digests = {}
             for name, data in arrays.items():
                 digests[f"{name}.npy"] = _unpack_column(path, data, temporary / f"{name}.npy", bar)

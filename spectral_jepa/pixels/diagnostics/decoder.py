@@ -13,10 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor, nn
-from tqdm.auto import trange
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.data.actions import scaled_blocks
 from spectral_jepa.pixels.data.episodes import episode_of_rows, raw_actions, rows_in
@@ -179,7 +179,7 @@ def fit_decoder(
     share = 0.2 if n_steps == 10 else 0.1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=max(n_steps, 2), pct_start=share)
     generator = np.random.default_rng(seed)
-    bar = trange(n_steps, desc="decoder", disable=not progress)
+    bar = Bar(range(n_steps), desc="decoder", disable=not progress)
     for _ in bar:
         chosen = np.sort(generator.integers(0, len(latents), batch_size))
         target = torch.from_numpy(np.array(frames[chosen])).to(device).float() / 255

@@ -26,9 +26,9 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
-from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import Array, InputError, check_count, nearest
 from spectral_jepa.pixels.config import ProbeConfig
 from spectral_jepa.pixels.data.episodes import episode_of_rows, sample_rows
@@ -191,7 +191,7 @@ def probe(
         part: np.unique(episode_of_rows(dataset, sampled)).size for part, sampled in (("train", train), ("test", test))
     }
     shared = {"n_train": train.size, "n_test": test.size} | {f"n_{part}_episodes": n for part, n in episodes.items()}
-    for (i, p, t), scores in zip(jobs, tqdm(fits, "probe", total=len(jobs), disable=not progress), strict=True):
+    for (i, p, t), scores in zip(jobs, Bar(fits, "probe", total=len(jobs), disable=not progress), strict=True):
         rows += [{"input": i, "probe": p, "quantity": t.quantity, **score} for score in scores]
     return pd.DataFrame([row | shared for row in rows], columns=COLUMNS)
 

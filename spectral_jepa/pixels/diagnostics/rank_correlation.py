@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import stats
-from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float
 from spectral_jepa._streams import torch_generator
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import Array, InputError, check_count, check_fraction
 from spectral_jepa.pixels.data.actions import native_actions, scaled_blocks
 from spectral_jepa.pixels.data.episodes import episode_of_rows, sample_rows
@@ -396,7 +396,7 @@ def plan_distances(
     here, there = torch.from_numpy(shown).double().split(len(first))
     actions = native_actions(plans.flatten(0, 1), scaler).reshape(*plans.shape[:2], -1, len(scaler.mean))
     true, seen, predicted = (np.empty(plans.shape[:2]) for _ in range(3))
-    with tqdm(total=true.size, desc="simulate plans", unit="plan", disable=not progress) as bar:
+    with Bar(total=true.size, desc="simulate plans", unit="plan", disable=not progress) as bar:
         for e in range(len(first)):
             pictures: list[Pictures] = []
             for s in range(plans.shape[1]):

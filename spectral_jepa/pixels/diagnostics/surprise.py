@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.pixels.config import SurpriseConfig
 from spectral_jepa.pixels.data.actions import scaled_blocks
@@ -165,7 +165,7 @@ def surprise(
     windows = _windows(dataset, episodes, n_rows, settings.n_trajectories, generator)
     states = dataset.columns["state"]
     tables = []
-    for index, (episode, start) in enumerate(tqdm(windows, "surprise", disable=not progress)):
+    for index, (episode, start) in enumerate(Bar(windows, "surprise", disable=not progress)):
         moves = raw_actions(dataset, slice(start, start + n_rows)).astype(np.float64).reshape(n_blocks * size, -1)
         stored = np.array(states[start : start + n_rows + 1], dtype=np.float64)
         frames, deviation = _replay(environment, stored, moves, size, before, np.random.default_rng([settings.seed, index]))

@@ -17,10 +17,10 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from spectral_jepa._files import decode_record, encode_record, value_digest, write_atomic
 from spectral_jepa._streams import torch_generator
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import Array, InputError, check_count, warn_user
 from spectral_jepa.pixels.config import EvaluationConfig
 from spectral_jepa.pixels.evaluation.manifest import Manifest
@@ -130,7 +130,7 @@ def evaluate(
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             parallel = joblib.Parallel(n_jobs, return_as="generator_unordered", pre_dispatch=2 * n_jobs)
             finished = parallel(joblib.delayed(_run_chunk)(policy, environment, task, budget, seed) for task in tasks)
-    with tqdm(total=len(manifest), initial=len(done), desc=policy.name, unit="pair", disable=not progress) as bar:
+    with Bar(total=len(manifest), initial=len(done), desc=policy.name, unit="pair", disable=not progress) as bar:
         for rows in finished:
             for row in rows:
                 row |= {"manifest": manifest.digest[:12], "configuration": digest[:12]}

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from spectral_jepa._shapes import Float, UInt8
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count, check_device
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.interfaces import Encoder, Pictures, TorchModel
@@ -143,7 +143,7 @@ def encode_rows(
     if len(shape) != 4 or shape[-1] != 3 or not rows.size:
         raise InputError(f"frames have shape {shape}, expected (N, height, width, 3) with N >= 1: put the colour axis last")
     parts = []
-    with frozen(model) as device, tqdm(total=rows.size, desc=progress, disable=progress is None, unit="frame") as bar:
+    with frozen(model) as device, Bar(total=rows.size, desc=progress, disable=progress is None, unit="frame") as bar:
         for start in range(0, rows.size, batch_size):
             # A copy: memory maps are read-only, and torch shares memory with what it is given.
             batch = np.array(pixels[rows[start : start + batch_size]], dtype=np.uint8)

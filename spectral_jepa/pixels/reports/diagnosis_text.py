@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from spectral_jepa._terminal import frame_text
+
 COLUMNS = ["stage", "quantity", "horizon", "measure", "value", "low", "high", "n", "passes", "what"]
 STAGES = {
     "possible": "Can it be done?",
@@ -153,7 +155,7 @@ def diagnosis_text(table: pd.DataFrame) -> str:
         parts.append(f"{number}. {title}  {verdict(table, stage)}")
         summary = stage_summary(table, stage)
         if len(summary):
-            parts.append(summary.to_string(index=False))
+            parts.append(frame_text(summary))
         for row in rows.to_dict("records"):
             if not pd.isna(row["passes"]):
                 parts.append(f"  {'ok    ' if row['passes'] else 'BROKEN'}  {finding(row)}")

@@ -1,15 +1,14 @@
-"""One page about a trained folder: settings, curves, planning, probing, surprise, shape of the latents, decoded rollouts."""
+"""One page about a trained folder: planning, probing, surprise, latent space, decoded rollouts, training, settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from spectral_jepa._files import read_csv
 from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import EpisodeDataset
@@ -23,17 +22,11 @@ from spectral_jepa.pixels.interfaces import ActionScaling
 from spectral_jepa.pixels.model.frozen import device_of
 from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.model.world_model import WorldModel
-from spectral_jepa.pixels.reports.tables import load_table, save_figures, save_table
-from spectral_jepa.plotting.page import Part, Section, write_page
+from spectral_jepa.pixels.reports.run_sections import film_part, latent_parts, open_runs, run_study
+from spectral_jepa.pixels.reports.tables import save_figures, save_table
+from spectral_jepa.plotting.page import Part, write_page
 from spectral_jepa.plotting.pixels import diagnostics as drawing
-from spectral_jepa.success_rates import success_table
-
-_GEOMETRY = (
-    "Straightness is the mean cosine of consecutive latent velocities (1: straight lines, 0: random walk, near -1/2: "
-    "independent draws in many dimensions); the effective rank is exp(entropy) of the normalised covariance eigenvalues; "
-    "the whitening gap is the squared distance of mean and covariance from 0 and I, over the dimension. All on test "
-    "episodes."
-)
+from spectral_jepa.plotting.study import Study, written_by
 
 
 def report(
@@ -49,7 +42,7 @@ def report(
     data_cache: Path | None = None,
     progress: bool = True,
 ) -> Path:
-    """One HTML page about a trained folder: settings, curves, planning, probing, surprise, geometry, decoded rollouts.
+    """One HTML page about a trained folder: planning, probing, surprise, geometry, decoded rollouts, curves, settings.
 
     Parameters
     ----------
@@ -92,28 +85,28 @@ def report(
         check_count(name, value)
     check_count("seed", seed, 0, LARGEST_SEED)
     model, config, scaler = load_model(folder, device)
-    sections: list[Section] = [("Settings", _settings(model, config)), ("Training", _training(folder))]
-    sections += [
-        ("Planning", _planning(folder)),
-        ("Probing", _probing(folder)),
-        ("Violation of expectation", _surprise(folder)),
-    ]
+    n = sum(p.numel() for p in model.parameters())
+    written: dict[str, Any] = {"facts": [f"{n:,} parameters."], "command": "pixels report"}
+    where = out or folder / "report.html"
     if data is None:
         hint = "Give `report` the data file too, and it measures the latents and decodes rollouts."
-        return write_page(out or folder / "report.html", _title(config), [*sections, ("Latent space", [hint])])
+        return _write(where, run_study(open_runs([folder]), measured=[("Latent space", [hint])], **written))
     dataset = open_run_data(config, data, cache=data_cache)
     split = dataset.split()
     options: dict[str, Any] = {"every": config.model.action_block, "seed": seed, "cache": folder / CACHE}
     untrained = WorldModel(config.model, seed).to(device_of(model))
     table = latent_geometry(model, dataset, split["test"], control=untrained, **options)
-    figures = save_table(folder, "geometry", table, drawing.draw_spectrum(table))
-    scalars = table[table["measure"] != "eigenvalue"].drop(columns="index")
-    sections.append(("Latent space", [*figures, _GEOMETRY, scalars]))
+    save_table(folder, "geometry", table, drawing.draw_spectrum(table))
     pictures = _rollouts(
         model, config, scaler, dataset, split, folder, seed, n_rollouts, rollout_blocks, decoder_steps, progress
     )
-    sections.append(("Decoded rollouts", pictures))
-    return write_page(out or folder / "report.html", _title(config), sections)
+    measured = [("Latent space", latent_parts(table)), ("Decoded rollouts", pictures)]
+    return _write(where, run_study(open_runs([folder]), measured=measured, **written))
+
+
+def _write(path: Path, study: Study) -> Path:
+    made = written_by(version("spectral-jepa"))
+    return write_page(path, study.title, study.sections, verdict=study.verdict, warnings=study.warnings, made=made)
 
 
 def _rollouts(
@@ -144,82 +137,6 @@ def _rollouts(
     note = (
         f"A decoder trained on frozen latents of training episodes ({n_steps} steps) draws test episodes: observed frames, "
         "the decoded latents of the observed frames, and an open-loop rollout under the stored actions (framed: no picture "
-        f"after the first {config.model.history} went into it). The animation shows the same trajectories one below another."
+        f"after the first {config.model.history} went into it)."
     )
-    return [note, *strips, animation]
-
-
-def _title(config: PixelConfig) -> str:
-    return f"{config.data.environment}: {config.model.encoder} world model, {config.objective.regularizer}"
-
-
-def _settings(model: WorldModel, config: PixelConfig) -> list[Part]:
-    n = sum(p.numel() for p in model.parameters())
-    text = f"{n:,} parameters. What differs from the published settings (all of them are in `config.json`):"
-    default, here = _flat(PixelConfig().to_dict()), _flat(config.to_dict())
-    rows = [(*name, str(default[name]), str(value)) for name, value in here.items() if value != default[name]]
-    return [text, pd.DataFrame(rows, columns=["section", "setting", "published", "here"])]
-
-
-def _flat(settings: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """Settings by (section, name); a setting without a section has that left empty."""
-    sections = {key: value if isinstance(value, dict) else {key: value} for key, value in settings.items()}
-    return {(key if key not in part else "", name): value for key, part in sections.items() for name, value in part.items()}
-
-
-def _training(folder: Path) -> list[Part]:
-    path = folder / "log.csv"
-    if not path.is_file():
-        return ["No log.csv in this folder."]
-    log = read_csv(path, ["step"], "remove it to go without, or train again from the checkpoints")
-    numbers = [name for name in log.columns if log[name].notna().any()]
-    last = [(name, float(log[name].dropna().iloc[0]), float(log[name].dropna().iloc[-1])) for name in numbers]
-    curves = save_figures(folder, drawing.draw_training(log))
-    return [*curves, pd.DataFrame(last, columns=["quantity", "first logged", "last logged"])]
-
-
-def _planning(folder: Path) -> list[Part]:
-    # Beside the run's own rows, those of the policies it was compared with: floor, bound, other runs.
-    paths = sorted(folder.glob("evaluation*.csv")) + sorted(folder.parent.glob("evaluation.csv"))
-    tables = [read_csv(path, (), "run spectral-jepa pixels evaluate again") for path in paths]
-    tables = [table for table in tables if {"policy", "success", "steps"} <= set(table.columns)]
-    if not tables:
-        return ["Not measured yet: run `spectral-jepa pixels evaluate`."]
-    rows = pd.concat(tables, ignore_index=True)
-    # A run is called otherwise beside one of the same name; its configuration is what it is.
-    known = "configuration" if "configuration" in rows else "policy"
-    rows = rows.drop_duplicates([name for name in (known, "manifest", "pair") if name in rows])
-    by = [name for name in ("policy", "goal_offset", "budget") if name in rows]
-    return ["Success on held-out start and goal pairs with 95 % Wilson intervals:", success_table(rows, by=by)]
-
-
-def _probing(folder: Path) -> list[Part]:
-    table, notes = load_table(folder, "probe")
-    if table is None:
-        return ["Not measured yet: run `spectral-jepa pixels probe`."]
-    table["note"] = table["note"].fillna("")
-    means = table[table["coordinate"] == "mean"].drop(columns="coordinate")
-    skipped = table[table["probe"] == "none"]
-    if len(skipped):
-        names = ", ".join(f"{q} [{c}]" for q, c in zip(skipped["quantity"], skipped["coordinate"], strict=True))
-        notes.append(f"Constant, so not probed: {names}.")
-    text = (
-        "Frozen latents to physical quantities, train and test on different episodes; mse in units of the target's variance."
-    )
-    return [*notes, text, *drawing.draw_probe(table).values(), means]
-
-
-def _surprise(folder: Path) -> list[Part]:
-    table, notes = load_table(folder, "surprise")
-    summary, _ = load_table(folder, "surprise_summary")
-    if table is None or summary is None:
-        return ["Not measured yet: run `spectral-jepa pixels surprise`."]
-    for row in summary[summary["moment"] == "at"].to_dict("records"):
-        verdict = "does not significantly change"
-        if row["p_t"] < 0.01:
-            verdict = "raises" if row["difference"] > 0 else "lowers"
-        notes.append(
-            f"{row['version'].capitalize()}: {verdict} surprise at the perturbed frame (paired t-test p = {row['p_t']:.2g}, "
-            f"d_z = {row['d_z']:.2f}, AUROC {row['auroc']:.3f}, {row['n']} trajectories)."
-        )
-    return [*notes, *drawing.draw_surprise(table).values(), summary]
+    return [note, *strips, film_part(animation)]

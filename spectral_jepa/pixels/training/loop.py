@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from tqdm.auto import tqdm
 
 from spectral_jepa._files import hold_folder
+from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, window_starts
@@ -205,7 +205,7 @@ class _Run:
         with (
             closing(batches(self.sampler, device)) as source,
             TrainingLog(self.folder, self.step, self.log_digest) if leads else nullcontext() as log,
-            tqdm(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
+            Bar(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
         ):
             for frames, blocks, cursor in source:
                 losses = self.learner.update(self.step, frames, blocks)

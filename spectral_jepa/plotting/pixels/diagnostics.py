@@ -23,6 +23,8 @@ INPUT_COLORS = {
     "pixels": "0.6",
     "other quantities": COLORS["chain"],
 }
+# Where a bar of R2 is cut.
+_LEAST_R2 = -1.0
 _LOG_SCALE = ("loss", "prediction", "validation_prediction", "whitening_gap")
 
 
@@ -85,7 +87,8 @@ def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
     Returns
     -------
     dict {"probe": matplotlib Figure}
-        A negative R2 has a bar of length 0 and its number beside it.
+        A negative R2, worse than the mean, has a bar to the left; one below -1 ends there, with an arrow. Every bar has its
+        number beside it.
 
     Examples
     --------
@@ -94,7 +97,7 @@ def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
     ...     "r2": [0.9, -2.0]})
     >>> (axis,) = draw_probe(table)["probe"].axes
     >>> axis.get_title(), [float(bar.get_width()) for bar in axis.patches], [text.get_text() for text in axis.texts]
-    ('agent position', [0.9, 0.0], ['0.900', '-2.000'])
+    ('agent position', [0.9, -1.0], ['0.900', '-2.000'])
     """
     means = table[table["coordinate"] == "mean"]
     quantities = list(dict.fromkeys(means["quantity"]))
@@ -110,12 +113,18 @@ def draw_probe(table: pd.DataFrame) -> dict[str, Figure]:
             value, (name, kind) = float(chosen[key]), key
             hatch = "////" if kind == "mlp" else None
             color = INPUT_COLORS.get(name, COLORS["other"])
-            axis.barh(place, max(value, 0.0), color=color, hatch=hatch, edgecolor="white", height=0.8)
-            axis.text(
-                max(value, 0.0) + 0.015, place, f"{value:.3f}" if value > -10 else f"{value:.0f}", va="center", fontsize=7.5
-            )
-        axis.set(title=quantity.replace("_", " "), xlim=(0, 1.18), xlabel=r"$R^2$, held-out episodes")
-        axis.set_xticks(np.arange(0, 1.01, 0.25))
+            if not np.isfinite(value):
+                continue
+            end = max(value, _LEAST_R2)
+            axis.barh(place, end, color=color, hatch=hatch, edgecolor="white", height=0.8)
+            # A bar near 0 has no width to see.
+            axis.plot(end, place, marker="<" if value < _LEAST_R2 else "o", ms=3, color=color, clip_on=False)
+            number = f"{value:.3f}" if value > -10 else f"{value:.0f}"
+            axis.text(max(value, 0.0) + 0.03, place, number, va="center", fontsize=7.5)
+        low = _LEAST_R2 - 0.05 if (chosen < 0).any() else 0.0
+        axis.set(title=quantity.replace("_", " "), xlim=(low, 1.25), xlabel=r"$R^2$, held-out episodes")
+        axis.set_xticks(np.arange(_LEAST_R2 if low else 0, 1.01, 0.5 if low else 0.25))
+        axis.axvline(0, color="0.4", lw=0.8)
         axis.set_yticks(range(len(bars)), [f"{name}, {kind}" for name, kind in bars])
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)

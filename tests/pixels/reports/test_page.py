@@ -141,7 +141,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         if tag == "img":
             self.images.append(dict(attributes)["src"])
-        elif tag not in ("meta", "br"):
+        elif tag not in ("meta", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -167,7 +167,8 @@ def test_page_embeds_everything_and_repeats_to_the_byte(tmp_path):
     assert [kind for kind, _ in kinds] == ["image/png", "image/gif"]
     assert base64.b64decode(kinds[1][1]) == film.read_bytes()
     assert Image.open(io.BytesIO(base64.b64decode(kinds[0][1]))).width > 300
-    assert "http" not in text and "<script" not in text
+    assert "http" not in text and "src=" not in re.sub(r'src="data:[^"]*"', "", text)
+    assert 'data-v="0.3333333333333333"' in text
     assert write_page(tmp_path / "two.html", "T", sections).read_text() == text
     with pytest.raises(InputError, match=r"expected \.gif or \.png"):
         write_page(tmp_path / "x.html", "T", [("A", [tmp_path / "film.mp4"])])
@@ -187,10 +188,12 @@ def test_drawings_show_the_numbers_of_their_tables():
     )  # fmt: skip
     axes = drawing.draw_probe(probes)["probe"].axes
     assert [axis.get_title() for axis in axes] == ["a", "b"]
-    assert [bar.get_width() for bar in axes[0].patches] == [0.9, 0] and [t.get_text() for t in axes[0].texts] == [
-        "0.900",
-        "-2.000",
-    ]
+    # Worse than the mean is drawn too: to the left, cut at -1 and marked there.
+    assert [bar.get_width() for bar in axes[0].patches] == [0.9, -1]
+    assert [t.get_text() for t in axes[0].texts] == ["0.900", "-2.000"]
+    low, high = axes[0].get_xlim()
+    assert low < -1 < 0.9 < high and axes[1].get_xlim()[0] == 0
+    assert [line.get_marker() for line in axes[0].lines[:2]] == ["o", "<"]
     rows = [(i, v, s, x * (1 + i)) for i in range(3) for s in (-1, 0) for v, x in (("clean", 1.0), ("teleported", 2.0 + s))]
     table = pd.DataFrame(rows, columns=["trajectory", "version", "step", "surprise"])
     curves, pairs = drawing.draw_surprise(table)["surprise"].axes
@@ -229,7 +232,15 @@ def trained(tmp_path):
 def test_commands_fill_the_folder_and_the_report_shows_it(trained):
     folder, data = trained
     early = Page(report(folder, out=folder / "early.html", progress=False).read_text())
-    assert early.headings[1:] == ["Settings", "Training", "Planning", "Probing", "Violation of expectation", "Latent space"]
+    assert early.headings[1:] == [
+        "Planning",
+        "Probing",
+        "Violation of expectation",
+        "Latent space",
+        "Training",
+        "Settings",
+        "Where it comes from",
+    ]
     assert len(early.images) == 1
     probed = run_probe(folder, data, ProbeConfig(max_epochs=2), progress=False)
     rows, summary = run_surprise(folder, data, SurpriseConfig(n_trajectories=10), progress=False)
@@ -246,7 +257,7 @@ def test_commands_fill_the_folder_and_the_report_shows_it(trained):
     both.to_csv(folder.parent / "evaluation.csv", index=False)
     path = report(folder, data, n_rollouts=2, rollout_blocks=4, decoder_steps=2, progress=False)
     page = Page(path.read_text())
-    assert page.headings[-1] == "Decoded rollouts"
+    assert page.headings[-4:] == ["Decoded rollouts", "Training", "Settings", "Where it comes from"]
     start = page.cells.index("cem")
     assert page.cells[start : start + 4] == ["cem", "3", "4", "0.75"]
     start = page.cells.index("random")
