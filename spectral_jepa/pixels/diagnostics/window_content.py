@@ -84,7 +84,7 @@ def window_content(
     generator, rows = np.random.default_rng(seed), []
     for length in steps:
         ahead = rows_ahead(dataset, check_count("steps", length))
-        starts = window_starts(dataset, episodes, ahead + 1)
+        starts = window_starts(dataset, episodes, length + 1)
         if not starts.size:
             continue
         if starts.size > n_windows:
