@@ -12,8 +12,8 @@ def _():
 
     from spectral_jepa.classroom import _notebook as page
     from spectral_jepa.classroom import pictures
-    from spectral_jepa.classroom.lessons import lesson as _lesson
     from spectral_jepa.classroom.collapse import REGULARIZERS, STEPS, STRENGTHS, encoder_at, train_live
+    from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(3)
     page.heading(lesson)

@@ -10,11 +10,11 @@ app = marimo.App(width="medium", app_title="Dreaming in pixels")
 def _():
     import marimo as mo
 
+    from spectral_jepa._validation import InputError
     from spectral_jepa.classroom import _notebook as page
     from spectral_jepa.classroom import pictures
-    from spectral_jepa.classroom.lessons import lesson as _lesson
-    from spectral_jepa._validation import InputError
     from spectral_jepa.classroom.dream import CHANGES, dream, load_dream, train_dream
+    from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(6)
     page.heading(lesson)

@@ -21,8 +21,8 @@ async def _():
 
     from spectral_jepa.classroom import _notebook as page
     from spectral_jepa.classroom import pictures
-    from spectral_jepa.classroom.lessons import lesson as _lesson
     from spectral_jepa.classroom.latent_or_input import DIMS, SCALES, contest
+    from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(5)
     page.heading(lesson)

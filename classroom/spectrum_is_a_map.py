@@ -19,10 +19,10 @@ async def _():
 
     import marimo as mo
 
+    from spectral_jepa._validation import InputError
     from spectral_jepa.classroom import _notebook as page
     from spectral_jepa.classroom import pictures
     from spectral_jepa.classroom.lessons import lesson as _lesson
-    from spectral_jepa._validation import InputError
     from spectral_jepa.classroom.room_map import DEFAULT_MAP, room_map
 
     lesson = _lesson(4)

@@ -1,4 +1,4 @@
-"""The classroom: what its six apps and its offline page compute and draw; the apps themselves are thin scripts in classroom/.
+"""The classroom: what its six apps and its offline page compute and draw; the apps are thin scripts in classroom/.
 
 One idea, one module: :mod:`~spectral_jepa.classroom.u_curve`, :mod:`~spectral_jepa.classroom.broken_theorem`,
 :mod:`~spectral_jepa.classroom.collapse`, :mod:`~spectral_jepa.classroom.room_map`,

@@ -84,6 +84,4 @@ def break_theorem(angle: float = 0.05, noise: float = 0.1, planner: str = "dot")
     printed = printed_single_step_bound(exact, fooled, plan)
     corrected = pointwise_single_step_bound(exact, fooled, plan).value if planner == "transition" else np.nan
     chosen = plan.actions(plan.planned_sequence)[0, :, 0]
-    return BrokenPromise(
-        float(printed.value), bool(printed.holds_as_printed), plan.mean_regret, float(corrected), chosen
-    )
+    return BrokenPromise(float(printed.value), bool(printed.holds_as_printed), plan.mean_regret, float(corrected), chosen)

@@ -1,7 +1,7 @@
 """Lesson 3, collapse: encoders on their way through training, under three regularisers and many strengths.
 
-The table of trained encoders is made once by the trainer (:func:`train_table`) and kept in ``classroom/data/collapse.npz``, so
-that the lesson needs no torch; where torch is there, :func:`train_live` trains any other strength in a few seconds.
+The table of trained encoders is made once by the trainer (:func:`train_table`) and kept in ``classroom/data/collapse.npz``,
+so that the lesson needs no torch; where torch is there, :func:`train_live` trains any other strength in a few seconds.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def predicted_rank(regularizer: str, strength: float) -> int | None:
     Returns
     -------
     int or None
-        Whitening: how many of the first six s_i^2 exceed 1 - 2 lambda. None: at most 1, a constant, and 1 is returned. SIGReg:
-        0 where total collapse is stable, else None, because theory then only says that it does not stay at 0.
+        Whitening: how many of the first six s_i^2 exceed 1 - 2 lambda. "none": 1, a constant, at most. SIGReg: 0
+        where total collapse is stable, else None, because theory then only says that it does not stay at 0.
 
     Raises
     ------
@@ -257,6 +257,8 @@ def _exact() -> CoOccurrence:
 def _table() -> dict[str, Array]:
     path: Path = shipped_folder("classroom") / TABLE
     if not path.is_file():
-        raise InputError(f"{path} does not exist, expected the classroom's table: run python classroom/make_data.py collapse")
+        raise InputError(
+            f"{path} does not exist, expected the classroom's table: run python classroom/make_data.py collapse"
+        )
     with np.load(path) as saved:
         return {name: saved[name] for name in REGULARIZERS}

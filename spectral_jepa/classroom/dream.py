@@ -124,12 +124,12 @@ def dream(dream: Dream, start: ArrayLike, goal: ArrayLike, change: str = "nothin
     """
     import torch
 
+    from spectral_jepa.pixels.data.actions import scaled_blocks
     from spectral_jepa.pixels.diagnostics.decoder import decode
     from spectral_jepa.pixels.diagnostics.surprise import prediction_errors
     from spectral_jepa.pixels.environments import make_environment
     from spectral_jepa.pixels.interfaces import Observation
     from spectral_jepa.pixels.model.frozen import encode_frames, frozen
-    from spectral_jepa.pixels.data.actions import scaled_blocks
     from spectral_jepa.pixels.planning.policies import PlannerPolicy
 
     check_choice("change", change, CHANGES)

@@ -1,4 +1,4 @@
-"""What the six lessons ask and say: question, answer, formula, code, sentence to take home, and exercises that check themselves.
+"""What the six lessons ask and say: question, answer, formula, code, sentence to take home, self-checking exercises.
 
 The apps and the offline page read the same text from here; the answer to an exercise is computed, not written down.
 """
@@ -102,7 +102,8 @@ LESSONS = (
         "The world below has rank 8: eight dimensions describe it exactly. You have 1,000 transitions. Which k errs least?",
         ("k = 1", "k = 8", "k = 40, as many as there are states"),
         0,
-        "From 1,000 transitions one dimension errs least. Eight pay from about 30,000 on: move N and watch the lowest point.",
+        "From 1,000 transitions one dimension errs least. Eight pay from about 30,000 on: move N and watch the "
+        "lowest point.",
         r"R_k \approx \underbrace{\sum_{i>k} s_i^2}_{\text{missing: the tail}}"
         r" + \underbrace{\text{noise learnt}}_{\text{grows with } k \text{, falls with } N}",
         "error(k) ≈ s²ₖ₊₁ + s²ₖ₊₂ + … (missing: the tail) + noise learnt (grows with k, falls with N)",
@@ -128,13 +129,16 @@ LESSONS = (
         "break_the_theorem",
         "Break the theorem",
         "A small error of the model need not mean a good plan: here the printed bound promises almost nothing to lose.",
-        "Four states, four actions; action a leads to state a. Theorem 4.1, as printed, promises a regret of at most .0048, and "
+        "Four states, four actions; action a leads to state a. Theorem 4.1, as printed, promises a regret of at "
+        "most .0048, and "
         "its hypotheses hold. How much does its planner lose, of a best value of .925?",
         ("at most .0048, it is a theorem", "about .07", ".675, as much as an action drawn by lot"),
         2,
-        "The planner takes the same action for every goal: all that an action does sits in the law of the next state, w+, which "
+        "The planner takes the same action for every goal: all that an action does sits in the law of the next "
+        "state, w+, which "
         "the score g·f leaves out. Choose the corrected planner, which multiplies by it.",
-        r"\text{printed: regret} \le 2\, c_0 \max_a \sqrt{R_a} \qquad \text{corrected planner: } \max_a\, w_a^+(y)\, g_a(x)^\top f(y)",
+        r"\text{printed: regret} \le 2\, c_0 \max_a \sqrt{R_a} \qquad \text{corrected planner: } \max_a\, "
+        r"w_a^+(y)\, g_a(x)^\top f(y)",
         "printed: regret ≤ 2 c₀ max √R;   corrected planner: largest w⁺(y) · g·f(y)",
         'plan = sj.plan_goals(world, fooled, score="dot")\n'
         "sj.printed_single_step_bound(exact, fooled, plan).value, plan.mean_regret",
@@ -158,12 +162,14 @@ LESSONS = (
         3,
         "collapse",
         "Collapse",
-        "An encoder that maps everything to one point predicts itself without error. A regulariser of strength λ has to pay more.",
+        "An encoder that maps everything to one point predicts itself without error. A regulariser of strength λ "
+        "has to pay more.",
         "Singular values 1, .80, .64, .51, .41, .33; whitening with λ = .25. How many of six dimensions survive training?",
         ("1", "2", "all 6"),
         1,
         "Two: a direction survives if and only if s² > 1 - 2λ, and 1 - 2λ = .5 lies between .64² = .41 and .80² = .64.",
-        r"\text{direction } i \text{ survives} \iff s_i^2 > 1 - 2 \lambda, \qquad d_i^2 = \Big[1 - \frac{1 - s_i^2}{2 \lambda}\Big]^+",
+        r"\text{direction } i \text{ survives} \iff s_i^2 > 1 - 2 \lambda, \qquad d_i^2 = \Big[1 - \frac{1 - "
+        r"s_i^2}{2 \lambda}\Big]^+",
         "direction i survives exactly if sᵢ² > 1 − 2λ;   its eigenvalue is then 1 − (1 − sᵢ²) / 2λ",
         'train_jepa(exact, [Run(dim=6, strength=lam)], JepaConfig(regularizer="whitening"))\n'
         "np.sum(sj.soft_whitening_scales(sj.spectrum(exact, shared=True)[:6], lam) > 0)",
@@ -187,15 +193,18 @@ LESSONS = (
         4,
         "spectrum_is_a_map",
         "The spectrum is a map",
-        "What a world model of k dimensions keeps of a world are its first k singular functions. Draw walls and look at them.",
+        "What a world model of k dimensions keeps of a world are its first k singular functions. Draw walls and "
+        "look at them.",
         "Four rooms with a door in each wall. What does the second singular function look like?",
         ("a chessboard", "one half of the house against the other", "one bright cell"),
         1,
-        "It tells halves of the house apart: which half you are in is what the next state tells most about the last one. The "
+        "It tells halves of the house apart: which half you are in is what the next state tells most about the "
+        "last one. The "
         "first is constant.",
         r"\tau_k = \sum_{i > k} s_i^2, \qquad \bar M = \sum_i s_i\, u_i v_i^\top",
         "tail(k) = s²ₖ₊₁ + s²ₖ₊₂ + …, where the sᵢ are the singular values of the co-occurrence of states and next states",
-        "exact = sj.CoOccurrence.exact(sj.make_grid(text, slip))\nsj.spectrum(exact, shared=True), sj.tail(exact, k, shared=True)",
+        "exact = sj.CoOccurrence.exact(sj.make_grid(text, slip))\nsj.spectrum(exact, shared=True), sj.tail(exact, "
+        "k, shared=True)",
         "The first singular functions draw the rooms before they draw the cells.",
         (
             Exercise(
@@ -217,10 +226,12 @@ LESSONS = (
         "latent_or_input",
         "Latent or input?",
         "Predict the picture itself, or a learned summary of it? Each keeps k things; they differ in which.",
-        "A task beside a background twice as loud, which keeps its value half of the time; k = 3. Which model finds its goals?",
+        "A task beside a background twice as loud, which keeps its value half of the time; k = 3. Which model "
+        "finds its goals?",
         ("the latent model", "the input-level model", "both", "neither"),
         0,
-        "The latent one. The input-level model spends its dimensions on what is loud, and this background can be predicted well "
+        "The latent one. The input-level model spends its dimensions on what is loud, and this background can be "
+        "predicted well "
         "enough to pay. Make it faint and slow, and the latent model fails instead.",
         r"\text{input drops the task if } c > \frac{s}{p} \sqrt{\frac{m}{n}}, \qquad \text{latent drops it if } p > s",
         "input drops the task if loudness c > (s / p) √(m / n);   latent drops it if p > s;   here s = .724 and m = n = 5",
@@ -249,7 +260,8 @@ LESSONS = (
         "In the middle of the film the agent turns blue and goes on as if nothing had happened. Is the model surprised?",
         ("no, a colour breaks no law of motion", "yes"),
         1,
-        "Yes. Latents hold what pictures show, colour included, and nothing that it saw in training was blue. What it cannot do "
+        "Yes. Latents hold what pictures show, colour included, and nothing that it saw in training was blue. "
+        "What it cannot do "
         "is tell that this does not matter.",
         r"\text{surprise}_t = \frac{1}{D}\, \lVert g(z_t, a_t) - z_{t+1} \rVert^2",
         "surprise(t) = ‖predicted − observed latent‖² / D",

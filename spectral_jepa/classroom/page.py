@@ -1,4 +1,4 @@
-"""The offline page: all six lessons in one HTML file, from tables computed here and an inline script; no network, no server."""
+"""The offline page: all six lessons in one HTML file, tables computed here and an inline script; no network, no server."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def draw_u(curve: UCurve, dim: int) -> Figure:
     ['pretraining error', 'regret / that of drawing lots']
     """
     figure, axes = new_figure(1, 2, width=3.7, height=3.0)
-    tail, risk, regret = curve.at(dim)
+    _, risk, regret = curve.at(dim)
     left, right = axes[0]
     left.plot(DIMS, np.maximum(curve.tail, 1e-3), "--", color=COLORS["exact"], label="tail: infinite data")
     left.plot(DIMS, curve.risk, color=COLORS["measured"], label=f"fitted to N = {curve.n_samples:,}")
@@ -244,7 +244,11 @@ def draw_film(film: Film, frame: int) -> Figure:
     """
     figure = Figure(figsize=(7.4, 4.4), layout="constrained")
     grid = figure.add_gridspec(2, 3, height_ratios=(1.5, 1))
-    pictures = {"goal": film.goal, f"what happens, frame {frame}": film.true[frame], "what it imagined": film.imagined[frame]}
+    pictures = {
+        "goal": film.goal,
+        f"what happens, frame {frame}": film.true[frame],
+        "what it imagined": film.imagined[frame],
+    }
     for place, (title, picture) in enumerate(pictures.items()):
         axis = figure.add_subplot(grid[0, place])
         axis.imshow(picture)
