@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import marimo as mo
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from spectral_jepa.classroom.lessons import Lesson
@@ -42,14 +42,15 @@ def beside(lesson: Lesson, value: str) -> Any:
 
 
 def show(figure: Figure) -> Any:
-    """A figure, closed again so that moving a slider keeps none."""
-    plt.close(figure)
-    return mo.as_html(figure)
+    """A figure as a picture that shrinks with the page."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    return mo.image(drawn.getvalue(), alt="the picture of this lesson", style={"max-width": "100%", "height": "auto"})
 
 
 def exercises(lesson: Lesson) -> Any:
     """A field for the answer to each exercise."""
-    return mo.ui.array([mo.ui.number(start=-1000, stop=1e6, step=0.0001, value=None) for _ in lesson.exercises])
+    return mo.ui.array([mo.ui.number(step=0.0001) for _ in lesson.exercises])
 
 
 def checked(lesson: Lesson, fields: Any) -> Any:
