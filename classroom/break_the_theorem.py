@@ -48,7 +48,7 @@ def _(mo):
     noise = mo.ui.slider(start=0, stop=0.9, step=0.1, value=0.1, label="noise", show_value=True)
     planner = mo.ui.dropdown(
         {"largest g·f": "dot", "least distance (the paper's)": "euclidean", "corrected: largest w⁺ g·f": "transition"},
-        value="largest g·f",
+        value="corrected: largest w⁺ g·f",
         label="planner",
     )
     mo.hstack([mo.vstack([angle, noise]), planner], wrap=True, justify="start", gap=3)

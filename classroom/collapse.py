@@ -45,7 +45,7 @@ def _(STEPS, STRENGTHS, kind, mo):
     from importlib.util import find_spec
 
     _known = list(STRENGTHS[kind.value])
-    strength = mo.ui.slider(steps=_known, value=_known[len(_known) // 3], label="λ, strength", show_value=True)
+    strength = mo.ui.slider(steps=_known, value=_known[3 * len(_known) // 4], label="λ, strength", show_value=True)
     step = mo.ui.slider(steps=list(STEPS), value=STEPS[-1], label="training step", show_value=True)
     own = mo.ui.number(start=0, stop=1000, step=0.01, value=0.33, label="or another λ")
     train = mo.ui.run_button(label="train it now", disabled=find_spec("torch") is None)

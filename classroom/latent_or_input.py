@@ -44,8 +44,8 @@ def _(guess, lesson, page):
 
 @app.cell
 def _(DIMS, SCALES, mo):
-    scale = mo.ui.slider(steps=list(SCALES), value=1.0, label="loudness c of the background", show_value=True)
-    persistence = mo.ui.slider(start=0, stop=1, step=0.05, value=0.5, label="predictability p", show_value=True)
+    scale = mo.ui.slider(steps=list(SCALES), value=0.25, label="loudness c of the background", show_value=True)
+    persistence = mo.ui.slider(start=0, stop=1, step=0.05, value=0.3, label="predictability p", show_value=True)
     dim = mo.ui.slider(steps=list(DIMS), value=3, label="k, dimensions", show_value=True)
     mo.vstack([scale, persistence, dim])
     return dim, persistence, scale

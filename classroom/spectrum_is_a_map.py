@@ -47,7 +47,7 @@ def _(guess, lesson, page):
 def _(DEFAULT_MAP, mo):
     text = mo.ui.text_area(DEFAULT_MAP.strip(), rows=10, label="the map: # is a wall, . is free; change it", debounce=True)
     slip = mo.ui.slider(start=0, stop=0.6, step=0.1, value=0.1, label="slip", show_value=True)
-    which = mo.ui.slider(start=1, stop=12, step=1, value=2, label="singular function", show_value=True)
+    which = mo.ui.slider(start=1, stop=12, step=1, value=1, label="singular function", show_value=True)
     dim = mo.ui.slider(start=0, stop=64, step=1, value=4, label="k", show_value=True)
     mo.hstack([text, mo.vstack([slip, which, dim])], wrap=True, justify="start", gap=3)
     return dim, slip, text, which

@@ -46,7 +46,7 @@ def _(guess, lesson, page):
 def _(DIMS, mo):
     dim = mo.ui.slider(steps=list(DIMS), value=8, label="k, latent dimension", show_value=True)
     samples = mo.ui.slider(
-        steps=[100, 300, 1000, 3000, 10_000, 30_000, 64_000], value=1000, label="N, transitions", show_value=True
+        steps=[100, 300, 1000, 3000, 10_000, 30_000, 64_000], value=30_000, label="N, transitions", show_value=True
     )
     rank = mo.ui.slider(steps=[2, 5, 8, 12], value=8, label="rank of the world", show_value=True)
     noise = mo.ui.slider(start=0, stop=0.6, step=0.1, value=0, label="noise", show_value=True)

@@ -111,13 +111,13 @@ LESSONS = (
         "Data, not the world alone, decide how many dimensions pay.",
         (
             Exercise(
-                "Rank 5, no noise, data set 0, N = 30,000: which k errs least?",
+                "Rank 5, no noise, N = 30,000 (data set 0): which k errs least?",
                 lambda: u_curve(30_000, 5).best_dim,
                 0,
                 "set the sliders and read off the lowest point of the error",
             ),
             Exercise(
-                "Rank 8, no noise, data set 0, N = 10,000: which k errs least?",
+                "Rank 8, no noise, N = 10,000 (data set 0): which k errs least?",
                 lambda: u_curve(10_000, 8).best_dim,
                 0,
                 "it is not the rank",

@@ -23,7 +23,8 @@ SECONDS = 180
 # What is in the last slider of the page's lesson, before and after it is moved; and what is wider than the window.
 STATE = """
 const s = document.getElementById("lesson-" + arguments[0]);
-return [s.querySelector(".number").textContent + s.querySelector(".caption").textContent, s.querySelector(".panels").innerHTML];
+const said = s.querySelector(".number").textContent + s.querySelector(".caption").textContent;
+return [said, s.querySelector(".panels").innerHTML];
 """
 MOVE = """
 const s = document.getElementById("lesson-" + arguments[0]), sliders = s.querySelectorAll("input[type=range]");

@@ -4,6 +4,8 @@ import importlib.util
 import runpy
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,16 @@ def test_what_does_not_go_together_is_refused(words, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["classroom", *words])
     assert stop.value.code == 2 and "expected" in capsys.readouterr().err
+
+
+def test_a_wheel_carries_what_the_command_opens():
+    root = Path(cli.__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").is_file():
+        pytest.skip("not a clone")
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "force-include"
+    ]
+    own = {source: target for source, target in listed.items() if source.startswith("classroom/")}
+    assert own == {source: f"spectral_jepa/_{source}" for source in own}
+    assert set(own) == {f"classroom/{name}" for name in (*(f"{s}.py" for s in SLUGS), "README.md", "offline.html", "data")}
+    assert all((root / source).exists() for source in own)
