@@ -14,7 +14,7 @@ async def _():
         import micropip
         from marimo import notebook_location
 
-        await micropip.install(["joblib", "tqdm", "threadpoolctl", "filelock"])
+        await micropip.install(["numpy", "scipy", "pandas", "matplotlib"])
         await micropip.install(str(notebook_location() / "public" / "spectral_jepa-0.1.0-py3-none-any.whl"), deps=False)
 
     import marimo as mo
