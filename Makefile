@@ -21,10 +21,10 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures check test test-slow mutate nightly processors lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures classroom-page test-browser check test test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Another Python: make clean, then make PYTHON=python3.12 TARGET. Another torch: make TORCH="torch==2.8.0" TARGET.'
 
 install: $(STAMP)  ## Make .venv and install everything into it (the other targets do this by themselves)
@@ -87,10 +87,13 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 	$(SPECTRAL_JEPA) figures spectra
 	$(SPECTRAL_JEPA) figures bound_vs_dim
 
+classroom-page: $(STAMP)  ## The classroom's offline page, classroom/offline.html, from tables computed now (about a minute)
+	$(BIN)/python classroom/make_data.py page
+
 # One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
-check test test-slow nightly: export OMP_NUM_THREADS = 1
-check test test-slow nightly: export OPENBLAS_NUM_THREADS = 1
-check test test-slow nightly: export MPLBACKEND = Agg
+check test test-browser test-slow nightly: export OMP_NUM_THREADS = 1
+check test test-browser test-slow nightly: export OPENBLAS_NUM_THREADS = 1
+check test test-browser test-slow nightly: export MPLBACKEND = Agg
 
 check: lint types  ## Under a minute: lint, types, the rules of the house, and the fast tests
 	$(PYTEST) $(PARALLEL) $(FAST)
@@ -100,6 +103,9 @@ test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs
 
 test-slow: nightly mutate  ## Everything that takes over a minute: marked tests, many seeds, mutants
 	$(PYTEST) -m slow || [ $$? -eq 5 ] # 5: no test carries the marker
+
+test-browser: $(STAMP)  ## The classroom's page and apps in headless Chromium (apt-get install chromium chromium-driver)
+	$(PYTEST) -m browser tests/browser
 
 mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test must kill, as a table (about 12 minutes)
 	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 import signal
+import subprocess
 import sys
 import time
 import warnings
+import webbrowser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -457,6 +460,60 @@ def repro(check: bool = False, root: Path = Path(".")) -> None:
     write_atomic(reference, table[CLAIM_COLUMNS].to_csv(index=False).encode())
     write_atomic(text, experiment.module.report(pd.read_csv(reference)).encode())
     print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
+
+
+@commands.add
+def classroom(
+    number: Positional[int | None] = None,
+    html: bool = False,
+    list: bool = False,
+    headless: bool = False,
+    port: int | None = None,
+) -> None:
+    """Six lessons as live apps: one idea each, sliders, a question to guess first, exercises that check themselves.
+
+    Needs marimo, pip install 'spectral-jepa[class]'; the offline page of --html needs nothing.
+    Examples: spectral-jepa classroom 2 | spectral-jepa classroom --html | spectral-jepa classroom --list
+
+    Args:
+        number: Of the lesson, 1 to 6. Default: 1; with --html the top of the page.
+        html: Open the one page that holds all six without a server or a network.
+        list: Print the lessons and open none.
+        headless: Serve the app, or name the page, without opening a browser.
+        port: Of the app. Default: a free one.
+    """
+    from spectral_jepa.classroom.lessons import LESSONS
+    from spectral_jepa.classroom.lessons import lesson as chosen_lesson
+    from spectral_jepa.sweep.experiment import shipped_folder
+
+    lesson = chosen_lesson(1 if number is None else number)
+    if port is not None:
+        check_count("port", port, 1, 65535)
+    if ((html or list) and port is not None) or (list and (html or headless or number is not None)):
+        word = "--list" if list else "--html"
+        raise InputError(f"{word} was given with options that it does not read, expected it alone: leave the others out")
+    if list:
+        for one in LESSONS:
+            print(f"{one.number}  {one.title:24s}{one.takeaway}")
+        print("Open one: spectral-jepa classroom NUMBER   Without marimo: spectral-jepa classroom --html")
+        return
+    folder = shipped_folder("classroom")
+    if html:
+        page = folder / "offline.html"
+        if not page.is_file():
+            raise InputError(f"{page} does not exist, expected the offline page: make it with make classroom-page")
+        print(f"Page: {page}")
+        if not headless:
+            webbrowser.open(page.as_uri() + ("" if number is None else f"#lesson-{number}"))
+        return
+    if find_spec("marimo") is None:
+        raise InputError(
+            "the apps of the classroom need marimo, which is not installed, expected it or --html: "
+            "pip install 'spectral-jepa[class]'"
+        )
+    words = [sys.executable, "-m", "marimo", "run", str(folder / f"{lesson.slug}.py")]
+    words += ["--headless"] * headless + ([] if port is None else ["--port", str(port)])
+    raise SystemExit(subprocess.run(words).returncode)
 
 
 @commands.add

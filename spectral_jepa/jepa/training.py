@@ -7,7 +7,7 @@ NaN stays in its run. So a batch may hold any dimensions, seeds, strengths and d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 from spectral_jepa._files import hold_folder
 from spectral_jepa._signatures import checked
 from spectral_jepa._terminal import Bar
-from spectral_jepa._validation import InputError, check_count, require_memory, warn_user
+from spectral_jepa._validation import Array, InputError, check_count, require_memory, warn_user
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions
 from spectral_jepa.jepa.config import JepaConfig, Run
@@ -52,6 +52,7 @@ def train_jepa(
     folder: Path | str | None = None,
     checkpoint_every: int = 500,
     progress: bool = False,
+    watch: Callable[[int, Array], None] | None = None,
 ) -> TrainedRuns:
     """Train one tabular JEPA a run, all at once; one encoder serves all actions.
 
@@ -72,6 +73,8 @@ def train_jepa(
         Steps between checkpoints.
     progress : bool
         Show a bar.
+    watch : callable, optional
+        Called with the step and the encoders, an array (R, S, D), whenever the history is recorded and at the end.
 
     Returns
     -------
@@ -111,6 +114,7 @@ def train_jepa(
     place = torch.device(device)
     worlds = Worlds.of(items, dtype)
     batch = _Batch(worlds.select(runs), tuple(runs), config, place, dtype)
+    batch.watch = watch
     store = None
     if folder is not None:
         # Everything that fixes the result; not the device, on which a run may go on.
@@ -181,6 +185,7 @@ class _Batch:
         self.good = [p.detach().clone() for p in self.parameters]
         self.good_step = torch.zeros(len(runs), dtype=torch.long, device=device)
         self.history: list[dict[str, Any]] = []
+        self.watch: Callable[[int, Array], None] | None = None
         self.directions: Tensor | None = None
         self.batches: tuple[int, Tensor] | None = None
 
@@ -282,6 +287,8 @@ class _Batch:
             self.stopped_at = torch.where(newly, self.step, self.stopped_at)
             self.stopped = self.stopped | newly
             self.any_stopped = self.any_stopped or bool(newly.any())
+            if self.watch is not None:
+                self.watch(self.step, self.encode().cpu().numpy().copy())
         numbers = {
             "loss": losses.total,
             "prediction": losses.prediction,

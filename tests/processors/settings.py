@@ -37,6 +37,7 @@ SETTINGS = (
 )
 # Every test file is one of these or one of those: a new one has to say which.
 NUMERIC = (
+    "tests/classroom/test_computed.py",
     "tests/contract",
     "tests/docs/test_paper_repro.py",
     "tests/jepa",
@@ -59,6 +60,9 @@ NUMERIC = (
 )
 # Files, messages, processes, rules, pictures.
 OTHER = (
+    "tests/browser",
+    "tests/classroom/test_apps.py",
+    "tests/classroom/test_page.py",
     "tests/docs/test_docstrings.py",
     "tests/docs/test_gpu_session.py",
     "tests/docs/test_public_api.py",

@@ -48,6 +48,7 @@ VALID = {
     "report": {"positional": ["swept"], "out": ["page.html"]},
     "analyze": {"positional": ["log.csv"], "dims": ["1", "2"]},
     "repro": {"check": [], "root": ["clone"]},
+    "classroom": {"html": [], "headless": []},
     "pixels": {},
     "pixels collect": {"preset": ["tiny"], "n_jobs": ["1"], "out": ["new/data.h5"], "set": ["data.n_episodes", "2"]},
     "pixels train": {"preset": ["tiny"], "data": ["data.h5"], "folder": ["trained"], "set": ["training.n_steps", "2"]},
