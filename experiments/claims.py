@@ -2,10 +2,10 @@
 
 What is said of a claim is an entry of ``claims.toml``; it names the one function that measures, which stands beside the
 experiment that shows the claim, or in ``_claims_printed.py`` or ``_claims_corrected.py``. ``paper_repro.md`` and the pages of
-``docs/claims`` are written from the table (``spectral-jepa repro``, ``_claims_pages.py``), never by hand. A row is met when the measured value stands in the stated relation to the
-expected one, which comes from a closed form or from the statement itself. "Random instances" are worlds of 2-8 states and
-2-4 actions with spiky to flat Dirichlet rows, non-uniform data laws, and models from the exact truth, from counts, or from
-noisy embeddings.
+``docs/claims`` are written from the table (``spectral-jepa repro``, ``_claims_pages.py``), never by hand. A row is met when
+the measured value stands in the stated relation to the expected one, which comes from a closed form or from the statement
+itself. "Random instances" are worlds of 2-8 states and 2-4 actions with spiky to flat Dirichlet rows, non-uniform data laws,
+and models from the exact truth, from counts, or from noisy embeddings.
 """
 
 import tomllib
@@ -13,9 +13,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import _claims_pages as claim_pages
 import numpy as np
-from _claims_pages import OUTCOMES, verdict, with_seconds  # noqa: F401  the command line asks for them here
-from _claims_pages import pages as write_pages
 
 from spectral_jepa.sweep.experiment import load_experiment
 
@@ -42,7 +41,7 @@ class Claim:
     panel: str | None = None
 
     def __post_init__(self):
-        if self.theme not in TEXTS["themes"] or self.outcome not in OUTCOMES:
+        if self.theme not in TEXTS["themes"] or self.outcome not in claim_pages.OUTCOMES:
             raise ValueError(f"claim {self.id} has theme {self.theme!r} and outcome {self.outcome!r}")
         if (self.figure is None) != (self.panel is None) or (self.figure and not self.experiment):
             raise ValueError(f"claim {self.id} has figure {self.figure!r}, panel {self.panel!r} of {self.experiment!r}")
@@ -84,4 +83,4 @@ def summary(table):
 
 def pages(table):
     """Path below the clone -> text, of ``paper_repro.md`` and a page a theme, from ``reference/claims.csv``."""
-    return write_pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table)
+    return claim_pages.pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table)

@@ -74,7 +74,7 @@ def new_figure(n_rows: int, n_columns: int, *, width: float = 4.0, height: float
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: Path, name: str, *, pdf: bool = True) -> list[Path]:
     """Write ``name``.png and ``name``.pdf; the same figure gives the same bytes.
 
     Parameters
@@ -84,6 +84,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
         Made if it is not there.
     name : str
         File name without its ending.
+    pdf : bool
+        Whether to write the PDF, too.
 
     Returns
     -------
@@ -99,9 +101,9 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     ['empty.png', 'empty.pdf']
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    paths = [folder / f"{name}.png", folder / f"{name}.pdf"][: 2 if pdf else 1]
     with mpl.rc_context(STYLE):
-        for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=True):
+        for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=False):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
             write_atomic(path, buffer.getvalue())
