@@ -20,7 +20,7 @@ OUTCOMES = {
     "not seen": ("not seen here", "runs do not show it at our sizes, which refutes nothing"),
     "measured": ("answered by a number", "a question rather than a statement"),
 }
-WORDS = {"in part": "holds in part", "not seen": "not seen here"}
+WORDS = {"in part": "holds in part", "not seen": "not seen here", "measured": "answered by a number"}
 # Durations are rounded up to 1, 2 or 5 times a power of ten: a busier machine must not change the pages.
 STEPS = (1, 2, 5)
 
@@ -140,17 +140,13 @@ def section(claim, part, seconds):
     read = ", ".join(f"[{table}]({up}reference/{table})" for table in claim.tables)
     lines = [f"### {claim.id}", "", f"> {claim.statement}", ">", f"> {claim.printed}", "", verdict(claim), ""]
     lines += [f"- {numbers(row)}" for row in part.itertuples()]
+    test = f"[{Path(claim.tests).name}]({up}{claim.tests})"
+    evidence = f"{home}, " + (f"read from {read} ({made(claim)})" if read else "computed anew")
     lines += [
         "",
-        f"Figure: {figure}",
+        f"Figure: {figure} · Test: {test} · Command: `spectral-jepa repro {claim.id}` ({duration(seconds)})",
         "",
-        f"Test: [{Path(claim.tests).name}]({up}{claim.tests})",
-        "",
-        f"Command: `spectral-jepa repro {claim.id}` ({duration(seconds)})",
-        "",
-        f"Evidence: {home}: " + (f"read from {read} ({made(claim)})" if read else "computed anew"),
-        "",
-        "Functions: " + ", ".join(f"`{name}`" for name in claim.functions),
+        f"Evidence: {evidence} · Functions: " + ", ".join(f"`{name}`" for name in claim.functions),
     ]
     return lines
 

@@ -379,7 +379,7 @@ def repro(
         write_atomic(root / name, text.encode())
     for entry in experiment.module.CLAIMS:
         if entry.figure is None:
-            _draw_claim(experiment, entry, kept[kept["claim"] == entry.id], root / "reference" / "figures" / "claims", pdf=False)
+            _draw_claim(experiment, entry, kept[kept["claim"] == entry.id], root / "reference" / "figures" / "claims", small=True)
     print(f"Wrote {root / 'paper_repro.md'} and {reference}: {int(kept['met'].sum())} of {len(kept)} comparisons met")
 
 
@@ -448,13 +448,13 @@ def _same_numbers(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.Series:
     return same
 
 
-def _draw_claim(experiment: Experiment, entry: Any, rows: pd.DataFrame, folder: Path, *, pdf: bool = True) -> Path:
+def _draw_claim(experiment: Experiment, entry: Any, rows: pd.DataFrame, folder: Path, *, small: bool = False) -> Path:
     from spectral_jepa.plotting.comparisons import comparisons_figure
     from spectral_jepa.plotting.style import save_figure
 
     words = experiment.module.claim_pages.WORDS.get(entry.outcome, entry.outcome)
     figure = comparisons_figure(rows, f"{entry.id}: {words}", entry.statement)
-    return save_figure(figure, folder, entry.id, pdf=pdf)[0]
+    return save_figure(figure, folder, entry.id, small=small)[0]
 
 
 def _cells_and_folder(experiment: Experiment, preset: str, folder: Path | None) -> tuple[list[dict[str, Any]], Path]:
