@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import logging
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import warnings
 import webbrowser
@@ -40,7 +42,8 @@ commands = Commands(
 )
 # How long to wait for a Dask scheduler to answer.
 DASK_SECONDS = 10
-CLAIM_COLUMNS = ["claim", "quantity", "relation", "expected", "measured", "met"]
+# Of what `repro CLAIM` prints; and below it a measured number is rounding error, which no two machines share.
+TEXT_WIDTH, ROUNDING = 80, 1e-8
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -428,38 +431,65 @@ def _tried(analysis: Analysis) -> pd.DataFrame:
 
 
 @commands.add
-def repro(check: bool = False, root: Path = Path(".")) -> None:
-    """Measure every claim again and write paper_repro.md and its table, reference/claims.csv.
+def repro(
+    claim: Positional[str | None] = None, check: bool = False, root: Path | None = None, out: Path | None = None
+) -> None:
+    """Measure one claim again, in seconds, and draw it; without CLAIM all of them, and write the pages.
 
-    Example: spectral-jepa repro --check
+    Without CLAIM it writes paper_repro.md, docs/claims, the pictures in reference/figures/claims and reference/claims.csv,
+    which takes minutes and a clone of the repository.
+    Examples: spectral-jepa repro thm-4.1 | spectral-jepa repro --check
 
     Args:
-        check: Write nothing; fail if the file does not follow from its table.
-        root: The clone that holds paper_repro.md.
+        claim: Name of a claim, as in paper_repro.md.
+        check: Write nothing; fail if the pages do not follow from their table (with CLAIM: if its stored numbers do not come
+            out again).
+        root: The clone that holds paper_repro.md. Default: here.
+        out: Folder of the claim's picture. Default: results/claims.
     """
     experiment = load_experiment("claims")
-    text, reference = root / "paper_repro.md", root / "reference" / "claims.csv"
+    if claim is not None:
+        _check_one_claim(experiment, claim, check, root, out)
+        _repro_claim(experiment, claim, check, out or Path("results/claims"))
+        return
+    if out is not None:
+        raise InputError(f"--out is {out}, expected only behind the name of a claim: name one, or leave --out out")
+    root = Path(".") if root is None else root
+    reference = root / "reference" / "claims.csv"
     if check:
-        missing = [path for path in (text, reference) if not path.is_file()]
+        paths = [root / name for name in experiment.module.pages(_read_claims())]
+        missing = [path for path in [*paths, reference] if not path.is_file()]
         if missing:
             raise InputError(f"{missing[0]} does not exist, expected the clone's: pass the clone's folder as --root")
-        expected = experiment.module.report(pd.read_csv(reference))
-        if text.read_text() != expected:
-            raise InputError(f"{text} does not follow from {reference}, expected what repro writes: run spectral-jepa repro")
-        print(f"{text} follows from {reference}")
+        for name, text in experiment.module.pages(_read_claims(reference)).items():
+            if (root / name).read_text(encoding="utf-8") != text:
+                raise InputError(
+                    f"{root / name} does not follow from {reference}, expected what repro writes: run spectral-jepa repro"
+                )
+        print(f"{paths[0]} and {len(paths) - 1} pages of {paths[1].parent} follow from {reference}")
         return
-    if not root.is_dir():
-        raise InputError(f"{root} is no folder, expected the clone's: pass it as --root")
+    if not (root / "experiments" / "claims.toml").is_file():
+        raise InputError(
+            f"{root} is no clone of the repository (it has no experiments/claims.toml), expected one, whose pages are written: "
+            "pass it as --root, or name a claim to measure it alone"
+        )
     table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"), overwrite=True)
     if (table["status"] != "ok").any():
         failed = ", ".join(table.loc[table["status"] != "ok", "claim"])
         raise InputError(
             f"measuring {failed} failed, expected numbers: see the traceback in the table of results/claims/quick"
         )
+    kept = experiment.module.claim_pages.with_seconds(table)
     reference.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(reference, table[CLAIM_COLUMNS].to_csv(index=False).encode())
-    write_atomic(text, experiment.module.report(pd.read_csv(reference)).encode())
-    print(f"Wrote {text} and {reference}: {int(table['met'].sum())} of {len(table)} comparisons met")
+    write_atomic(reference, kept.to_csv(index=False).encode())
+    kept = _read_claims(reference)
+    for name, text in experiment.module.pages(kept).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(root / name, text.encode())
+    for entry in experiment.module.CLAIMS:
+        if entry.figure is None:
+            _draw_claim(experiment, entry, kept[kept["claim"] == entry.id], root / "reference" / "figures" / "claims", small=True)
+    print(f"Wrote {root / 'paper_repro.md'} and {reference}: {int(kept['met'].sum())} of {len(kept)} comparisons met")
 
 
 @commands.add
@@ -523,6 +553,71 @@ def pixels() -> None:
     Example: spectral-jepa pixels --help
     """
     # main() hands everything after "pixels" to spectral_jepa.pixels.cli; this entry is for the list of commands.
+
+
+def _read_claims(path: Path | None = None) -> pd.DataFrame:
+    """The stored evidence of all claims; by default what was shipped."""
+    return pd.read_csv(reference_path("claims.csv") if path is None else path)
+
+
+def _check_one_claim(experiment: Experiment, claim: str, check: bool, root: Path | None, out: Path | None) -> None:
+    """Refuse a name that is no claim's, and options that would be ignored beside one."""
+    known = [entry.id for entry in experiment.module.CLAIMS]
+    if claim not in known:
+        nearest = difflib.get_close_matches(claim.lower(), known, n=1, cutoff=0)[0]
+        raise InputError(
+            f"claim {claim!r} is unknown, expected one of paper_repro.md, of which {nearest!r} is the nearest: check the name"
+        )
+    if root is not None:
+        raise InputError(f"--root is {root}, expected only without the name of a claim: leave one of the two out")
+    if check and out is not None:
+        raise InputError(f"--out is {out}, expected only without --check, which draws nothing: leave one of the two out")
+
+
+def _repro_claim(experiment: Experiment, name: str, check: bool, out: Path) -> None:
+    """Measure one claim as ``repro`` does, print its evidence, compare it with what is stored, and draw it."""
+    (entry,) = (one for one in experiment.module.CLAIMS if one.id == name)
+    (cell,) = (one for one in experiment.cells("quick") if one["claim"] == name)
+    began = time.perf_counter()
+    rows = pd.DataFrame(experiment(**cell))
+    seconds = time.perf_counter() - began
+    stored = _read_claims()
+    stored = stored[stored["claim"] == name].reset_index(drop=True)
+    again = _same_numbers(rows, stored)
+    print("\n".join(textwrap.wrap(f"{name} ({entry.printed}): {entry.statement}", TEXT_WIDTH)))
+    print("\n".join(textwrap.wrap(f"Verdict: {entry.verdict}", TEXT_WIDTH)) + "\n")
+    print(f"{'measured':>12}   {'expected':<13} what")
+    for row in rows.itertuples():
+        expected = f"{row.relation} {row.expected:.4g}"
+        what = textwrap.wrap(row.quantity + ("" if row.met else " (NOT MET)"), TEXT_WIDTH - 29)
+        print(f"{row.measured:12.4g}   {expected:<13} " + f"\n{'':29}".join(what))
+    print(
+        f"\n{int(rows['met'].sum())} of {len(rows)} comparisons met, {int(again.sum())} come out as stored, {seconds:.1f} s. "
+        f"Test: {entry.tests}"
+    )
+    if not check:
+        print(f"Figure: {_draw_claim(experiment, entry, rows, out)}")
+    if not rows["met"].all() or (check and not again.all()):
+        raise SystemExit(1)
+
+
+def _same_numbers(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.Series:
+    """Whether each comparison comes out as it is stored; below ROUNDING numbers are rounding errors of the machine."""
+    same = pd.Series(False, index=rows.index)
+    if rows["quantity"].tolist() == stored["quantity"].tolist():
+        one, two = rows["measured"].to_numpy(float), stored["measured"].to_numpy(float)
+        tiny = (np.abs(one) < ROUNDING) & (np.abs(two) < ROUNDING)
+        same[:] = tiny | np.isclose(one, two, rtol=1e-6, atol=0)
+    return same
+
+
+def _draw_claim(experiment: Experiment, entry: Any, rows: pd.DataFrame, folder: Path, *, small: bool = False) -> Path:
+    from spectral_jepa.plotting.comparisons import comparisons_figure
+    from spectral_jepa.plotting.style import save_figure
+
+    words = experiment.module.claim_pages.WORDS.get(entry.outcome, entry.outcome)
+    figure = comparisons_figure(rows, f"{entry.id}: {words}", entry.statement)
+    return save_figure(figure, folder, entry.id, small=small)[0]
 
 
 def _cells_and_folder(experiment: Experiment, preset: str, folder: Path | None) -> tuple[list[dict[str, Any]], Path]:

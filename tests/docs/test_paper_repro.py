@@ -1,4 +1,4 @@
-"""paper_repro.md says what the code measures: it follows from its table, its names exist, its numbers come out again.
+"""paper_repro.md and docs/claims say what the code measures: they follow from their table, and its numbers come out again.
 
 They come out on every machine: no number may depend on which of the equally good singular vectors LAPACK returns.
 """
@@ -6,6 +6,7 @@ They come out on every machine: no number may depend on which of the equally goo
 import importlib
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,15 @@ from spectral_jepa.sweep.experiment import comparison, known_experiments, load_e
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = load_experiment("claims")
 REFERENCE = pd.read_csv(ROOT / "reference" / "claims.csv")
+PAGES = {path: (ROOT / path).read_text() for path in EXPERIMENT.module.pages(REFERENCE)}
+CLAIMS = EXPERIMENT.module.CLAIMS
 # Below this an "expected <= 1e-10" is met by rounding error, which no two machines share.
 ROUNDING = 1e-8
 
 
-def test_the_file_follows_from_its_table():
-    assert (ROOT / "paper_repro.md").read_text() == EXPERIMENT.module.report(REFERENCE)
+def test_the_files_follow_from_their_table_and_no_other_lies_beside_them():
+    assert EXPERIMENT.module.pages(REFERENCE) == PAGES
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "claims").iterdir()} | {"paper_repro.md"} == set(PAGES)
 
 
 def test_every_comparison_is_met_and_every_claim_has_one():
@@ -48,7 +52,9 @@ def test_a_comparison_can_fail():
     assert not comparison("off", 1 + 1e-6, "=", 1)["met"] and not comparison("nothing", np.nan, "<=", 1)["met"]
     with pytest.raises(InputError, match="relation is '<', expected one of '=', '<=', '>='"):
         comparison("less", 1, "<", 2)
-    assert "NOT MET" in EXPERIMENT.module.report(REFERENCE.assign(met=False))
+    worse = EXPERIMENT.module.pages(REFERENCE.assign(met=False))
+    assert sum(text.count("- NOT MET: ") for text in worse.values()) == len(REFERENCE)
+    assert not any("NOT MET" in text for text in PAGES.values())
 
 
 def test_there_are_as_many_as_ever():
@@ -56,7 +62,7 @@ def test_there_are_as_many_as_ever():
     assert sum(claim.evidence == "table" for claim in EXPERIMENT.module.CLAIMS) == 41
 
 
-@pytest.mark.parametrize("claim", EXPERIMENT.module.CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_names_and_paths_exist(claim):
     for name in claim.functions:
         owner, _, attribute = name.rpartition(".")
@@ -69,15 +75,38 @@ def test_names_and_paths_exist(claim):
     assert (ROOT / claim.tests).is_file(), claim.tests
     assert callable(claim.function())
     assert [name for name in claim.tables if not (ROOT / "reference" / name).is_file()] == []
-    if claim.experiment:
-        assert claim.experiment in known_experiments()
-        assert (ROOT / "reference" / "figures" / claim.figure).is_file(), claim.figure
+    assert claim.experiment is None or claim.experiment in known_experiments()
+    assert (ROOT / "reference" / "figures" / claim.picture).is_file(), claim.picture
+
+
+def broken_links(pages):
+    """Links to a file that is not there, or to a heading that is on no page."""
+    broken = []
+    for page, text in pages.items():
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            path, _, fragment = link.partition("#")
+            target = (ROOT / page).parent / path if path else ROOT / page
+            name = target.resolve().relative_to(ROOT).as_posix()
+            if not target.exists() or (fragment and fragment not in headings(pages.get(name, ""))):
+                broken.append((page, link))
+    return broken
+
+
+def headings(text):
+    """What GitHub links them by: small letters, digits, hyphens for spaces, and _ are kept."""
+    titles = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return ["".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_") for title in titles]
 
 
 def test_every_link_leads_somewhere():
-    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "paper_repro.md").read_text())
-    assert len(links) > 40
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert sum(text.count("](") for text in PAGES.values()) > 88 * 5
+    assert broken_links(PAGES) == []
+    # A page without its headings, and a link to nothing.
+    assert len(broken_links(PAGES | {"docs/claims/printed.md": "empty"})) >= 16
+    assert broken_links({"paper_repro.md": "[a](nothing.md) [b](#nothing)"}) == [
+        ("paper_repro.md", "nothing.md"),
+        ("paper_repro.md", "#nothing"),
+    ]
 
 
 def test_every_theory_test_is_cited():
@@ -88,19 +117,134 @@ def test_every_theory_test_is_cited():
 
 @pytest.mark.parametrize("entry", [{"evidence": "table"}, {"tables": ["a.csv"]}, {"evidence": "hearsay"}])
 def test_evidence_is_computed_or_names_its_tables(entry):
-    claim = dict(id="x", printed="", statement="", verdict="", functions=[], tests="", measure="", evidence="computed")
+    claim = dict(id="x", theme="printed", printed="", statement="", outcome="holds", verdict="", functions=[], tests="")
+    claim |= dict(measure="", evidence="computed")
     EXPERIMENT.module.Claim(**claim)
     with pytest.raises(ValueError, match="claim x has evidence"):
         EXPERIMENT.module.Claim(**claim | entry)
+    with pytest.raises(ValueError, match="claim x has theme 'printed' and outcome 'true'"):
+        EXPERIMENT.module.Claim(**claim | {"outcome": "true"})
 
 
-@pytest.mark.parametrize("claim", EXPERIMENT.module.CLAIMS, ids=lambda claim: claim.id)
-def test_every_line_says_what_measures_and_from_what(claim):
-    (line,) = (row for row in (ROOT / "paper_repro.md").read_text().splitlines() if row.startswith(f"| **{claim.id}**:"))
+def section(claim):
+    """The text below a claim's heading on the page of its theme, up to the next heading."""
+    text = PAGES[f"docs/claims/{claim.theme}.md"]
+    (found,) = re.findall(rf"^### {re.escape(claim.id)}\n(.*?)(?=^### |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    return found
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_every_section_has_its_parts_evidence_first(claim):
+    text = section(claim)
+    rows = REFERENCE[REFERENCE["claim"] == claim.id]
     module, _, name = claim.measure.partition(":")
     assert re.search(rf"^def {name}\(rng, n\):$", (ROOT / "experiments" / f"{module}.py").read_text(), flags=re.MULTILINE)
-    tables = ", ".join(f"[{table}](reference/{table})" for table in claim.tables)
-    assert f"[{name}](experiments/{module}.py): {f'read from {tables}' if tables else 'computed anew'}<br>" in line
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows.itertuples(), strict=True):
+        measured, expected, quantity = re.fullmatch(r"- \*\*(\S+)\*\* \((?:[<>]= )?(\S+)\) (.*)", line).groups()
+        assert quantity == row.quantity
+        assert float(measured) == pytest.approx(row.measured, rel=5.1e-4, abs=0)
+        assert float(expected) == pytest.approx(row.expected, rel=5.1e-4, abs=0)
+    tables = [f"[{table}](../../reference/{table})" for table in claim.tables]
+    parts = [
+        f"> {claim.statement}",
+        f"> {claim.printed}",
+        # Its outcome in bold, and every word of the verdict.
+        "**",
+        claim.verdict.partition(" ")[2],
+        lines[0],
+        f"Figure: [{Path(claim.picture).name}](../../reference/figures/{claim.picture})",
+        f"Test: [{Path(claim.tests).name}](../../{claim.tests})",
+        f"Command: `spectral-jepa repro {claim.id}` (",
+        f"Evidence: [{name}](../../experiments/{module}.py), " + ("read from " if tables else "computed anew"),
+        *tables,
+        *(f"`{function}`" for function in claim.functions),
+    ]
+    places = [text.find(part) for part in parts]
+    assert -1 not in places and places == sorted(places), parts[places.index(-1) if -1 in places else 0]
+    assert re.search(r" · Command: `[^`]+` \(\d+(\.\d)? (s|min|h)\)$", text, flags=re.MULTILINE)
+    if claim.figure:
+        assert f", {claim.panel} (`spectral-jepa sweep {claim.experiment}`)" in text
+    if tables:
+        assert re.search(rf"\(`spectral-jepa sweep {claim.experiment}( --preset paper)? --keep`(, .* of one core)?\)", text)
+
+
+def test_the_score_is_that_of_the_entries():
+    entries = tomllib.loads((ROOT / "experiments/claims.toml").read_text())
+    words = {
+        "holds": "hold",
+        "in part": "hold in part",
+        "refuted": "refuted",
+        "corrected": "corrected",
+        "not seen": "not seen here",
+        "measured": "answered by a number",
+    }
+
+    def score(claims):
+        counts = {word: sum(claim["outcome"] == outcome for claim in claims) for outcome, word in words.items()}
+        assert sum(counts.values()) == len(claims)
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+    front = PAGES["paper_repro.md"].splitlines()
+    total = f"{len(entries['claim'])} claims: {score(entries['claim'])}; {len(entries['not_run'])} not run."
+    assert front[2] == f"**{total}**"
+    for theme, title in entries["themes"].items():
+        chosen = [claim for claim in entries["claim"] if claim["theme"] == theme]
+        assert chosen and f"{score(chosen)}. [Evidence](docs/claims/{theme}.md)" in front[front.index(f"## {title}") + 2]
+        assert f"**{len(chosen)} claims: {score(chosen)}.**" in PAGES[f"docs/claims/{theme}.md"]
+    # Every claim stands in the index once, with its outcome, and every one that was not run below.
+    index = [line for line in front if re.match(r"- \[", line)]
+    assert sorted(re.match(r"- \[(\S+)\]", line).group(1) for line in index) == sorted(c["id"] for c in entries["claim"])
+    assert len(front[front.index("## Not run") + 2 :]) == len(entries["not_run"])
+
+
+def too_wide(text):
+    """What would make a page wider than a narrow screen: long lines of a table, fences, words that cannot be broken."""
+    wide = [line for line in text.splitlines() if line.startswith(("|", "    ", "```")) and len(line) > 100]
+    shown = re.sub(r"\]\([^)]*\)", "]", text)  # of a link only its text is seen
+    return wide + [word for word in shown.split() if len(word) > 62]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_is_wide_or_long(page):
+    assert too_wide(PAGES[page]) == []
+    # Lines of 100 characters at 900 px: the front page took 15,598 px once, at 24 px a line.
+    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 300
+
+
+def test_a_wide_page_is_noticed():
+    assert len(too_wide("| " + "a b " * 30 + "|")) == 1 and len(too_wide("x" * 63)) == 1
+    assert too_wide(f"[short]({'x' * 200}) words") == []
+
+
+def test_nothing_of_the_pages_is_read_as_markup():
+    """Underscores, stars and bars of formulas come out as they are written: nothing in italics, no tables, no code by chance."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("gfm-like", {"linkify": False})
+    for page, text in PAGES.items():
+        tokens = [child for token in parser.parse(text) for child in [token, *(token.children or [])]]
+        kinds = {token.type for token in tokens}
+        assert not kinds & {"em_open", "s_open", "table_open", "html_block", "html_inline", "image", "code_block"}, page
+    assert "em_open" in {t.type for token in parser.parse("a *b* c") for t in token.children or []}
+
+
+def test_what_a_figure_shows_is_said_or_it_draws_the_claim_itself():
+    own = [claim for claim in CLAIMS if claim.figure is None]
+    assert {path.name for path in (ROOT / "reference/figures/claims").iterdir()} == {f"{claim.id}.png" for claim in own}
+    assert all(claim.panel for claim in CLAIMS if claim.figure) and 0 < len(own) < len(CLAIMS)
+    claim = dict(id="x", theme="printed", printed="", statement="", outcome="holds", verdict="", functions=[], tests="")
+    claim |= dict(measure="", evidence="computed", experiment="spectra")
+    with pytest.raises(ValueError, match="claim x has figure"):
+        EXPERIMENT.module.Claim(**claim, figure="spectra.png")
+
+
+def test_durations_are_rounded_up_so_that_a_busy_machine_changes_little():
+    rounded = EXPERIMENT.module.claim_pages.rounded_up
+    assert [rounded(s) for s in (0.0, 0.3, 1.0, 1.01, 2.5, 5.1, 11, 49, 51, 130)] == [1, 1, 1, 2, 5, 10, 20, 50, 100, 200]
+    assert set(REFERENCE["seconds"]) <= {1, 2, 5, 10, 20, 50, 100, 200, 500}
+    assert (REFERENCE.groupby("claim")["seconds"].nunique() == 1).all()
 
 
 @pytest.fixture
