@@ -10,7 +10,7 @@ import base64
 import html
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -247,7 +247,7 @@ class Map:
         return picture
 
 
-def find_map(labels: Sequence[Any] | None, transition: Sequence[Any]) -> Map | None:
+def find_map(labels: Sequence[Any] | None, transition: Iterable[Any]) -> Map | None:
     """The map of a grid world: labels that are cells (row, column), and moves that reach the next cell at most.
 
     Parameters
@@ -332,12 +332,12 @@ def map_svg(
             f'stroke="#bbbbbb" stroke-width=".5"><title>{_text(told)}</title></rect>'
         )
     x, y = (place.columns + 0.5) * side, (place.rows + 0.5) * side
-    for state in np.flatnonzero(goals):
+    for state in np.flatnonzero(goals).tolist():
         parts.append(
             f'<circle class="goal" cx="{x[state]:g}" cy="{y[state]:g}" r="{0.32 * side:g}" fill="none" stroke="{INK}" '
             'stroke-width="2"/>'
         )
-    for state in np.flatnonzero(starts):
+    for state in np.flatnonzero(starts).tolist():
         parts.append(f'<circle class="start" cx="{x[state]:g}" cy="{y[state]:g}" r="{0.16 * side:g}" fill="{START}"/>')
     if path is not None:
         points = " ".join(f"{x[state]:g},{y[state]:g}" for state in path)

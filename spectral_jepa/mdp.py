@@ -186,7 +186,7 @@ class TabularMDP:
             drawn = map_svg(place, self.name, self.state_labels, goals=goals, starts=starts, values=numbers, path=walk)
             return Picture(f"<div>{drawn}</div>", f"{self.name}, a map")
         names = [f"action {a}" for a in range(self.n_actions)] if self.action_labels is None else self.action_labels
-        facts = {"states": self.n_states, "actions": self.n_actions, "discount": self.discount}
+        facts: dict[str, Any] = {"states": self.n_states, "actions": self.n_actions, "discount": self.discount}
         if self.reward is not None:
             facts["reward"] = f"{self.reward.min():.4g} to {self.reward.max():.4g}"
         if walk is not None:

@@ -29,7 +29,9 @@ ROUNDING = 1e-8
 
 def test_the_files_follow_from_their_table_and_no_other_lies_beside_them():
     assert EXPERIMENT.module.pages(REFERENCE) == PAGES
-    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "claims").iterdir()} | {"paper_repro.md"} == set(PAGES)
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "claims").iterdir()} | {"paper_repro.md"} == set(
+        PAGES
+    )
 
 
 def test_every_comparison_is_met_and_every_claim_has_one():
