@@ -30,7 +30,9 @@ WORDS = {
     r"Failed to parse key-value pairs!.*": "got words that do not fit, expected pairs of a name and its value",
     r"^Missing from (.*?): (\S+) .*": r"\1 needs \2, expected after the name of the command",
     r"^Missing value for argument ('[^']*').*": r"\1 has no value, expected one behind it",
-    r"^Unrecognized or misplaced options: (\S+).*": r"nothing is called \1 here, expected options of this command and one value each",
+    r"^Unrecognized or misplaced options: (\S+).*": (
+        r"nothing is called \1 here, expected options of this command and one value each"
+    ),
     r"^Unrecognized options: (.*)": r"nothing is called \1 here, expected options of this command and one value each",
 }
 

@@ -80,3 +80,25 @@ def test_rows_that_lie_several_steps_apart_are_counted_in_steps():
     assert recorded_actions(sparse, [14, 1], 10, 1)[..., 0].tolist() == [list(range(105, 115)), list(range(5, 15))]
     with pytest.raises(InputError, match="a row every 5 raw steps"):
         rows_ahead(sparse, 24)
+
+
+def test_a_row_every_few_steps_counts_raw_steps():
+    # The same walk with a row every 5 raw steps: as far in as many raw steps, and no window leaves its episode.
+    speeds = np.arange(1.0, 11) / 10
+    fine = make_dataset(speeds)
+    rows = np.concatenate([fine.rows(episode)[::5] for episode in range(10)])
+    episodes = [
+        {
+            "pixels": fine.pixels[own],
+            "action": np.full((len(own), 5), speed),
+            **{name: fine.columns[name][own] for name in ("state", "place", "turn_angle")},
+        }
+        for speed, own in zip(speeds, np.split(rows, 10), strict=True)
+    ]
+    coarse = EpisodeDataset.from_episodes(episodes, row_steps=5)
+    tables = [window_content(data, np.arange(10), WORLD, steps=(5, 25, 60), n_windows=10_000) for data in (fine, coarse)]
+    for steps in (5, 25, 60):
+        first, second = (entry(table, "place", steps) for table in tables)
+        assert first["median"] == pytest.approx(second["median"], abs=1e-9) and first["median"] > 0
+    with pytest.raises(InputError, match="a row every 5 raw steps"):
+        window_content(coarse, np.arange(10), WORLD, steps=(7,))
