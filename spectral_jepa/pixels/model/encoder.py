@@ -229,8 +229,7 @@ class PooledConvEncoder(nn.Module):
     Notes
     -----
     33 MFLOP a frame at 64 px and width 32: patches of 4 x 4, then 3 x 3 convolutions with BatchNorm, the maps S / 8 wide.
-    Keypoints are the means of x and y under the softmax of a map (arXiv 1504.00702). Supervised on Push-T, it reads the
-    block's angle after 200 steps of 128 frames, where :class:`ConvEncoder` needs thousands (docs/pixels.md).
+    Keypoints are the means of x and y under the softmax of a map (arXiv 1504.00702).
     """
 
     across: Tensor
