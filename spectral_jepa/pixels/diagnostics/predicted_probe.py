@@ -110,11 +110,7 @@ def predicted_probe(
     lengths = [check_count("blocks", n) for n in blocks]
     generator = np.random.default_rng(settings.seed)
     ahead = np.array([rows_ahead(dataset, n * size) for n in lengths])
-<<<<<<< HEAD
     starts = window_starts(dataset, np.asarray(split["test"]), max(lengths) * size + 1)
-=======
-    starts = window_starts(dataset, np.asarray(split["test"]), int(ahead.max()) * dataset.row_steps + 1)
->>>>>>> green
     if not starts.size:
         raise InputError(
             f"no test episode is longer than {max(lengths)} action blocks, expected one: collect longer episodes"
