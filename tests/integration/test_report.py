@@ -43,11 +43,9 @@ def test_a_finished_sweep_and_its_numbers(here):
     text = (here / "results/own/report.html").read_text()
     assert "Finished: all 3 cells, 3 rows." in text[: text.index("<h2")] and 'class="warning"' not in text
     table = pd.read_csv("results/own/quick/table.csv")
-    assert [x for x in cells(text, "Rows") if x % 1] == [*table["third"][:2], *table["duration_seconds"]] or set(
-        table["third"]
-    ) <= set(cells(text, "Rows"))
+    assert set(table["third"]) <= set(cells(text, "Rows")) and 0.5 not in cells(text, "Rows")
     assert "<b>" not in text and "&lt;b&gt;" in text and "alert(1)" not in text
-    assert "spectral-jepa sweep own.py" in text and pd.read_csv("results/own/quick/table.csv") is not None
+    assert "spectral-jepa sweep own.py" in text
 
 
 def test_failed_and_missing_cells_are_named_first(here):
