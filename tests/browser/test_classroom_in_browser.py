@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from chromium import browser  # noqa: F401  # a fixture
 
 from spectral_jepa.classroom.lessons import LESSONS
 from spectral_jepa.sweep.experiment import shipped_folder
