@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-from chromium import browser  # noqa: F401  # a fixture
 
 from spectral_jepa.classroom.lessons import LESSONS
 from spectral_jepa.sweep.experiment import shipped_folder
@@ -34,6 +34,32 @@ slider.value = Number(slider.value) > 0 ? Number(slider.value) - 1 : 1;
 slider.dispatchEvent(new Event("input", {bubbles: true}));
 """
 GUESS = "document.querySelector(`#lesson-${arguments[0]} input[type=radio]`).click()"
+
+
+@pytest.fixture(params=[(390, 844), (1280, 900)], ids=["390px", "1280px"])
+def browser(request):
+    """A window that resolves no name but this machine's."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    width, height = request.param
+    for word in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        f"--window-size={max(width, 500)},{height}",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ):  # fmt: skip
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    # A window of Chromium is at least 500 px wide; the page is told another width.
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    window.set_script_timeout(120)
+    yield window
+    window.quit()
 
 
 def errors(window):
