@@ -3,6 +3,7 @@
 Narrow on purpose: no table, one comparison a line, so that they are read on a phone as well as on a wide screen.
 """
 
+import functools
 import re
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def verdict(claim):
     """The verdict with its outcome in bold in front, said once."""
     word = WORDS.get(claim.outcome, claim.outcome)
     if re.match(rf"{word}\b", claim.verdict):
-        return f"**{word.capitalize()}**{claim.verdict[len(word):]}"
+        return f"**{word.capitalize()}**{claim.verdict[len(word) :]}"
     return f"**{word.capitalize()}**: {claim.verdict}"
 
 
@@ -110,7 +111,9 @@ def front_page(claims, themes, not_run):
     for name, title in themes.items():
         chosen = [claim for claim in claims if claim.theme == name]
         lines += ["", f"## {title}", "", f"{score(chosen)}. [Evidence]({page_of(name)})", ""]
-        lines += [f"- {claim_link(claim)} **{WORDS.get(claim.outcome, claim.outcome)}**: {claim.statement}" for claim in chosen]
+        lines += [
+            f"- {claim_link(claim)} **{WORDS.get(claim.outcome, claim.outcome)}**: {claim.statement}" for claim in chosen
+        ]
     lines += ["", "## Not run", ""]
     lines += [f"- {entry['statement']} ({entry['printed']}). **{sentence(entry['verdict'])}**" for entry in not_run]
     return "\n".join(lines) + "\n"
@@ -158,6 +161,7 @@ def made(claim):
     return command + (f", {duration(rounded_up(sum(clocks)))} of one core" if clocks else "")
 
 
+@functools.cache
 def core_seconds(name):
     """What the cells of a committed table took together, or None where it holds no clock."""
     if not name.endswith(".parquet"):

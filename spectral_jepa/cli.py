@@ -379,7 +379,9 @@ def repro(
         write_atomic(root / name, text.encode())
     for entry in experiment.module.CLAIMS:
         if entry.figure is None:
-            _draw_claim(experiment, entry, kept[kept["claim"] == entry.id], root / "reference" / "figures" / "claims", small=True)
+            _draw_claim(
+                experiment, entry, kept[kept["claim"] == entry.id], root / "reference" / "figures" / "claims", small=True
+            )
     print(f"Wrote {root / 'paper_repro.md'} and {reference}: {int(kept['met'].sum())} of {len(kept)} comparisons met")
 
 

@@ -29,7 +29,9 @@ ROUNDING = 1e-8
 
 def test_the_files_follow_from_their_table_and_no_other_lies_beside_them():
     assert EXPERIMENT.module.pages(REFERENCE) == PAGES
-    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "claims").iterdir()} | {"paper_repro.md"} == set(PAGES)
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "claims").iterdir()} | {"paper_repro.md"} == set(
+        PAGES
+    )
 
 
 def test_every_comparison_is_met_and_every_claim_has_one():
@@ -164,7 +166,9 @@ def test_every_section_has_its_parts_evidence_first(claim):
     for part in parts:
         place = plain.find(part.replace("**", "").lower(), place)
         assert place >= 0, part
-    assert re.search(r"^\*\*(Holds|Holds in part|Refuted|Corrected|Not seen here|Answered by a number)\*\*", text, re.MULTILINE)
+    assert re.search(
+        r"^\*\*(Holds|Holds in part|Refuted|Corrected|Not seen here|Answered by a number)\*\*", text, re.MULTILINE
+    )
     assert re.search(r" · Command: `[^`]+` \(\d+(\.\d)? (s|min|h)\)$", text, flags=re.MULTILINE)
     if claim.figure:
         assert f", {claim.panel} (`spectral-jepa sweep {claim.experiment}`)" in text

@@ -220,7 +220,12 @@ def cases():
                 found.append((command, name, what, line(command, valid | {name: words}), verdict))
         if "positional" in valid:
             found.append((command, "positional", "none", line(command, valid | {"positional": []}), REFUSED))
-    for where in ("nothing.here", "other", "text.txt", "clone"):  # minutes before it writes; what is copied there is no clone
+    for where in (
+        "nothing.here",
+        "other",
+        "text.txt",
+        "clone",
+    ):  # minutes before it writes; what is copied there is no clone
         found.append(("repro", "root", f"no place to write: {where}", ["repro", "--root", where], REFUSED))
     found.append(("repro", "root", "no clone to write to", ["repro"], REFUSED))
     one = {"positional": [ONE_CLAIM]}
