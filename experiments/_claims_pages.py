@@ -3,6 +3,7 @@
 Narrow on purpose: no table, one comparison a line, so that they are read on a phone as well as on a wide screen.
 """
 
+import functools
 import re
 from pathlib import Path
 
@@ -160,6 +161,7 @@ def made(claim):
     return command + (f", {duration(rounded_up(sum(clocks)))} of one core" if clocks else "")
 
 
+@functools.cache
 def core_seconds(name):
     """What the cells of a committed table took together, or None where it holds no clock."""
     if not name.endswith(".parquet"):

@@ -152,9 +152,7 @@ def test_every_section_has_its_parts_evidence_first(claim):
     parts = [
         f"> {claim.statement}",
         f"> {claim.printed}",
-        # Its outcome in bold, and every word of the verdict.
-        "**",
-        claim.verdict.partition(" ")[2],
+        claim.verdict,
         lines[0],
         f"Figure: [{Path(claim.picture).name}](../../reference/figures/{claim.picture})",
         f"Test: [{Path(claim.tests).name}](../../{claim.tests})",
@@ -163,8 +161,14 @@ def test_every_section_has_its_parts_evidence_first(claim):
         *tables,
         *(f"`{function}`" for function in claim.functions),
     ]
-    places = [text.find(part) for part in parts]
-    assert -1 not in places and places == sorted(places), parts[places.index(-1) if -1 in places else 0]
+    # In this order; the outcome is in bold and begins with a capital, in front of the verdict or as its first words.
+    plain, place = text.replace("**", "").lower(), 0
+    for part in parts:
+        place = plain.find(part.replace("**", "").lower(), place)
+        assert place >= 0, part
+    assert re.search(
+        r"^\*\*(Holds|Holds in part|Refuted|Corrected|Not seen here|Answered by a number)\*\*", text, re.MULTILINE
+    )
     assert re.search(r" · Command: `[^`]+` \(\d+(\.\d)? (s|min|h)\)$", text, flags=re.MULTILINE)
     if claim.figure:
         assert f", {claim.panel} (`spectral-jepa sweep {claim.experiment}`)" in text
@@ -212,7 +216,7 @@ def too_wide(text):
 def test_no_page_is_wide_or_long(page):
     assert too_wide(PAGES[page]) == []
     # Lines of 100 characters at 900 px: the front page took 15,598 px once, at 24 px a line.
-    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 300
+    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 350
 
 
 def test_a_wide_page_is_noticed():

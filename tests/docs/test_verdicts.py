@@ -68,7 +68,7 @@ def test_the_figure_of_a_refuted_bound_shows_it_below_the_regret():
         ("thm-4.1-exact", "shared encoder, leak: regret of the Euclidean planner", "its printed bound"),
         ("thm-4.2", "reset MDP, T = 2, regret", "reset MDP, printed bound"),
     ):
-        assert "figure" not in CLAIMS[name] and stored[name, bound] < 0.01 * stored[name, regret]
+        assert "figure" not in CLAIMS[name] and stored[name, bound] < 0.02 * stored[name, regret]
 
 
 @pytest.mark.parametrize(

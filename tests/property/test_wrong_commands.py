@@ -30,6 +30,8 @@ from spectral_jepa.sweep.experiment import shipped_folder
 SECONDS = 30
 REFUSED, ALLOWED = "must be refused", "may be accepted"
 CLONE = shipped_folder("reference").parent
+# A claim that is measured in an instant.
+ONE_CLAIM = "lewm-parameters"
 OWN = '''"""An experiment."""
 PRESETS = {"quick": {"x": [1, 2]}, "empty": {"x": []}}
 def run_cell(x):
@@ -220,8 +222,20 @@ def cases():
                 found.append((command, name, what, line(command, valid | {name: words}), verdict))
         if "positional" in valid:
             found.append((command, "positional", "none", line(command, valid | {"positional": []}), REFUSED))
-    writing = ["repro", "--root", "nothing.here"]  # minutes before it writes
-    found.append(("repro", "root", "no place to write", writing, REFUSED))
+    for where in (
+        "nothing.here",
+        "other",
+        "text.txt",
+        "clone",
+    ):  # minutes before it writes; what is copied there is no clone
+        found.append(("repro", "root", f"no place to write: {where}", ["repro", "--root", where], REFUSED))
+    found.append(("repro", "root", "no clone to write to", ["repro"], REFUSED))
+    one = {"positional": [ONE_CLAIM]}
+    found.append(("repro", "root", "beside a claim", line("repro", one | {"root": ["clone"]}), REFUSED))
+    found.append(("repro", "out", "beside --check", line("repro", one | {"check": [], "out": ["new"]}), REFUSED))
+    found.append(("repro", "out", "without a claim", ["repro", "--out", "new"], REFUSED))
+    for what, words, verdict in wrong_words("repro", "out", Path):
+        found.append(("repro", "out", f"{what}, of a claim", line("repro", one | {"out": words}), verdict))
     known = [(c, n, w) for c, n, w, _, _ in found]
     assert len(set(known)) == len(found), [k for k in known if known.count(k) > 1]
     return found
@@ -261,6 +275,7 @@ def make_folder(root):
     (root / "clone" / "reference").mkdir(parents=True)
     for name in ("paper_repro.md", "reference/claims.csv"):
         shutil.copy(CLONE / name, root / "clone" / name)
+    shutil.copytree(CLONE / "docs/claims", root / "clone/docs/claims")
     # What no command reads.
     (root / "text.txt").write_text("Dear diary,\nnothing here.\n")
     (root / "binary.bin").write_bytes(rng.bytes(3000))
