@@ -149,7 +149,7 @@ def shipped_folder(name: str) -> Path:
     Parameters
     ----------
     name : str
-        "experiments", "figures" or "reference".
+        "experiments", "figures", "reference" or "classroom".
 
     Returns
     -------
