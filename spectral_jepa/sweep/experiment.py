@@ -150,7 +150,7 @@ def shipped_folder(name: str) -> Path:
     Parameters
     ----------
     name : str
-        "experiments", "figures" or "reference".
+        "experiments", "figures", "reference" or "classroom".
 
     Returns
     -------
