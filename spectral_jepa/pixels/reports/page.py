@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spectral_jepa._files import read_csv
 from spectral_jepa._validation import check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import EpisodeDataset
@@ -88,6 +89,8 @@ def report(
     n = sum(p.numel() for p in model.parameters())
     written: dict[str, Any] = {"facts": [f"{n:,} parameters."], "command": "pixels report"}
     where = out or folder / "report.html"
+    if (folder / "log.csv").is_file():
+        save_figures(folder, drawing.draw_training(read_csv(folder / "log.csv", ["step"], "train again or remove it")))
     if data is None:
         hint = "Give `report` the data file too, and it measures the latents and decodes rollouts."
         return _write(where, run_study(open_runs([folder]), measured=[("Latent space", [hint])], **written))
