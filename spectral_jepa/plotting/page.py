@@ -115,7 +115,7 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere; } sum
 }
 @media print {
   body { max-width: none; margin: 0; font-size: 10pt; } nav, .hint { display: none !important; }
-  .scroll { overflow: visible; background: none; } 
+  .scroll { overflow: visible; background: none; }
   td, td.text { white-space: normal; overflow-wrap: anywhere; min-width: 0; }
   table { font-size: 7pt; } th, td { padding: .1rem .25rem; } tr, figure, .verdict { break-inside: avoid; }
   h2, h3 { break-after: avoid; } .broad img { max-width: 100%; width: auto; }
