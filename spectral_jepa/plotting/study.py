@@ -51,6 +51,15 @@ class Study:
 def is_sweep(path: Path) -> bool:
     """Whether a path is a sweep's folder or a table that a sweep left.
 
+    Parameters
+    ----------
+    path : Path
+        Whether it is there or not.
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> is_sweep(Path("no_such_folder"))

@@ -25,6 +25,8 @@ WITHOUT_EXAMPLE = {
     "spectral_jepa.pixels.reports.diagnosis.diagnose",
     "spectral_jepa.pixels.reports.diagnosis.measure_stage",
     "spectral_jepa.pixels.reports.page.report",
+    "spectral_jepa.pixels.reports.run_sections.latent_parts",
+    "spectral_jepa.pixels.reports.run_sections.run_study",
     "spectral_jepa.pixels.reports.tables.run_probe",
     "spectral_jepa.pixels.reports.tables.run_surprise",
 }

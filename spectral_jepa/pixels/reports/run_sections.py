@@ -70,6 +70,15 @@ class Run:
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a training run, finished or not.
 
+    Parameters
+    ----------
+    folder : Path
+        Whether it is there or not.
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> is_run(Path("no_such_folder"))
