@@ -225,7 +225,7 @@ def test_a_wide_page_is_noticed():
 
 
 def test_nothing_of_the_pages_is_read_as_markup():
-    """Underscores, stars and bars of formulas come out as they are written: nothing in italics, no tables, no code by chance."""
+    """Underscores, stars and bars of formulas come out as they are written: nothing in italics, no tables."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("gfm-like", {"linkify": False})
