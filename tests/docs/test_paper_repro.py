@@ -216,7 +216,7 @@ def too_wide(text):
 def test_no_page_is_wide_or_long(page):
     assert too_wide(PAGES[page]) == []
     # Lines of 100 characters at 900 px: the front page took 15,598 px once, at 24 px a line.
-    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 350
+    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 400
 
 
 def test_a_wide_page_is_noticed():
