@@ -1,11 +1,11 @@
 """Every claim of the three papers that this version settles: expected, measured, verdict.
 
 What is said of a claim is an entry of ``claims.toml``; it names the one function that measures, which stands beside the
-experiment that shows the claim, or in ``_claims_printed.py`` or ``_claims_corrected.py``. ``paper_repro.md`` and the pages
-of ``docs/claims`` are written from the table (``spectral-jepa repro``, ``_claims_pages.py``), never by hand. A row is met
-when the measured value stands in the stated relation to the expected one, which comes from a closed form or from the
-statement itself. "Random instances" are worlds of 2-8 states and 2-4 actions with spiky to flat Dirichlet rows, non-uniform
-data laws, and models from the exact truth, from counts, or from noisy embeddings.
+experiment that shows the claim, or in ``_claims_printed.py`` or ``_claims_corrected.py``. ``paper_repro.md`` and
+``docs/claims`` are written from the table (``spectral-jepa repro``, ``_claims_pages.py``), never by hand. A row is met when
+the measured value stands in the stated relation to the expected one, which comes from a closed form or from the statement
+itself. "Random instances" are worlds of 2-8 states and 2-4 actions with spiky to flat Dirichlet rows, non-uniform data laws,
+and models from the exact truth, from counts, or from noisy embeddings.
 """
 
 import tomllib

@@ -470,8 +470,7 @@ def repro(
         return
     if not (root / "experiments" / "claims.toml").is_file():
         raise InputError(
-            f"{root} is no clone of the repository (it has no experiments/claims.toml), expected one, whose pages are "
-            "written: "
+            f"{root} is no clone of the repository (it has no experiments/claims.toml), expected one to write to: "
             "pass it as --root, or name a claim to measure it alone"
         )
     table = run_sweep(experiment, experiment.cells("quick"), _default_folder(experiment, "quick"), overwrite=True)
@@ -569,8 +568,7 @@ def _check_one_claim(experiment: Experiment, claim: str, check: bool, root: Path
     if claim not in known:
         nearest = difflib.get_close_matches(claim.lower(), known, n=1, cutoff=0)[0]
         raise InputError(
-            f"claim {claim!r} is unknown, expected one of paper_repro.md, of which {nearest!r} is the nearest: check "
-            "the name"
+            f"claim {claim!r} is unknown, expected one of paper_repro.md, {nearest!r} is the nearest: check the name"
         )
     if root is not None:
         raise InputError(f"--root is {root}, expected only without the name of a claim: leave one of the two out")

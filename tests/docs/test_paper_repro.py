@@ -216,7 +216,7 @@ def too_wide(text):
 def test_no_page_is_wide_or_long(page):
     assert too_wide(PAGES[page]) == []
     # Lines of 100 characters at 900 px: the front page took 15,598 px once, at 24 px a line.
-    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 350
+    assert sum(1 + len(re.sub(r"\]\([^)]*\)", "]", line)) // 100 for line in PAGES[page].splitlines()) < 400
 
 
 def test_a_wide_page_is_noticed():
@@ -225,7 +225,7 @@ def test_a_wide_page_is_noticed():
 
 
 def test_nothing_of_the_pages_is_read_as_markup():
-    """Underscores, stars and bars of formulas come out as they are written: no italics, no tables, no code by chance."""
+    """Underscores, stars and bars of formulas come out as they are written: nothing in italics, no tables."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("gfm-like", {"linkify": False})
