@@ -192,7 +192,7 @@ class Bar(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         """What the line is made of; without the remaining time while that is not known."""
-        values = super().format_dict
+        values = dict(super().format_dict)
         total, done = values.get("total"), values["n"] - values["initial"]
         if not total or values.get("bar_format"):
             return values

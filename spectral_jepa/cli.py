@@ -591,7 +591,7 @@ def _repro_claim(experiment: Experiment, name: str, check: bool, out: Path) -> N
     print(f"{'measured':>12}   {'expected':<13} what")
     for row in rows.itertuples():
         expected = f"{row.relation} {row.expected:.4g}"
-        what = textwrap.wrap(row.quantity + ("" if row.met else " (NOT MET)"), TEXT_WIDTH - 29)
+        what = textwrap.wrap(f"{row.quantity}{'' if row.met else ' (NOT MET)'}", TEXT_WIDTH - 29)
         print(f"{row.measured:12.4g}   {expected:<13} " + f"\n{'':29}".join(what))
     print(
         f"\n{int(rows['met'].sum())} of {len(rows)} comparisons met, {int(again.sum())} come out as stored, "

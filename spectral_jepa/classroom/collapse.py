@@ -211,7 +211,7 @@ def train_table() -> dict[str, Array]:
     --------
     >>> table = train_table()  # doctest: +SKIP
     """
-    found = {}
+    found: dict[str, Any] = {}
     for regularizer in REGULARIZERS:
         path = dict(_train(regularizer, STRENGTHS[regularizer], N_STEPS, 10))
         found[regularizer] = np.stack([path[step] for step in STEPS], axis=1).astype(np.float16)

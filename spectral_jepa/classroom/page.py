@@ -142,8 +142,8 @@ def _u_tables() -> dict[str, Any]:
 
 def _broken_tables() -> dict[str, Any]:
     rows = {}
-    for (i, planner), (j, angle), (k, noise) in product(*map(enumerate, (PLANNERS, ANGLES, RESET_NOISES))):
-        found = break_theorem(angle, noise, planner)
+    for i, j, k in product(*(range(len(axis)) for axis in (PLANNERS, ANGLES, RESET_NOISES))):
+        found = break_theorem(ANGLES[j], RESET_NOISES[k], PLANNERS[i])
         corrected = None if np.isnan(found.corrected) else _short(found.corrected)
         numbers = [_short(found.promised), _short(found.regret), corrected, int(found.holds_as_printed)]
         rows[f"{i},{j},{k}"] = [*numbers, found.chosen.tolist()]

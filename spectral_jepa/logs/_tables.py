@@ -82,7 +82,7 @@ def read_table(path: Path, choose: Choose, text: TextFormat, wanted: list[str]) 
         raise InputError(
             f"{path} cannot be read ({first_line(error)}), expected permission to read it: ask for it"
         ) from None
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, *_arrow_errors()) as error:
+    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, *_arrow_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{path} cannot be read as {kind[1:]} ({_reason(error)}), {_advice(path, error)}") from error
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) != 1:
@@ -112,7 +112,7 @@ def _plain_column(column: pd.Series[Any]) -> NDArray[Any]:
     if isinstance(column.dtype, np.dtype) and kind in "iufb":
         return column.to_numpy()
     if kind in "iufb" and not column.isna().any():  # of pandas' own types, which know missing values
-        return column.to_numpy(dtype=column.dtype.numpy_dtype)
+        return column.to_numpy(dtype=column.dtype.numpy_dtype)  # type: ignore[union-attr]
     return column.astype(object).to_numpy()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from spectral_jepa._validation import InputError
 from spectral_jepa.plotting.style import COLORS, STYLE, new_figure, styled
 
 COLUMNS = ["quantity", "relation", "expected", "measured", "met"]
-REFUTING = {"facecolor": "#F5D9C8", "edgecolor": "white", "hatch": "////", "linewidth": 0}
+REFUTING: dict[str, Any] = {"facecolor": "#F5D9C8", "edgecolor": "white", "hatch": "////", "linewidth": 0}
 # Beyond this ratio of the largest to the least number a linear scale would put the least ones on top of each other.
 LINEAR_RATIO = 25
 # Half of the gap that is left unshaded about an expected equality, as a share of the axis.
@@ -107,7 +108,9 @@ def _row(axis: Axes, at: int, row: object) -> None:
     for low, high in sides:
         axis.add_patch(Rectangle((low, at - 0.36), high - low, 0.72, transform=across, zorder=0.5, **REFUTING))
     axis.plot(expected, at, color=COLORS["exact"], marker="|", ms=15, mew=2, zorder=3)
-    look = {"marker": "o", "color": COLORS["measured"]} if met else {"marker": "X", "color": COLORS["printed"]}
+    look: dict[str, Any] = (
+        {"marker": "o", "color": COLORS["measured"]} if met else {"marker": "X", "color": COLORS["printed"]}
+    )
     axis.plot(measured, at, **look, ms=8, mec="white", mew=0.8, zorder=4)
     wanted = f"{expected:.4g}" if relation == "=" else f"{relation} {expected:.4g}"
     axis.text(1.015, at, f"{measured:.4g} ({wanted})", transform=across, va="center", fontsize=STYLE["legend.fontsize"])
@@ -136,7 +139,7 @@ def _scale(axis: Axes, values: np.ndarray) -> None:
     low, high = ends.min(), ends.max()
     margin = 0.1 * (high - low)
     axis.set_xlim(*forward.inverted().transform(np.array([low - margin, high + margin])))
-    axis.set_xticks(_apart(axis, range(most, least - 1, -1), negative=(values < 0).any()))
+    axis.set_xticks(_apart(axis, range(most, least - 1, -1), negative=bool((values < 0).any())))
     axis.minorticks_off()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -68,7 +70,9 @@ def plot_world(
     axis.set_facecolor(shown.WALL)
     axis.imshow(picture, cmap="Greys" if numbers is None else "viridis", interpolation="nearest")
     goals, starts = mdp.goal_states, mdp.start_states
-    ring = dict(markersize=11, markerfacecolor=shown.GOAL if numbers is None else "none", markeredgewidth=1.6)
+    ring: dict[str, Any] = dict(
+        markersize=11, markerfacecolor=shown.GOAL if numbers is None else "none", markeredgewidth=1.6
+    )
     axis.plot(place.columns[goals], place.rows[goals], "o", color=shown.INK, **ring)
     axis.plot(place.columns[starts], place.rows[starts], "o", color=shown.START)
     if walk is not None:
