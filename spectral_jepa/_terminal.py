@@ -100,7 +100,7 @@ Column = tuple[list[str], list[list[str]]]
 
 def _column(table: pd.DataFrame, number: str, most: int) -> Column:
     # Cell by cell as pandas prints the column: digits are the same as in a table that fits.
-    shown = [line.strip() for line in table.to_string(index=False, header=False, float_format=number.format).splitlines()]
+    shown = [line.strip() for line in table.to_string(index=False, header=False, float_format=number.format).split("\n")]
     cells = [textwrap.wrap(cell, most) or [""] for cell in shown]
     name = str(table.columns[0])
     # Headings break at spaces and behind underscores, in at most three lines.

@@ -496,7 +496,7 @@ def repro(
 
 @commands.add
 def classroom(
-    number: Positional[int | None] = None,
+    number: Positional[Annotated[int | None, tyro.conf.arg(metavar="NUMBER")]] = None,
     html: bool = False,
     list: bool = False,
     headless: bool = False,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import check_choice
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding
@@ -18,7 +19,7 @@ PLANNERS = ("dot", "euclidean", "transition")
 N_STATES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BrokenPromise:
     """What Theorem 4.1 promises for one planner in the reset world, and what happens.
 
@@ -41,6 +42,9 @@ class BrokenPromise:
     regret: float
     corrected: float
     chosen: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def break_theorem(angle: float = 0.05, noise: float = 0.1, planner: str = "dot") -> BrokenPromise:

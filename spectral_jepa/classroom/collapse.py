@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import Array, InputError, check_choice, check_count, check_nonnegative
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import spectrum
@@ -35,7 +36,7 @@ FOUND = 1e-4
 TABLE = "data/collapse.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Encoder:
     """The encoder of one run at one step.
 
@@ -55,6 +56,9 @@ class Encoder:
     plane: Array
     eigenvalues: Array
     predicted: int | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def rank(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import Array, InputError, as_float, check_choice, check_count, check_seed
 from spectral_jepa.sweep.experiment import shipped_folder
@@ -58,7 +59,7 @@ class Dream:
     origin: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Film:
     """What happened and what was imagined, a frame an action block.
 
@@ -84,6 +85,9 @@ class Film:
     surprise: Array
     expected: Array
     reached: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def dream(dream: Dream, start: ArrayLike, goal: ArrayLike, change: str = "nothing", *, seed: int = 0) -> Film:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import Array, InputError
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.generators import make_grid
@@ -28,7 +29,7 @@ MOST_CELLS = 240
 SAME = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RoomMap:
     """The spectrum of a drawn world.
 
@@ -47,6 +48,9 @@ class RoomMap:
     values: Array
     functions: Array
     tails: Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     def picture(self, number: int) -> Array:
         """Singular function ``number`` (from 1) on the map, shape (rows, columns), nan on walls."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import Array, check_count
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import sample_transitions
@@ -20,7 +21,7 @@ N_STATES, N_ACTIONS = 40, 3
 DIMS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 40)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UCurve:
     """Curves over the dimensions ``DIMS``.
 
@@ -40,6 +41,9 @@ class UCurve:
     tail: Array
     risk: Array
     regret: Array
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def best_dim(self) -> int:

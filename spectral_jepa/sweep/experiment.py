@@ -282,7 +282,7 @@ def helpers_of(path: Path) -> Helpers:
     Examples
     --------
     >>> [name for name, _ in helpers_of(shipped_folder("experiments") / "claims.py")][:2]
-    ['_claims_corrected', '_claims_printed']
+    ['_claims_corrected', '_claims_pages']
     """
     files = sorted(file for file in path.parent.glob("_*.py") if not file.name.startswith("__") and file.name != path.name)
     return tuple((file.stem, file.read_bytes()) for file in files)

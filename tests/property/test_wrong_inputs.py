@@ -293,6 +293,7 @@ def calls():
         ),
         action_search.fill_normal: dict(target=torch.zeros(1, 2), generators=t["generators"]),
         success_rates.wilson_interval: dict(n_successes=3, n=10, confidence=0.95),
+        success_rates.pareto_front: dict(cost=np.array([1.0, 2.0, 3.0]), gain=np.array([0.1, 0.5, 0.4])),
         success_rates.success_table: dict(rows=t["rows"], by=["policy"], confidence=0.95),
         success_rates.paired_comparison: dict(
             first=np.array([True, False, True]), second=np.array([True, True, False]), seed=0, groups=np.array([0, 1, 2]),

@@ -436,7 +436,9 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
         """Physical violation: put the object at a place that no single step could have taken it to."""
 
 
-def action_rows(actions: Sequence[NDArray[Any]], n_rows: int, row_steps: int, action_dim: int) -> NDArray[np.float32]:
+def action_rows(
+    actions: Sequence[NDArray[Any]] | NDArray[Any], n_rows: int, row_steps: int, action_dim: int
+) -> NDArray[np.float32]:
     """The column ``action`` of an episode from its raw actions.
 
     Parameters
