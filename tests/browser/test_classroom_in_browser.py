@@ -85,6 +85,8 @@ def test_the_offline_page(browser):
             after = browser.execute_script(STATE, number)
             if number == 4 and at == 1:  # which function: the picture alone
                 assert after[1] != before[1]
+            elif (number, at) == (2, 1):  # the corrected planner, with which it starts, makes no error whatever the noise
+                continue
             elif (number == 4 and at == 2) or number not in (3, 4, 5):
                 assert after[0] != before[0] and after[1] != before[1], (number, at)
         told = browser.find_element("css selector", f"#lesson-{number} .answer")
