@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.config import EvaluationConfig, PixelConfig
-from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
+from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, window_starts
 from spectral_jepa.pixels.data.actions import scaled_blocks
-from spectral_jepa.pixels.data.episodes import Ids, episode_rows, raw_actions, rows_in
+from spectral_jepa.pixels.data.episodes import Ids, recorded_actions, rows_in
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.diagnostics.latents import CACHE, embed_rows
@@ -352,12 +352,11 @@ def training_windows(
     """
     block = config.model.action_block
     length = rows_in(dataset, "planning.horizon in raw steps", config.planning.horizon * block)
-    starts = window_starts(dataset, dataset.split()["train"], length, PROPOSAL_WINDOWS)
-    actions = raw_actions(dataset, starts[:, None] + np.arange(length)).reshape(len(starts), -1, config.model.action_dim)
-    return starts, scaled_blocks(actions, scaler, block)
+    starts = sampled_starts(dataset, dataset.split()["train"], length, PROPOSAL_WINDOWS)
+    return starts, scaled_blocks(recorded_actions(dataset, starts, config.planning.horizon * block), scaler, block)
 
 
-def window_starts(dataset: Dataset, episodes: ArrayLike, length: int, n_windows: int) -> Ids:
+def sampled_starts(dataset: Dataset, episodes: ArrayLike, length: int, n_windows: int) -> Ids:
     """First rows of a fixed sample of windows that lie within chosen episodes.
 
     Parameters
@@ -387,11 +386,10 @@ def window_starts(dataset: Dataset, episodes: ArrayLike, length: int, n_windows:
     --------
     >>> episode = {"pixels": np.zeros((4, 2, 2, 3), np.uint8), "action": np.zeros((4, 2))}
     >>> data = EpisodeDataset.from_episodes([episode] * 3)
-    >>> window_starts(data, [0, 2], length=2, n_windows=10).tolist()
+    >>> sampled_starts(data, [0, 2], length=2, n_windows=10).tolist()
     [0, 1, 8, 9]
     """
-    rows = [own[: max(0, len(own) - length)] for own in episode_rows(dataset, episodes)]
-    starts = np.concatenate(rows)
+    starts = window_starts(dataset, episodes, length * dataset.row_steps + 1)
     if not starts.size:
         raise InputError(f"no episode has {length + 1} rows, expected one at least: lower planning.horizon")
     return np.sort(np.random.default_rng(0).permutation(starts)[:n_windows])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, check_count, check_indices
 from spectral_jepa.pixels.data.places import derived_path
 from spectral_jepa.pixels.interfaces import Dataset
@@ -462,6 +463,47 @@ def raw_actions(dataset: Dataset, rows: ArrayLike | slice = slice(None)) -> NDAr
     """
     actions = np.asarray(dataset.columns["action"][rows if isinstance(rows, slice) else np.asarray(rows)])
     return actions.reshape(*actions.shape[:-1], dataset.row_steps, -1)
+
+
+def recorded_actions(dataset: Dataset, starts: ArrayLike, steps: int) -> Float[np.ndarray, "N T A"]:
+    """Raw actions that were taken from given rows on.
+
+    Parameters
+    ----------
+    dataset : EpisodeDataset
+    starts : integer array (N,)
+        Rows, each with enough of its episode left.
+    steps : int
+        Raw steps T.
+
+    Returns
+    -------
+    float64 array (N, T, A)
+        NaN where the episode ended.
+
+    Raises
+    ------
+    InputError
+        Steps that are no whole number of rows.
+
+    Notes
+    -----
+    O(N T A).
+
+    Examples
+    --------
+    Two raw steps of one number in a row, and the same in two rows.
+
+    >>> from types import SimpleNamespace
+    >>> actions = np.arange(8.0)
+    >>> wide = SimpleNamespace(columns={"action": actions.reshape(4, 2)}, row_steps=2)
+    >>> narrow = SimpleNamespace(columns={"action": actions.reshape(8, 1)}, row_steps=1)
+    >>> recorded_actions(wide, [1], 4).ravel().tolist(), recorded_actions(narrow, [2], 4).ravel().tolist()
+    ([2.0, 3.0, 4.0, 5.0], [2.0, 3.0, 4.0, 5.0])
+    """
+    rows = np.asarray(starts, dtype=np.int64)[:, None] + np.arange(rows_in(dataset, "steps", steps))
+    found = raw_actions(dataset, rows)
+    return found.reshape(len(rows), steps, found.shape[-1]).astype(np.float64)
 
 
 def check_values(dataset: EpisodeDataset) -> None:

@@ -18,8 +18,7 @@ from sklearn.metrics import r2_score
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ProbeConfig
 from spectral_jepa.pixels.data.actions import scaled_blocks
-from spectral_jepa.pixels.data.episodes import sample_rows
-from spectral_jepa.pixels.data.row_steps import recorded_actions, rows_ahead
+from spectral_jepa.pixels.data.episodes import recorded_actions, rows_in, sample_rows
 from spectral_jepa.pixels.data.windows import window_starts
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
 from spectral_jepa.pixels.diagnostics.probe import fit_probe, read_out_error
@@ -109,7 +108,7 @@ def predicted_probe(
     settings, size = settings or ProbeConfig(), model.config.action_block
     lengths = [check_count("blocks", n) for n in blocks]
     generator = np.random.default_rng(settings.seed)
-    ahead = np.array([rows_ahead(dataset, n * size) for n in lengths])
+    ahead = np.array([rows_in(dataset, "steps", n * size) for n in lengths])
     starts = window_starts(dataset, np.asarray(split["test"]), max(lengths) * size + 1)
     if not starts.size:
         raise InputError(
@@ -124,7 +123,7 @@ def predicted_probe(
     latents = embed_rows(model, dataset, different, cache=cache, progress=title)[where]
     known, windows = latents[: train.size].astype(np.float64), latents[train.size :].reshape(*moments.shape, -1)
 
-    moves = recorded_actions(dataset, starts, max(lengths) * size, len(scaler.mean))
+    moves = recorded_actions(dataset, starts, max(lengths) * size)
     at = [n - 1 for n in lengths]
     own, other = (_roll_out(model, windows[:, 0], part, scaler, size)[:, at] for part in (moves, np.roll(moves, 1, axis=0)))
     inputs = {"predicted": own, "true": windows[:, 1:], "first frame": np.repeat(windows[:, :1], len(at), 1)}

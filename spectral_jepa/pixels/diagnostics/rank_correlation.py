@@ -19,8 +19,7 @@ from spectral_jepa._streams import torch_generator
 from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import Array, InputError, check_count, check_fraction
 from spectral_jepa.pixels.data.actions import native_actions, scaled_blocks
-from spectral_jepa.pixels.data.episodes import episode_of_rows, sample_rows
-from spectral_jepa.pixels.data.row_steps import recorded_actions, row_size, rows_ahead
+from spectral_jepa.pixels.data.episodes import episode_of_rows, recorded_actions, rows_in, sample_rows
 from spectral_jepa.pixels.diagnostics.latents import embed_rows
 from spectral_jepa.pixels.interfaces import ActionScaling, Dataset, Encoder, Environment, Pictures, PlanningModel
 from spectral_jepa.pixels.model.frozen import encode_frames, frozen
@@ -220,7 +219,7 @@ def frame_pairs(
         first, second = rows[: rows.size // 2], rows[rows.size // 2 : rows.size // 2 * 2]
     else:
         first = generator.permutation(sample_rows(dataset, episodes, n_pairs, generator))
-        away = generator.integers(1, max(1, rows_ahead(dataset, steps)), first.size, endpoint=True)
+        away = generator.integers(1, max(1, rows_in(dataset, "steps", steps)), first.size, endpoint=True)
         second = first + away * generator.choice([-1, 1], first.size)
         # Where one way leads out of the episode, the other one is taken, and a pair without either is left out.
         owner = episode_of_rows(dataset, first)
@@ -300,13 +299,13 @@ def candidate_plans(
     check_count("n_plans", n_plans, 2, why="one plan cannot be ranked")
     weight = check_fraction("recorded_weight", recorded_weight)
     rows = np.asarray(starts, dtype=np.int64)
-    width, n_rows = len(scaler.mean), rows_ahead(dataset, horizon * action_block)
+    width, n_rows = len(scaler.mean), rows_in(dataset, "steps", horizon * action_block)
     episode = episode_of_rows(dataset, rows)
     ends = np.asarray(dataset.ep_offset)[episode] + np.asarray(dataset.ep_len)[episode]
     recorded = np.full((rows.size, horizon * action_block, width), np.nan)
     for i, left in enumerate((ends - rows).tolist()):
-        steps = row_size(dataset) * min(n_rows, left)
-        recorded[i, :steps] = recorded_actions(dataset, rows[i : i + 1], steps, width)[0]
+        steps = dataset.row_steps * min(n_rows, left)
+        recorded[i, :steps] = recorded_actions(dataset, rows[i : i + 1], steps)[0]
     target = torch.nan_to_num(scaled_blocks(recorded, scaler, action_block))[:, None]
     shape = (n_plans, *target.shape[2:])
     noise = torch.stack([torch.randn(shape, generator=torch_generator(seed, STREAM, int(row))) for row in rows])

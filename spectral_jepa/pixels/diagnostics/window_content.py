@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from spectral_jepa._validation import InputError, check_count
-from spectral_jepa.pixels.data.row_steps import rows_ahead
+from spectral_jepa.pixels.data.episodes import rows_in
 from spectral_jepa.pixels.data.windows import window_starts
 from spectral_jepa.pixels.diagnostics.quantities import quantity_coordinates, quantity_distance, quantity_names
 from spectral_jepa.pixels.interfaces import Dataset, Environment
@@ -83,7 +83,7 @@ def window_content(
         raise InputError("the dataset has no column 'state', expected one to measure distances of goals: collect states too")
     generator, rows = np.random.default_rng(seed), []
     for length in steps:
-        ahead = rows_ahead(dataset, check_count("steps", length))
+        ahead = rows_in(dataset, "steps", check_count("steps", length))
         starts = window_starts(dataset, episodes, length + 1)
         if not starts.size:
             continue

@@ -21,7 +21,7 @@ import pandas as pd
 from spectral_jepa._files import read_csv, value_digest, write_checked
 from spectral_jepa._validation import InputError, check_choice, check_count, require_memory
 from spectral_jepa.pixels.config import PixelConfig, ProbeConfig
-from spectral_jepa.pixels.data.row_steps import row_size, rows_ahead
+from spectral_jepa.pixels.data.episodes import rows_in
 from spectral_jepa.pixels.diagnostics.distance_shares import distance_shares
 from spectral_jepa.pixels.diagnostics.latents import CACHE
 from spectral_jepa.pixels.diagnostics.predicted_probe import predicted_probe
@@ -415,7 +415,7 @@ def _data(of: Diagnosed) -> Rows:
     """How far quantities move in training windows."""
     run, tolerances = of.run, _tolerances(of)
     offset = run.config.evaluation.goal_offset
-    steps = sorted({length for length in (*STEPS, offset) if length % row_size(run.dataset) == 0})
+    steps = sorted({length for length in (*STEPS, offset) if length % run.dataset.row_steps == 0})
     table = window_content(run.dataset, run.dataset.split()["train"], run.environment, steps=steps, seed=of.probe.seed)
     rows: Rows = []
     for line in table.to_dict("records"):
@@ -494,7 +494,7 @@ def _predictor(of: Diagnosed) -> Rows:
     """Probes of predicted latents."""
     run, tolerances = of.run, _tolerances(of)
     blocks = sorted({*BLOCKS, run.config.planning.horizon})
-    block_rows = rows_ahead(run.dataset, run.config.model.action_block)
+    block_rows = rows_in(run.dataset, "model.action_block", run.config.model.action_block)
     longest = (int(run.dataset.ep_len[run.dataset.split()["test"]].max()) - 1) // block_rows
     blocks = [n for n in blocks if n <= longest] or [1]
     table = predicted_probe(

@@ -7,7 +7,7 @@ import pytest
 
 from spectral_jepa import InputError
 from spectral_jepa.pixels.data import EpisodeDataset
-from spectral_jepa.pixels.data.row_steps import recorded_actions, rows_ahead
+from spectral_jepa.pixels.data.episodes import recorded_actions, rows_in
 from spectral_jepa.pixels.diagnostics.window_content import GOAL, window_content
 
 WORLD = SimpleNamespace(goal_distance=lambda state, goal: abs(state[0] - goal[0]) / 10)
@@ -76,10 +76,10 @@ def test_rows_that_lie_several_steps_apart_are_counted_in_steps():
     table = window_content(sparse, [0, 1], WORLD, steps=(5, 25))
     assert entry(table, "place", 25)["median"] == pytest.approx(50)  # of 25 and 75
     assert entry(table, "place", 25)["n"] == 2 * (13 - 5)
-    assert rows_ahead(sparse, 25) == 5 and rows_ahead(whole, 25) == 25
-    assert recorded_actions(sparse, [14, 1], 10, 1)[..., 0].tolist() == [list(range(105, 115)), list(range(5, 15))]
+    assert rows_in(sparse, "steps", 25) == 5 and rows_in(whole, "steps", 25) == 25
+    assert recorded_actions(sparse, [14, 1], 10)[..., 0].tolist() == [list(range(105, 115)), list(range(5, 15))]
     with pytest.raises(InputError, match="a row every 5 raw steps"):
-        rows_ahead(sparse, 24)
+        rows_in(sparse, "steps", 24)
 
 
 def test_a_row_every_few_steps_counts_raw_steps():

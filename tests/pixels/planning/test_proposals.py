@@ -20,7 +20,7 @@ from spectral_jepa.pixels.planning.policies import PlannerPolicy
 from spectral_jepa.pixels.planning.proposals import ClonedProposal, InverseDynamics, proposed_mean
 from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
 from spectral_jepa.pixels.presets import changed, preset
-from spectral_jepa.pixels.runs import open_run, window_starts
+from spectral_jepa.pixels.runs import open_run, sampled_starts
 
 SCALER = ActionScaler((0.0, 0.0), (1.0, 1.0))
 
@@ -216,8 +216,8 @@ def test_windows_lie_within_their_episodes():
     data = EpisodeDataset.from_episodes(
         [{"pixels": np.zeros((n, 2, 2, 3), np.uint8), "action": np.zeros((n, 2))} for n in lengths]
     )
-    assert window_starts(data, [0, 1, 2], 3, 100).tolist() == [0, 1, *range(7, 13)]
-    few = window_starts(data, [0, 1, 2], 3, 4)
-    assert len(few) == 4 and set(few) < {0, 1, *range(7, 13)} and np.array_equal(few, window_starts(data, [0, 1, 2], 3, 4))
+    assert sampled_starts(data, [0, 1, 2], 3, 100).tolist() == [0, 1, *range(7, 13)]
+    few = sampled_starts(data, [0, 1, 2], 3, 4)
+    assert len(few) == 4 and set(few) < {0, 1, *range(7, 13)} and np.array_equal(few, sampled_starts(data, [0, 1, 2], 3, 4))
     with pytest.raises(InputError, match="no episode has 10 rows"):
-        window_starts(data, [0, 1, 2], 9, 100)
+        sampled_starts(data, [0, 1, 2], 9, 100)
