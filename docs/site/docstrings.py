@@ -1,0 +1,71 @@
+"""Docstrings are plain text with literals and doctests: what only looks like markup is escaped; links to statements added."""
+
+import json
+import re
+from pathlib import Path
+
+# Kept as it is: literals, roles, and what follows.
+KEPT = re.compile(r"``.+?``|:[a-z:]+:`[^`]+`")
+ORDERS = ("escape", 400), ("links", 900)
+
+
+def escaped(text):
+    """A line in which bars, stars and trailing underscores are characters, not markup; a single backquote is a literal."""
+    parts, end = [], 0
+    for match in KEPT.finditer(text):
+        parts += [plain(text[end : match.start()]), match[0]]
+        end = match.end()
+    return "".join([*parts, plain(text[end:])])
+
+
+def plain(text):
+    """The same for a piece without literals."""
+    text = re.sub(r"`([^`]+)`", r"``\1``", text)
+    pieces = re.split(r"(``.+?``)", text)
+    return "".join(
+        piece if piece.startswith("``") else re.sub(r"(?<!\\)([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", piece) for piece in pieces
+    )
+
+
+def escape(app, what, name, obj, options, lines):
+    """Before napoleon reads the sections."""
+    literal = None
+    for i, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if literal is not None and line.strip() and indent <= literal:
+            literal = None
+        if literal is None and not line.lstrip().startswith(">>>"):
+            if line.rstrip().endswith("::") and i + 1 < len(lines) and not lines[i + 1].strip():
+                literal = indent
+            before = i == 0 or not lines[i - 1].strip()
+            example = not before and any(text.lstrip().startswith(">>>") for text in paragraph(lines, i))
+            if not example:
+                lines[i] = escaped(line)
+
+
+def paragraph(lines, i):
+    """The lines of the paragraph of line i that stand above it."""
+    start = i
+    while start and lines[start - 1].strip():
+        start -= 1
+    return lines[start:i]
+
+
+def links(app, what, name, obj, options, lines):
+    """After napoleon: which statements and claims rest on a function or class."""
+    related = _related(app).get(name)
+    if related:
+        lines += ["", ".. rubric:: Where it is used", "", *[f"- {line}" for line in related], ""]
+
+
+def _related(app):
+    if not hasattr(app, "_spectral_related"):
+        app._spectral_related = json.loads((Path(app.srcdir) / "related.json").read_text(encoding="utf-8"))
+    return app._spectral_related
+
+
+def setup(app):
+    """Sphinx calls this."""
+    app.connect("autodoc-process-docstring", escape, priority=400)
+    app.connect("autodoc-process-docstring", links, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
