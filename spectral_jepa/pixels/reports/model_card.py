@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from spectral_jepa._files import read_json
 from spectral_jepa.pixels.model.saved import load_model
 from spectral_jepa.pixels.reports.run_sections import evaluation_rows, open_runs
 from spectral_jepa.pixels.reports.tables import load_table
 from spectral_jepa.success_rates import success_table
+from spectral_jepa.training.weights import CONFIG
 
 
 def model_card(folder: Path) -> str:
@@ -50,6 +52,7 @@ def model_card(folder: Path) -> str:
     """
     model, config, scaler = load_model(folder)
     (run,) = open_runs([folder])
+    saved = read_json(folder / CONFIG, (), "pass the folder of a pixel run")
     objective = "behaviour cloning" if config.kind == "cloning" else config.objective.regularizer
     facts: list[tuple[str, Any]] = [
         ("kind", config.kind),
@@ -64,6 +67,8 @@ def model_card(folder: Path) -> str:
         ("data", Path(run.data).name or "not recorded"),
         ("optimiser steps", f"{run.step:,}" if run.step else "not recorded"),
         ("training seed", config.training.seed),
+        ("imported from", saved.get("imported", {}).get("source", "")),
+        ("began at the weights", saved.get("initial", {}).get("weights", "")[:16]),
         ("versions", ", ".join(f"{name} {value}" for name, value in run.versions.items())),
     ]
     sections, missing = [], []
@@ -86,7 +91,7 @@ def model_card(folder: Path) -> str:
         "---\nlibrary_name: spectral-jepa\ntags:\n" + "".join(f"- {tag}\n" for tag in tags) + "---\n\n",
         f"# {folder.resolve().name}: {config.model.encoder} {config.kind.replace('_', ' ')}, {objective}\n\n",
         "A model of `spectral_jepa`, a laboratory for the theory of JEPA world models.\n\n",
-        "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts) + "\n",
+        "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in facts if value != "") + "\n",
         *sections,
         f"\nNot measured: {', '.join(missing)}.\n" if missing else "",
         "\n## Use\n\n```text\nspectral-jepa pixels import-weights OWNER/NAME --data DATA.h5 --folder RUN\n"
