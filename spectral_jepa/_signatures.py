@@ -198,7 +198,9 @@ def _reader(name: str, hint: Any, infinite: Sequence[str], missing: Sequence[str
         return _Reader(numbers, "an array of numbers")
     if origin in (Sequence, Iterable, list):
         return _sequence(name, origin, members, infinite, missing)
-    if origin is Callable or getattr(hint, "_is_protocol", False):
+    # A protocol of methods that can be asked for is checked as a class is; one of a call is a function.
+    methods = getattr(hint, "_is_runtime_protocol", False) and "__call__" not in vars(hint)
+    if origin is Callable or (getattr(hint, "_is_protocol", False) and not methods):
         return _Reader(_callable, "a function")
     kind = origin or hint
     if kind is Any:

@@ -35,7 +35,7 @@ from spectral_jepa.jepa.objective import (
 from spectral_jepa.jepa.result import TrainedRuns
 from spectral_jepa.jepa.worlds import Worlds, minibatches
 from spectral_jepa.losses import ema_update, sample_effective_rank
-from spectral_jepa.training import Checkpoints, learning_rate
+from spectral_jepa.training import Checkpoints, Tracker, Trackers, learning_rate
 
 # Minibatches are drawn for this many steps at a time.
 CHUNK = 64
@@ -53,6 +53,7 @@ def train_jepa(
     checkpoint_every: int = 500,
     progress: bool = False,
     watch: Callable[[int, Array], None] | None = None,
+    tracker: Tracker | None = None,
 ) -> TrainedRuns:
     """Train one tabular JEPA a run, all at once; one encoder serves all actions.
 
@@ -75,6 +76,8 @@ def train_jepa(
         Show a bar.
     watch : callable, optional
         Called with the step and the encoders, an array (R, S, D), whenever the history is recorded and at the end.
+    tracker : Tracker, optional
+        Told what the history records, as "0/loss" for the loss of run 0, and the end (docs/trackers.md).
 
     Returns
     -------
@@ -115,6 +118,7 @@ def train_jepa(
     worlds = Worlds.of(items, dtype)
     batch = _Batch(worlds.select(runs), tuple(runs), config, place, dtype)
     batch.watch = watch
+    batch.trackers = told = Trackers([] if tracker is None else [tracker])
     store = None
     if folder is not None:
         # Everything that fixes the result; not the device, on which a run may go on.
@@ -126,8 +130,13 @@ def train_jepa(
             "dtype": str(dtype).removeprefix("torch."),
         }
         store = Checkpoints(folder, description)
-    with nullcontext() if folder is None else hold_folder(Path(folder)):
-        _train(batch, store, checkpoint_every, progress)
+    try:
+        with nullcontext() if folder is None else hold_folder(Path(folder)):
+            _train(batch, store, checkpoint_every, progress)
+    except BaseException:
+        told.on_end(False)
+        raise
+    told.on_end(True)
     for line in batch.failures(store):
         warn_user(line)
     return batch.result(items)
@@ -186,6 +195,7 @@ class _Batch:
         self.good_step = torch.zeros(len(runs), dtype=torch.long, device=device)
         self.history: list[dict[str, Any]] = []
         self.watch: Callable[[int, Array], None] | None = None
+        self.trackers = Trackers()
         self.directions: Tensor | None = None
         self.batches: tuple[int, Tensor] | None = None
 
@@ -299,6 +309,7 @@ class _Batch:
         values = {name: value.detach().tolist() for name, value in numbers.items()}
         for run in range(len(self.runs)):
             self.history.append({"run": run, "step": self.step} | {name: value[run] for name, value in values.items()})
+        self.trackers.on_log(self.step, {f"{run}/{name}": row[run] for name, row in values.items() for run in range(len(row))})
         self.optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:

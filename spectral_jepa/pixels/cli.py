@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import pandas as pd
 import tyro
 from tyro.conf import Positional
@@ -157,6 +158,70 @@ def _check_proposal(folder: Path | None, changes: Mapping[str, str]) -> None:
         )
 
 
+def _begun_at(config: PixelConfig, initial: Path, kind: str | None, folder: Path | None) -> PixelConfig:
+    """The configuration of a run that begins at another one: its model and kind, the rest as given."""
+    from spectral_jepa.pixels.model.saved import load_model
+
+    _, own, _ = load_model(initial)
+    if kind is not None and kind != own.kind:
+        raise InputError(f"--kind is {kind!r} and --initial {initial} a {own.kind}, expected the same: leave --kind out")
+    if folder is None or folder.resolve() == initial.resolve():
+        raise InputError(
+            f"--initial is {initial} and --folder {folder or 'missing'}, expected another folder, which no run has by name: "
+            "choose one"
+        )
+    return replace(config, model=own.model, kind=own.kind)
+
+
+def _own_plan(
+    folder: Path, start: Path, goal: Path, target: Path, changes: Mapping[str, str], device: str | None, show: bool
+) -> None:
+    """Plan between two picture files: actions, distances, and a film where the run keeps a decoder."""
+    from spectral_jepa.pixels.data.pictures import read_picture
+    from spectral_jepa.pixels.diagnostics.decoder import decode, save_gif
+    from spectral_jepa.pixels.diagnostics.kept_decoder import kept_decoder
+    from spectral_jepa.pixels.model.saved import load_model
+    from spectral_jepa.pixels.planning.control import open_policy, plan_between
+    from spectral_jepa.pixels.planning.policies import PlannerPolicy
+    from spectral_jepa.plotting.pixels.episode import draw_own_plan
+    from spectral_jepa.plotting.style import save_figure
+
+    _, saved, _ = load_model(folder, device)
+    if saved.kind != "world_model":
+        raise InputError(
+            f"{folder} holds a {saved.kind}, which predicts nothing, expected a world model with --start and --goal: use its "
+            "actions by open_controller"
+        )
+    if "planning.history" in changes:
+        raise InputError("--set planning.history has no use with --start, expected one picture to plan from: leave it out")
+    _configure(saved, "plan", {}, changes, ("planning.", "evaluation.seed"))
+    config, policy = open_policy(folder, device=device, overrides=changes)
+    assert isinstance(policy, PlannerPolicy)
+    size, block = config.model.image_size, config.model.action_block
+    first, last = read_picture(start, size), read_picture(goal, size)
+    found = plan_between(policy, first, last, seed=config.evaluation.seed)
+    decoder = kept_decoder(folder)
+    film = None if decoder is None else decode(decoder, found.latents[1:])
+    table = pd.DataFrame(found.actions, columns=[f"action_{number}" for number in range(config.model.action_dim)])
+    table.insert(0, "step", range(1, len(table) + 1))
+    table.loc[block - 1 :: block, "predicted_distance"] = found.distances[1:]
+    write_checked(target.with_suffix(".csv"), table.to_csv(index=False).encode())
+    figure = draw_own_plan(first, last, found.distances, film=film, action_block=block)
+    save_figure(figure, target.parent, target.stem)
+    print(
+        f"{len(table)} actions planned in {found.seconds:.2f} s: {target.with_suffix('.csv')} (raw, in the units of the training "
+        f"data). Squared latent distance to the goal: {found.distances[0]:.3g} at the start, {found.distances[-1]:.3g} predicted "
+        f"at the end. Figure: {target}"
+    )
+    if film is None:
+        print(f"No film: {folder} keeps no decoder of its weights, which spectral-jepa pixels report {folder} trains.")
+    else:
+        path = save_gif(np.concatenate([first[None], film]), target.with_suffix(".gif"), milliseconds=400)
+        print(f"Film: {path}, the start and the predicted latents, drawn by a diagnostic decoder: what the model expects.")
+    if show:
+        open_file(target)
+
+
 @commands.add
 def collect(
     environment: str = "two_room",
@@ -207,12 +272,15 @@ def train(
     device: str | None = None,
     stop_after: int | None = None,
     cache: Path | None = None,
+    initial: Path | None = None,
+    tracker: str | None = None,
     set: Overrides = {},  # noqa: B006
 ) -> None:
     """Train a world model (or a cloned policy); killed at any moment it resumes.
 
     Examples: spectral-jepa pixels train --regularizer sigreg | spectral-jepa pixels train --regularizer subspace_sigreg
-    --n-subspaces 4 --seed 1 | torchrun --nproc-per-node 2 -m spectral_jepa pixels train --preset paper
+    --n-subspaces 4 --seed 1 | torchrun --nproc-per-node 2 -m spectral_jepa pixels train --preset paper | spectral-jepa
+    pixels train --initial RUN --data NEW.h5 --folder RUN-2
 
     Args:
         environment: Which data: what evaluate simulates. Default: what the data say, else two_room.
@@ -227,11 +295,14 @@ def train(
         device: cpu or cuda. Default: a GPU where there is one.
         stop_after: Stop after this many steps, with a checkpoint.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+        initial: Folder of a finished run whose model, weights and scaling of the actions this one begins at.
+        tracker: module:callable, given settings and folder, that is told what is logged: docs/trackers.md.
         set: Settings of model, objective and training, such as training.n_steps 200 or model.embedding_dim 32.
     """
     from spectral_jepa.pixels.presets import preset as preset_config
     from spectral_jepa.pixels.runs import base_folder, run_name
     from spectral_jepa.pixels.training.loop import train as train_model
+    from spectral_jepa.training import make_tracker
 
     environment = _environment_of(data) if environment is None else environment
     options = {
@@ -243,10 +314,17 @@ def train(
         "data.environment": ("--environment", None),
     }
     used = ("model.", "objective.", "training.", "kind")
-    config = _configure(preset_config(preset, environment), "train", options, set, used)
+    config = preset_config(preset, environment)
+    if initial is not None:
+        config, used = _begun_at(config, initial, kind, folder), ("objective.", "training.", "model.dropout")
+    config = _configure(config, "train", options, set, used)
     base = base_folder(environment, preset)
     where = _folder("--folder", folder or base / run_name(config))
-    run = train_model(config, data or base / "data.h5", where, device=device, stop_after=stop_after, cache=cache)
+    trackers = [] if tracker is None or os.environ.get("RANK", "0") != "0" else [make_tracker(tracker, config.to_dict(), where)]
+    run = train_model(
+        config, data or base / "data.h5", where, device=device, stop_after=stop_after, cache=cache, initial=initial,
+        trackers=trackers,
+    )  # fmt: skip
     print(f"Run: {run.folder}, step {run.step} of {run.n_steps}   Next: spectral-jepa pixels evaluate {run.folder}")
 
 
@@ -254,7 +332,9 @@ def train(
 def plan(
     folder: Positional[Path],
     data: Path | None = None,
-    pair: int = 0,
+    pair: int | None = None,
+    start: Path | None = None,
+    goal: Path | None = None,
     out: Path | None = None,
     proposal: Path | None = None,
     device: str | None = None,
@@ -262,15 +342,18 @@ def plan(
     set: Overrides = {},  # noqa: B006
     open: bool = False,
 ) -> None:
-    """Plan from one held-out start to its goal, carry the plan out, and draw what happened.
+    """Plan from one held-out start to its goal, carry the plan out, and draw what happened; or plan between two pictures.
 
-    Example: spectral-jepa pixels plan results/pixels/two_room-small/sigreg-0 --pair 3
+    Examples: spectral-jepa pixels plan results/pixels/two_room-small/sigreg-0 --pair 3 | spectral-jepa pixels plan RUN
+    --start now.png --goal wanted.png (neither data nor simulator: docs/own_robot.md)
 
     Args:
         folder: Of a trained model.
         data: The HDF5 file. Default: the one it was trained on.
-        pair: Number of the start and goal pair in the manifest of evaluate.
-        out: The picture. Default: FOLDER/figures/plan_PAIR.png.
+        pair: Number of the start and goal pair in the manifest of evaluate. Default: 0.
+        start: Picture file to plan from, square; with --goal.
+        goal: Picture file to plan to; with --start.
+        out: The picture. Default: FOLDER/figures/plan_PAIR.png, or own_plan.png, with actions (.csv) and film (.gif) beside.
         proposal: Folder of a cloned policy that the search begins at, with --set planning.proposal cloning.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
@@ -281,16 +364,25 @@ def plan(
     from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.runs import data_path, frozen_pairs, open_run
 
-    target = folder / "figures" / f"plan_{pair}.png" if out is None else out
+    own = start is not None or goal is not None
+    target = folder / "figures" / ("own_plan.png" if own else f"plan_{pair or 0}.png") if out is None else out
     if target.suffix != ".png":
         raise InputError(f"--out is {target}, expected a name that ends in .png (a .pdf is written beside it): add it")
     _folder("--out", target.parent)
+    if own:
+        unused = {"--data": data, "--pair": pair, "--proposal": proposal, "--cache": cache}
+        if start is None or goal is None:
+            raise InputError(f"{'--start' if start is None else '--goal'} is missing, expected both pictures or neither: add it")
+        for option, value in unused.items():
+            if value is not None:
+                raise InputError(f"{option} is {value}, expected nothing with --start: two pictures need no data, leave it out")
+        return _own_plan(folder, start, goal, target, set, device, open)
     _check_proposal(proposal, set)
     _, saved, _ = load_model(folder, device)
     _configure(saved, "plan", {}, set, ("planning.", "evaluation."))
     config, policy, _, dataset, environment = open_run(folder, data, device, set, cache=cache, proposal=proposal)
     manifest = frozen_pairs(data_path(folder, data), dataset, environment, config.evaluation)
-    frames, success, steps = film_pair(policy, manifest, pair, dataset, environment, config.evaluation)
+    frames, success, steps = film_pair(policy, manifest, pair or 0, dataset, environment, config.evaluation)
     from spectral_jepa.plotting.pixels.episode import draw_plan
     from spectral_jepa.plotting.style import save_figure
 
@@ -545,3 +637,49 @@ def report(
     print(f"Page: {path}")
     if open:
         open_file(path)
+
+
+@commands.add
+def import_weights(
+    source: Positional[str],
+    data: Path,
+    folder: Path,
+    environment: str | None = None,
+    revision: str | None = None,
+    cache: Path | None = None,
+) -> None:
+    """Make published LeWM weights, or what export-weights wrote, the folder of a run on which every command works.
+
+    Examples: spectral-jepa pixels import-weights lewm-tworooms --data tworoom.h5 --folder runs/published | spectral-jepa
+    pixels import-weights OWNER/NAME --data DATA.h5 --folder RUN
+
+    Args:
+        source: Folder with weights.pt or safetensors and config.json, or OWNER/NAME on the Hugging Face Hub.
+        data: The HDF5 file: mean and deviation of a public checkpoint's actions come from there.
+        folder: Of the run, a new one.
+        environment: Of the data. Default: what they say, else two_room.
+        revision: Of a repository: branch, tag or commit.
+        cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
+    """
+    from spectral_jepa.pixels.pretrained import import_run
+
+    _environment = _environment_of(data) if environment is None else environment
+    path = import_run(source, data, _folder("--folder", folder), environment=_environment, revision=revision, cache=cache)
+    print(f"Run: {path}   Next: spectral-jepa pixels evaluate {path}")
+
+
+@commands.add
+def export_weights(folder: Positional[Path], out: Path) -> None:
+    """Write a finished run for others: tensors, config.json and a card, as the Hugging Face Hub holds them.
+
+    Example: spectral-jepa pixels export-weights results/pixels/two_room-small/sigreg-0 --out shared
+
+    Args:
+        folder: Of the run.
+        out: The folder to write, a new one.
+    """
+    from spectral_jepa.pixels.pretrained import save_pretrained
+
+    path = save_pretrained(folder, _folder("--out", out))
+    names = ", ".join(sorted(file.name for file in path.iterdir()))
+    print(f"{path}: {names}   Next: hf upload OWNER/NAME {path}")

@@ -4,6 +4,17 @@ import spectral_jepa._torch_here  # noqa: F401  # isort: skip
 from spectral_jepa.training.checkpoint import Checkpoints, config_difference
 from spectral_jepa.training.log import TrainingLog
 from spectral_jepa.training.schedule import learning_rate
+from spectral_jepa.training.tracker import Tracker, Trackers, make_tracker
 from spectral_jepa.training.weights import load_weights, save_weights
 
-__all__ = ["Checkpoints", "TrainingLog", "config_difference", "learning_rate", "load_weights", "save_weights"]
+__all__ = [
+    "Checkpoints",
+    "Tracker",
+    "Trackers",
+    "TrainingLog",
+    "config_difference",
+    "learning_rate",
+    "load_weights",
+    "make_tracker",
+    "save_weights",
+]

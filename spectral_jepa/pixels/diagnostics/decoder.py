@@ -34,7 +34,8 @@ class Decoder(nn.Module):
     image_size : int
         Side of the pictures.
     patch_size : int, optional
-        Side of a query's patch. Default: 16 at 224 px (196 queries), otherwise an eighth of the side (64 queries).
+        Side of a query's patch. Default: 16 at 224 px (196 queries), otherwise an eighth of the side (64 queries), or the next
+        smaller one that divides it.
     width, depth : int
         Of the queries; number of layers.
     seed : int
@@ -73,7 +74,8 @@ class Decoder(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        default = 16 if image_size == 224 else max(1, image_size // 8)
+        eighth = range(max(1, image_size // 8), 0, -1)
+        default = 16 if image_size == 224 else next(side for side in eighth if image_size % side == 0)
         self.patch_size = default if patch_size is None else check_count("patch_size", patch_size)
         if image_size % self.patch_size:
             raise InputError(f"image_size is {image_size}, expected a multiple of patch_size {self.patch_size}: change one")

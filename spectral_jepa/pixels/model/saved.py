@@ -90,9 +90,23 @@ def save_model(
     >>> model.training, loaded == config, scaler.std
     (False, True, (1.0, 1.0))
     """
-    versions = {name: version(name) for name in ("spectral-jepa", "torch", "numpy")} | {"python": platform.python_version()}
-    content = {"config": config.to_dict(), "scaler": scaler.to_dict(), **provenance, "versions": versions}
+    content = {"config": config.to_dict(), "scaler": scaler.to_dict(), **provenance, "versions": saved_versions()}
     save_weights(model.float(), folder, content)
+
+
+def saved_versions() -> dict[str, str]:
+    """Versions of what computed here: of this package, torch, numpy and Python.
+
+    Returns
+    -------
+    dict of str
+
+    Examples
+    --------
+    >>> sorted(saved_versions())
+    ['numpy', 'python', 'spectral-jepa', 'torch']
+    """
+    return {name: version(name) for name in ("spectral-jepa", "torch", "numpy")} | {"python": platform.python_version()}
 
 
 def load_model(folder: str | Path, device: str | torch.device | None = None) -> tuple[Any, PixelConfig, ActionScaler]:

@@ -16,6 +16,7 @@ from spectral_jepa.pixels.data import EpisodeDataset
 from spectral_jepa.pixels.data.episodes import rows_in, sample_rows
 from spectral_jepa.pixels.data.origin import open_run_data
 from spectral_jepa.pixels.diagnostics.decoder import beside, fit_decoder, rollout_frames, save_gif
+from spectral_jepa.pixels.diagnostics.kept_decoder import keep_decoder
 from spectral_jepa.pixels.diagnostics.latent_geometry import latent_geometry
 from spectral_jepa.pixels.diagnostics.latents import CACHE, embed_rows
 from spectral_jepa.pixels.fields import LARGEST_SEED
@@ -131,6 +132,7 @@ def _rollouts(
     decoder = fit_decoder(
         latents, np.asarray(dataset.pixels[rows]), n_steps=n_steps, seed=seed, device=device, progress=progress
     )
+    keep_decoder(decoder, folder)
     generator = np.random.default_rng(seed)
     usable = generator.permutation(split["test"][room >= n_blocks])[:n_rollouts]
     starts = dataset.ep_offset[usable] + generator.integers(0, dataset.ep_len[usable] - n_blocks * block_rows)

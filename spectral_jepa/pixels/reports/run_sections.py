@@ -165,7 +165,7 @@ def run_study(
     Study
     """
     study = Study(_title(runs))
-    rows = {run.name: _evaluation(run.folder) for run in runs}
+    rows = {run.name: evaluation_rows(run.folder) for run in runs}
     study.verdict = [_reached(run, rows[run.name], alone=len(runs) == 1) for run in runs]
     if len(runs) == 1:
         study.verdict += _findings(runs[0])
@@ -212,8 +212,24 @@ def _title(runs: Sequence[Run]) -> str:
 # --- Planning ------------------------------------------------------------------------------------------------------------
 
 
-def _evaluation(folder: Path) -> pd.DataFrame:
-    """A run's own rows of evaluation; empty where it was not evaluated."""
+def evaluation_rows(folder: Path) -> pd.DataFrame:
+    """A run's own rows of evaluation.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a run.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair; empty where it was not evaluated.
+
+    Examples
+    --------
+    >>> evaluation_rows(Path("no_such_folder")).empty
+    True
+    """
     tables = [_rows(path) for path in sorted(folder.glob("evaluation*.csv"))]
     return _joined(tables)
 

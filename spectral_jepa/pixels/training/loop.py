@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSample
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.data.feed import batches, fits
 from spectral_jepa.pixels.data.origin import check_actions, check_origin, open_run_data
-from spectral_jepa.pixels.model.saved import save_model
+from spectral_jepa.pixels.model.frozen import weights_digest
+from spectral_jepa.pixels.model.saved import load_model, save_model
 from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
-from spectral_jepa.training import Checkpoints, TrainingLog
+from spectral_jepa.training import Checkpoints, Tracker, Trackers, TrainingLog, config_difference
 from spectral_jepa.training.log import check_log
 
 # How often a run writes does not change what it computes.
@@ -67,6 +69,8 @@ def train(
     progress: bool = True,
     stop_after: int | None = None,
     cache: str | Path | None = None,
+    initial: str | Path | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainedRun:
     """Train a world model (or a cloned policy, see ``kind``), or go on with a run that was cut.
 
@@ -87,6 +91,12 @@ def train(
         Stop, with a checkpoint, after this many steps of the run, counted from its beginning.
     cache : str or Path, optional
         Where the unpacked data and their split go; see :func:`spectral_jepa.pixels.data.open_dataset`.
+    initial : str or Path, optional
+        Folder of a finished run of the same kind and model, whose weights this one begins at and whose mean and deviation of
+        the actions it keeps: what the weights mean does not change with the data. The optimiser begins anew.
+    trackers : sequence of Tracker
+        Told every row of ``log.csv`` as it is written, and the end; see :mod:`spectral_jepa.training.tracker`. Under torchrun
+        those of the first process.
 
     Returns
     -------
@@ -95,7 +105,8 @@ def train(
     Raises
     ------
     InputError
-        Data that do not fit the model or come from another environment, a checkpoint of another configuration, a folder in
+        Data that do not fit the model or come from another environment, a run to begin at of another kind or model, a
+        checkpoint of another configuration, a folder in
         which another process trains, a loss or gradient that is not finite (names the step and the last good checkpoint),
         too little GPU memory (names the setting to halve).
 
@@ -132,7 +143,13 @@ def train(
         hold_folder(Path(folder)) if worker.leads else nullcontext(),
         torch.random.fork_rng([worker.device] if worker.device.type == "cuda" else []),
     ):
-        return _Run(config, dataset, Path(folder), worker).train(progress, stop_after)
+        told = Trackers(trackers if worker.leads else ())
+        done: TrainedRun | None = None
+        try:
+            done = _Run(config, dataset, Path(folder), worker, initial, told).train(progress, stop_after)
+        finally:
+            told.on_end(done is not None and done.finished)
+        return done
 
 
 def _open(
@@ -150,13 +167,38 @@ def _open(
     return data
 
 
+def _initial(config: PixelConfig, folder: str | Path) -> tuple[Any, ActionScaler]:
+    """Model and scaler of the run to begin at."""
+    model, own, scaler = load_model(folder)
+    if own.kind != config.kind:
+        raise InputError(f"initial is {folder}, a {own.kind}, expected a {config.kind}: begin at a run of the same kind")
+    # Dropout changes no tensor.
+    different = config_difference(asdict(replace(own.model, dropout=config.model.dropout)), asdict(config.model))
+    if different:
+        raise InputError(
+            f"initial is {folder}, whose model differs ({'; '.join(different)}), expected the same model: leave these settings "
+            "as they were there"
+        )
+    return model, scaler
+
+
 class _Run:
     """One process's part of a run."""
 
-    def __init__(self, config: PixelConfig, dataset: EpisodeDataset, folder: Path, worker: Worker) -> None:
+    def __init__(
+        self,
+        config: PixelConfig,
+        dataset: EpisodeDataset,
+        folder: Path,
+        worker: Worker,
+        initial: str | Path | None,
+        trackers: Trackers,
+    ) -> None:
         self.config, self.settings, self.folder, self.worker, self.dataset = config, config.training, folder, worker, dataset
-        split = dataset.split()
-        self.scaler = ActionScaler.from_dataset(dataset, split["train"])
+        self.trackers, split = trackers, dataset.split()
+        start = None if initial is None else _initial(config, initial)
+        self.scaler = ActionScaler.from_dataset(dataset, split["train"]) if start is None else start[1]
+        self.initial = None if start is None else {"folder": str(initial), "weights": weights_digest(start[0])}
         resident = fits(dataset, worker.device)
         self.sampler = WindowSampler(
             dataset, split["train"], config.model.history + 1, config.model.action_block, self.settings.batch_size,
@@ -166,6 +208,8 @@ class _Run:
         self.held_out = self._held_out(split["validation"]) if worker.leads else ()
         self.n_steps = self.settings.n_steps or self.settings.n_epochs * self.sampler.steps_per_epoch
         self.learner = Learner(config, self.n_steps, worker)
+        if start is not None:
+            self.learner.model.load_state_dict(start[0].state_dict())
         self.checkpoints = Checkpoints(folder / "checkpoints", self._identity())
         self.step, self.cursor, self.log_digest = 0, self.sampler.state_dict(), None
         loaded = self.checkpoints.load(worker.device)
@@ -188,7 +232,9 @@ class _Run:
                     f"halve training.batch_size to {size // 2} and train in a new folder"
                 ) from None
         if self.step == self.n_steps and self.worker.leads:
-            provenance = {"data": str(self.dataset.path), "step": self.step}
+            provenance: dict[str, Any] = {"data": str(self.dataset.path), "step": self.step}
+            if self.initial is not None:
+                provenance["initial"] = self.initial
             if self.dataset.path is not None:
                 there = self.dataset.path.resolve()
                 provenance |= {"data": str(there), "data_from_here": os.path.relpath(there, self.folder.resolve())}
@@ -225,6 +271,7 @@ class _Run:
                     speed = (self.step - since) * settings.batch_size / (time.perf_counter() - start)
                     numbers |= {**self.learner.validate(*self.held_out), "samples_per_second": speed}
                     log.write(self.step, **numbers)
+                    self.trackers.on_log(self.step, numbers)
                     bar.set_postfix({name: f"{numbers[name]:.4g}" for name in SHOWN if name in numbers})
                     start, since = time.perf_counter(), self.step
                 if saves and log is not None:
@@ -257,7 +304,9 @@ class _Run:
             "action_std": self.scaler.std,
             "digest": self.dataset.digest("pixels", "action")[:16],
         }
-        return {name: given[name] for name in ("kind", "model", "objective")} | {"training": training, "data": data}
+        known = {name: given[name] for name in ("kind", "model", "objective")} | {"training": training, "data": data}
+        # Only where there is one, so that checkpoints from before stay good.
+        return known if self.initial is None else known | {"initial": self.initial["weights"]}
 
     def _not_finite(self, step: int) -> InputError:
         steps = self.checkpoints.steps()
