@@ -37,6 +37,8 @@ from spectral_jepa.sweep.results import clone_reference, read_manifest, read_tab
 from spectral_jepa.sweep.shards import SHARDS, merge_sweep, read_shard, shard_cells, shard_place
 
 if TYPE_CHECKING:
+    from spectral_jepa.data import Transitions
+    from spectral_jepa.logs import LogCounts
     from spectral_jepa.logs.analysis import Analysis
 
 commands = Commands(
@@ -403,6 +405,7 @@ def analyze(
     separator: str | None = None,
     decimal: str = ".",
     header: bool = True,
+    chunks: bool = False,
     dims: tuple[int, ...] = (),
     seed: int = 0,
     out: Path | None = None,
@@ -413,7 +416,8 @@ def analyze(
     LOG is a CSV or TSV (also .gz), Parquet (also a folder) or npz file with one transition a row; states may be any labels.
     Examples: spectral-jepa analyze my_log.csv --next-state following |
     spectral-jepa analyze grid.csv --state row column --next-state next_row next_column |
-    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128
+    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128 |
+    spectral-jepa analyze huge.parquet --chunks
 
     Args:
         log: The file.
@@ -431,12 +435,14 @@ def analyze(
         separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
         decimal: Decimal mark of rewards in a text file.
         header: Whether a text file begins with the names of its columns; without, they are 0, 1, 2, ...
+        chunks: Count a Parquet log in pieces, without holding its rows: for 10^8 of them and more. Each row holds its next
+            state, and one column each label.
         dims: Latent dimensions to try, each then a line of a table. Default: all up to 256 reached states, 1 to 64 beyond.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
         open: Show the figure.
     """
-    from spectral_jepa.logs import read_log
+    from spectral_jepa.logs import count_log
     from spectral_jepa.logs.analysis import analyze as analyze_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
@@ -445,22 +451,26 @@ def analyze(
             f"--trajectory takes the next state from the next row, got --next-state {' '.join(next_state)} as well, "
             "expected one of the two: leave one out"
         )
-    data = read_log(
-        log,
-        state=list(state),
-        action=list(action),
-        next_state=None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state),
-        reward=reward,
-        terminated=terminated,
-        truncated=truncated,
-        done=done,
-        episode=episode,
-        step=step,
-        count=count,
-        separator=separator,
-        decimal=decimal,
-        header=header,
-    )
+    data: Transitions | LogCounts
+    if chunks:
+        given = {"trajectory": trajectory, "header": not header, "decimal": decimal != "."}
+        marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "step": step}
+        given |= {name: value is not None for name, value in (marks | {"count": count, "separator": separator}).items()}
+        several = {"state": state, "action": action, "next_state": next_state}
+        used = [name for name, is_given in given.items() if is_given]
+        used += [name for name, columns in several.items() if len(columns) > 1]
+        if used:
+            raise InputError(
+                f"--chunks reads one column each of state, action and next state and got --{used[0].replace('_', '-')} as "
+                "well, expected a Parquet log of whole transitions: leave one of the two out"
+            )
+        data = count_log(log, state=state[0], action=action[0], next_state=next_state[0], progress=True)
+    else:
+        data = _read_rows(
+            log, state, action, next_state, trajectory,
+            reward=reward, terminated=terminated, truncated=truncated, done=done, episode=episode, step=step, count=count,
+            separator=separator, decimal=decimal, header=header,
+        )  # fmt: skip
     analysis = analyze_log(data, dims=dims or None, seed=seed)
     print(analysis.verdict())
     if dims:
@@ -470,6 +480,20 @@ def analyze(
     print(f"Figure: {path}")
     if open:
         open_file(path)
+
+
+def _read_rows(
+    log: Path,
+    state: tuple[str, ...],
+    action: tuple[str, ...],
+    next_state: tuple[str, ...],
+    trajectory: bool,
+    **options: Any,
+) -> Transitions:
+    from spectral_jepa.logs import read_log
+
+    following = None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state)
+    return read_log(log, state=list(state), action=list(action), next_state=following, **options)
 
 
 def _tried(analysis: Analysis) -> pd.DataFrame:

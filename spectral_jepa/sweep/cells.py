@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 RunCell = Callable[..., Any]
+_libraries: tuple[int, Any] | None = None
 ENVIRONMENT_COLUMNS = ("version", "python_version", "numpy_version", "scipy_version")
 CELL_COLUMNS = ("experiment", "row", "status", "traceback", *ENVIRONMENT_COLUMNS, "cell_key", "duration_seconds")
 
@@ -171,20 +173,29 @@ def compute_cell(run_cell: RunCell, task: Task) -> bytes:
     >>> decode_record(content)["rows"]
     [{'y': 9}]
     """
-    with needs_package("a sweep"):
-        from threadpoolctl import threadpool_limits
     rows: list[dict[str, Any]] = [{}]
     problem = ""
     if task.gpu:
         claim_gpu()
     start = time.perf_counter()
     try:
-        with threadpool_limits(1):
+        with _one_thread():
             # A copy, because cells may share the lists in them and run_cell may change what it gets.
             rows = _read_rows(run_cell(**copy.deepcopy(task.cell)), task.cell)
     except (Exception, SystemExit):
         problem = traceback.format_exc()
     return write_cell(task, rows, problem, time.perf_counter() - start)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """One thread for every numerical library of this process, looked for again only after something was imported."""
+    global _libraries
+    # Reading the list of loaded libraries takes longer than a small cell.
+    if _libraries is None or _libraries[0] != len(sys.modules):
+        with needs_package("a sweep"):
+            from threadpoolctl import ThreadpoolController
+        _libraries = len(sys.modules), ThreadpoolController()
+    return _libraries[1].limit(limits=1)
 
 
 def compute_missing_cell(run_cell: RunCell, task: Task) -> bytes:
