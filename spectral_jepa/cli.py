@@ -31,9 +31,14 @@ from spectral_jepa._validation import InputError, check_count, first_line, neare
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.sweep import run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import Experiment, load_experiment, shipped_folder
-from spectral_jepa.sweep.results import clone_reference, read_table, reference_path
+from spectral_jepa.sweep.forecast import forecast
+from spectral_jepa.sweep.places import LocalPlace, Place, open_place
+from spectral_jepa.sweep.results import clone_reference, read_manifest, read_table, reference_path
+from spectral_jepa.sweep.shards import SHARDS, merge_sweep, read_shard, shard_cells, shard_place
 
 if TYPE_CHECKING:
+    from spectral_jepa.data import Transitions
+    from spectral_jepa.logs import LogCounts
     from spectral_jepa.logs.analysis import Analysis
 
 commands = Commands(
@@ -168,9 +173,13 @@ def _demo_sentence(best: int, rank: int, exact: sj.CoOccurrence) -> str:
 def sweep(
     experiment: Positional[str],
     preset: str = "quick",
-    folder: Path | None = None,
+    folder: str | None = None,
     n_jobs: int = -1,
-    dask: str | None = None,
+    executor: tuple[str, ...] = ("local",),
+    queue: dict[str, str] = {},  # noqa: B006
+    gpu: bool = False,
+    shard: str | None = None,
+    dry_run: bool = False,
     overwrite: bool = False,
     figures: bool = True,
     keep: bool = False,
@@ -182,14 +191,21 @@ def sweep(
     spectra, solvers, latent_vs_input, soft_whitening, sharpest, point_mass, jepa_vs_svd, collapse, sigreg_whitening,
     subspaces, pixels, planner, worlds, claims, or a path to a .py file with PRESETS and run_cell.
     Examples: spectral-jepa sweep bound_vs_dim | spectral-jepa sweep solvers --preset paper --n-jobs 4 |
-    spectral-jepa sweep bound_vs_dim --dask tcp://scheduler:8786
+    spectral-jepa sweep bound_vs_dim --executor dask tcp://scheduler:8786 | spectral-jepa sweep pixels --preset paper
+    --executor slurm --n-jobs 8 --gpu --queue partition gpu timeout_min 600 gpus_per_node 1 |
+    spectral-jepa sweep solvers --shard 2/8
 
     Args:
         experiment: Name of a shipped experiment, or a .py file.
         preset: Which set of cells: quick or paper.
-        folder: Where results go. Default: results/EXPERIMENT/PRESET.
-        n_jobs: Worker processes; -1 means one a core.
-        dask: Address of a Dask scheduler; run there instead of on local processes.
+        folder: Where results go: a folder, or an address such as s3://bucket/sweep. Default: results/EXPERIMENT/PRESET.
+        n_jobs: Worker processes; -1 means one a core, with --gpu one a GPU. With slurm: how many jobs share the cells.
+        executor: Where cells run: local, dask ADDRESS, slurm, or submitit, which are Slurm's jobs as processes of this
+            machine.
+        queue: Settings of each job, as submitit calls them: partition gpu timeout_min 600 cpus_per_task 4.
+        gpu: Give each worker a GPU of its own, the only one that it sees.
+        shard: Run only part i of n, written i/n, into FOLDER/shards/i-of-n; the command merge brings them together.
+        dry_run: Run nothing; say how many cells are left, and their core hours, memory and disk from those measured.
         overwrite: Forget earlier results of this folder.
         figures: Draw the figures when done.
         keep: Also write the finished table to reference/EXPERIMENT-PRESET.parquet of the clone, where claims read it.
@@ -197,14 +213,28 @@ def sweep(
     """
     if open and not figures:
         raise InputError("--open shows a figure and --no-figures draws none, expected one of the two: leave one out")
+    if (shard or dry_run) and (keep or open):
+        raise InputError(
+            f"{'--shard' if shard else '--dry-run'} makes no whole table, expected it without --keep and --open: leave them "
+            "out"
+        )
+    if dry_run and (overwrite or gpu):
+        raise InputError("--dry-run runs nothing, expected it without --overwrite and --gpu: leave them out")
     chosen = load_experiment(experiment)
-    cells, where = _cells_and_folder(chosen, preset, folder)
+    cells, where = _cells_and_place(chosen, preset, folder)
     if keep:
         _check_keeping(chosen)
-    if dask is None:
-        table = run_sweep(chosen, cells, where, n_jobs=n_jobs, overwrite=overwrite)
-    else:
-        table = run_sweep(chosen, cells, where, client=_dask_client(dask), overwrite=overwrite)
+    whole = where
+    if shard is not None:
+        number, total = read_shard(shard)
+        cells, where = shard_cells(cells, number, total), shard_place(where, number, total)
+    if dry_run:
+        _check_executor(executor, queue, n_jobs)
+        others = [] if shard is not None else [where.below(f"{SHARDS}/{name}") for name in sorted(where.names(SHARDS))]
+        print(f"{chosen.name}, {preset}: {forecast(chosen, cells, where, others)}")
+        return
+    options = _open_executor(executor, queue, n_jobs, where, _default_folder(chosen, preset))
+    table = run_sweep(chosen, cells, where, gpu=gpu, overwrite=overwrite, **options)
     failed = table.loc[table["status"] == "error"]
     if len(failed):
         first = str(failed["traceback"].iloc[0]).strip().splitlines()[-1]
@@ -212,10 +242,11 @@ def sweep(
             f"{len(failed)} rows are failures, kept in the table and tried again next time; the first says: {first}",
             file=sys.stderr,
         )
-    print(f"Table: {where / 'table.csv'} (and .parquet), {len(table)} rows")
-    _print_summary(chosen, table, where)
-    if figures:
-        _draw(chosen, table, where, open)
+    print(f"Table: {_short(where)}/table.csv (and .parquet), {len(table)} rows")
+    if shard is not None:
+        print(f"Shard {shard} of {_short(whole)}: when all are done, spectral-jepa merge {experiment} --preset {preset}")
+    else:
+        _show(chosen, table, where, preset, figures, open)
     if len(failed):
         raise SystemExit(1)
     if keep:
@@ -223,7 +254,34 @@ def sweep(
 
 
 @commands.add
-def status(experiment: Positional[str], preset: str = "quick", folder: Path | None = None) -> None:
+def merge(
+    experiment: Positional[str],
+    preset: str = "quick",
+    folder: str | None = None,
+    shards: tuple[str, ...] = (),
+    figures: bool = True,
+) -> None:
+    """Bring the shards of a sweep together: its table, the same as from one run, and its figures.
+
+    Computes nothing; shards may be merged as they come in.
+    Examples: spectral-jepa merge solvers | spectral-jepa merge solvers --shards /mnt/a/1-of-2 s3://bucket/2-of-2
+
+    Args:
+        experiment: Name of a shipped experiment, or a .py file.
+        preset: Which set of cells.
+        folder: Where the whole results go, a folder or an address. Default: results/EXPERIMENT/PRESET.
+        shards: Folders or addresses of the parts. Default: FOLDER/shards/*.
+        figures: Draw the figures.
+    """
+    chosen = load_experiment(experiment)
+    cells, where = _cells_and_place(chosen, preset, folder)
+    table = merge_sweep(chosen, cells, where, shards or None)
+    print(f"Table: {_short(where)}/table.csv (and .parquet), {len(table)} rows")
+    _show(chosen, table, where, preset, figures, False)
+
+
+@commands.add
+def status(experiment: Positional[str], preset: str = "quick", folder: str | None = None) -> None:
     """How far a sweep is: cells done, failed, missing, damaged.
 
     Example: spectral-jepa status bound_vs_dim --preset paper
@@ -231,11 +289,11 @@ def status(experiment: Positional[str], preset: str = "quick", folder: Path | No
     Args:
         experiment: Name of a shipped experiment, or a .py file.
         preset: Which set of cells.
-        folder: Where the results are. Default: results/EXPERIMENT/PRESET.
+        folder: Where the results are, a folder or an address. Default: results/EXPERIMENT/PRESET.
     """
     chosen = load_experiment(experiment)
-    cells, where = _cells_and_folder(chosen, preset, folder)
-    if folder is not None and not (folder / "manifest.json").exists():
+    cells, where = _cells_and_place(chosen, preset, folder)
+    if folder is not None and read_manifest(where) is None:
         raise InputError(
             f"{folder} holds no manifest.json, expected the folder of a sweep: check the path or run the sweep first"
         )
@@ -244,7 +302,7 @@ def status(experiment: Positional[str], preset: str = "quick", folder: Path | No
 
 
 @commands.add
-def figures(experiment: Positional[str], preset: str = "quick", folder: Path | None = None, open: bool = False) -> None:
+def figures(experiment: Positional[str], preset: str = "quick", folder: str | None = None, open: bool = False) -> None:
     """Draw an experiment's figures again from its table, as PNG and PDF.
 
     Example: spectral-jepa figures bound_vs_dim --preset paper
@@ -252,16 +310,16 @@ def figures(experiment: Positional[str], preset: str = "quick", folder: Path | N
     Args:
         experiment: Name of a shipped experiment, or a .py file.
         preset: Which set of cells.
-        folder: Where the results are. Default: results/EXPERIMENT/PRESET.
+        folder: Where the results are, a folder or an address. Default: results/EXPERIMENT/PRESET.
         open: Show the first figure.
     """
     chosen = load_experiment(experiment)
-    _, where = _cells_and_folder(chosen, preset, folder)
+    _, where = _cells_and_place(chosen, preset, folder)
     table = read_table(where)
     others = sorted(set(table["experiment"].astype(str)) - {chosen.name}) if "experiment" in table else []
     if others:
         raise InputError(f"{where} holds the table of {others[0]}, expected that of {chosen.name}: check --folder")
-    _draw(chosen, table, where, open)
+    _draw(chosen, table, _folder_here(chosen, where, preset), open)
 
 
 @commands.add
@@ -347,6 +405,7 @@ def analyze(
     separator: str | None = None,
     decimal: str = ".",
     header: bool = True,
+    chunks: bool = False,
     dims: tuple[int, ...] = (),
     seed: int = 0,
     out: Path | None = None,
@@ -357,7 +416,8 @@ def analyze(
     LOG is a CSV or TSV (also .gz), Parquet (also a folder) or npz file with one transition a row; states may be any labels.
     Examples: spectral-jepa analyze my_log.csv --next-state following |
     spectral-jepa analyze grid.csv --state row column --next-state next_row next_column |
-    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128
+    spectral-jepa analyze episodes.parquet --trajectory --episode run --dims 8 16 128 |
+    spectral-jepa analyze huge.parquet --chunks
 
     Args:
         log: The file.
@@ -375,12 +435,14 @@ def analyze(
         separator: Of a text file. Default: found out among comma, tab, semicolon and bar.
         decimal: Decimal mark of rewards in a text file.
         header: Whether a text file begins with the names of its columns; without, they are 0, 1, 2, ...
+        chunks: Count a Parquet log in pieces, without holding its rows: for 10^8 of them and more. Each row holds its next
+            state, and one column each label.
         dims: Latent dimensions to try, each then a line of a table. Default: all up to 256 reached states, 1 to 64 beyond.
         seed: Of the random splits.
         out: Folder of the figure. Default: results/analyze.
         open: Show the figure.
     """
-    from spectral_jepa.logs import read_log
+    from spectral_jepa.logs import count_log
     from spectral_jepa.logs.analysis import analyze as analyze_log
     from spectral_jepa.plotting.analysis import analysis_figure
 
@@ -389,22 +451,26 @@ def analyze(
             f"--trajectory takes the next state from the next row, got --next-state {' '.join(next_state)} as well, "
             "expected one of the two: leave one out"
         )
-    data = read_log(
-        log,
-        state=list(state),
-        action=list(action),
-        next_state=None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state),
-        reward=reward,
-        terminated=terminated,
-        truncated=truncated,
-        done=done,
-        episode=episode,
-        step=step,
-        count=count,
-        separator=separator,
-        decimal=decimal,
-        header=header,
-    )
+    data: Transitions | LogCounts
+    if chunks:
+        given = {"trajectory": trajectory, "header": not header, "decimal": decimal != "."}
+        marks = {"terminated": terminated, "truncated": truncated, "done": done, "episode": episode, "step": step}
+        given |= {name: value is not None for name, value in (marks | {"count": count, "separator": separator}).items()}
+        several = {"state": state, "action": action, "next_state": next_state}
+        used = [name for name, is_given in given.items() if is_given]
+        used += [name for name, columns in several.items() if len(columns) > 1]
+        if used:
+            raise InputError(
+                f"--chunks reads one column each of state, action and next state and got --{used[0].replace('_', '-')} as "
+                "well, expected a Parquet log of whole transitions: leave one of the two out"
+            )
+        data = count_log(log, state=state[0], action=action[0], next_state=next_state[0], progress=True)
+    else:
+        data = _read_rows(
+            log, state, action, next_state, trajectory,
+            reward=reward, terminated=terminated, truncated=truncated, done=done, episode=episode, step=step, count=count,
+            separator=separator, decimal=decimal, header=header,
+        )  # fmt: skip
     analysis = analyze_log(data, dims=dims or None, seed=seed)
     print(analysis.verdict())
     if dims:
@@ -414,6 +480,20 @@ def analyze(
     print(f"Figure: {path}")
     if open:
         open_file(path)
+
+
+def _read_rows(
+    log: Path,
+    state: tuple[str, ...],
+    action: tuple[str, ...],
+    next_state: tuple[str, ...],
+    trajectory: bool,
+    **options: Any,
+) -> Transitions:
+    from spectral_jepa.logs import read_log
+
+    following = None if trajectory else next_state[0] if len(next_state) == 1 else list(next_state)
+    return read_log(log, state=list(state), action=list(action), next_state=following, **options)
 
 
 def _tried(analysis: Analysis) -> pd.DataFrame:
@@ -623,13 +703,32 @@ def _draw_claim(experiment: Experiment, entry: Any, rows: pd.DataFrame, folder: 
     return save_figure(figure, folder, entry.id, small=small)[0]
 
 
-def _cells_and_folder(experiment: Experiment, preset: str, folder: Path | None) -> tuple[list[dict[str, Any]], Path]:
-    """The cells of a preset, which must be one, and the folder of their results."""
-    return experiment.cells(preset), _default_folder(experiment, preset) if folder is None else folder
+def _cells_and_place(experiment: Experiment, preset: str, folder: str | None) -> tuple[list[dict[str, Any]], Place]:
+    """The cells of a preset, which must be one, and where their results are."""
+    return experiment.cells(preset), open_place(_default_folder(experiment, preset) if folder is None else folder)
 
 
 def _default_folder(experiment: Experiment, preset: str) -> Path:
     return Path("results") / experiment.name / preset
+
+
+def _folder_here(experiment: Experiment, where: Place, preset: str) -> Path:
+    """Where pictures go: beside the results, or, where these are elsewhere, where they would be on this machine."""
+    return Path(_short(where)) if isinstance(where, LocalPlace) else _default_folder(experiment, preset)
+
+
+def _short(where: Place) -> str:
+    """A place as one would write it here."""
+    below = isinstance(where, LocalPlace) and where.folder.is_relative_to(Path.cwd())
+    return str(where.folder.relative_to(Path.cwd())) if below and isinstance(where, LocalPlace) else str(where)
+
+
+def _show(experiment: Experiment, table: pd.DataFrame, where: Place, preset: str, figures: bool, open: bool) -> None:
+    """The experiment's own summary, and its figures."""
+    here = _folder_here(experiment, where, preset)
+    _print_summary(experiment, table, here)
+    if figures:
+        _draw(experiment, table, here, open)
 
 
 def _check_keeping(experiment: Experiment) -> None:
@@ -642,7 +741,7 @@ def _check_keeping(experiment: Experiment) -> None:
         )
 
 
-def _keep(experiment: Experiment, table: pd.DataFrame, results: Path, preset: str) -> Path:
+def _keep(experiment: Experiment, table: pd.DataFrame, results: Place, preset: str) -> Path:
     """Write the table to reference/, or whatever the experiment's own ``keep(table, folder)`` makes of it there."""
     folder = clone_reference()
     folder.mkdir(exist_ok=True)
@@ -650,8 +749,58 @@ def _keep(experiment: Experiment, table: pd.DataFrame, results: Path, preset: st
     if own is not None:
         return own(table, folder)
     path = reference_path(experiment.name, preset)
-    write_atomic(path, (results / "table.parquet").read_bytes())
+    write_atomic(path, results.read("table.parquet"))
     return path
+
+
+def _check_executor(executor: tuple[str, ...], queue: dict[str, str], n_jobs: int) -> None:
+    """Refuse words that name no place to run, before anything is read or written there."""
+    kind, rest = executor[0], executor[1:]
+    if kind not in ("local", "dask", "slurm", "submitit") or len(rest) != (kind == "dask"):
+        raise InputError(
+            f"--executor is {' '.join(executor)!r}, expected local, dask ADDRESS, slurm or submitit: choose one of these"
+            f"{nearest(kind, ('local', 'dask', 'slurm', 'submitit'))}"
+        )
+    if kind == "dask" and n_jobs != -1:
+        raise InputError(f"--n-jobs is {n_jobs} with Dask, whose workers are as many as it has, expected none: leave it out")
+    if kind in ("slurm", "submitit") and n_jobs == -1:
+        raise InputError(f"--executor {kind} needs --n-jobs, expected how many jobs share the cells: add it")
+    if kind == "submitit" and set(queue) - {"timeout_min", "tasks_per_node"}:
+        unknown = next(iter(set(queue) - {"timeout_min", "tasks_per_node"}))
+        raise InputError(f"--queue has {unknown!r}, expected timeout_min or tasks_per_node with submitit: leave it out")
+    if queue and kind in ("local", "dask"):
+        raise InputError(f"--queue sets the jobs of a queue and --executor is {kind}, expected slurm or submitit: leave it out")
+
+
+def _open_executor(
+    executor: tuple[str, ...], queue: dict[str, str], n_jobs: int, where: Place, folder: Path
+) -> dict[str, Any]:
+    """What ``run_sweep`` takes for the words of --executor, --queue and --n-jobs."""
+    _check_executor(executor, queue, n_jobs)
+    if executor[0] == "local":
+        return {"n_jobs": n_jobs}
+    if executor[0] == "dask":
+        return {"client": _dask_client(executor[1])}
+    check_count("n_jobs", n_jobs, why="the number of jobs")
+    try:
+        from submitit import AutoExecutor
+    except ImportError:
+        raise InputError(
+            f"--executor {executor[0]} needs the package submitit, which is not installed: "
+            "pip install 'spectral-jepa[cluster]'"
+        ) from None
+    settings = {name: int(value) if value.isdecimal() else value for name, value in queue.items()}
+    logs = (where.folder if isinstance(where, LocalPlace) else folder.resolve()) / "jobs-logs"
+    try:
+        chosen = AutoExecutor(logs, cluster="local" if executor[0] == "submitit" else "slurm")
+        # Slurm's own default is up to the site; submitit's is five minutes, after which a cell would be cut off.
+        chosen.update_parameters(**{"timeout_min": 24 * 60} | settings)
+    except Exception as error:  # no Slurm here, or settings that it does not have: submitit raises any of several
+        raise InputError(
+            f"--executor {executor[0]} cannot be used ({first_line(error)}), expected Slurm's commands here and settings that "
+            "submitit knows (--queue): check them"
+        ) from None
+    return {"executor": chosen, "n_jobs": n_jobs}
 
 
 def _dask_client(address: str) -> Any:
@@ -659,7 +808,7 @@ def _dask_client(address: str) -> Any:
         from distributed import Client
     except ImportError:
         raise InputError(
-            "--dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'"
+            "--executor dask needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'"
         ) from None
     try:
         return Client(address, timeout=DASK_SECONDS)
@@ -675,6 +824,7 @@ def _print_summary(experiment: Experiment, table: pd.DataFrame, folder: Path) ->
     if summarize is None:
         return
     short = summarize(table)
+    folder.mkdir(parents=True, exist_ok=True)
     write_checked(folder / "summary.csv", short.to_csv(index=False).encode())
     print_frame(short)
     print(f"Summary: {folder / 'summary.csv'}")

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,10 +245,10 @@ def _read_parquet(path: Path, choose: Choose) -> Table:
     else:
         names = choose(list(pyarrow.parquet.read_schema(path).names))
         table = pyarrow.parquet.ParquetFile(path).read(columns=names)
-    return {name: _as_array(table.column(name)) for name in names}
+    return {name: as_array(table.column(name)) for name in names}
 
 
-def _as_array(column: pa.ChunkedArray) -> NDArray[Any]:
+def as_array(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
     """A Parquet column; whole numbers beside missing ones stay whole."""
     import pyarrow as pa
 
@@ -256,6 +256,43 @@ def _as_array(column: pa.ChunkedArray) -> NDArray[Any]:
         return np.array(column.to_pylist(), dtype=object)
     values = column.to_pandas()
     return np.asarray(values if values.dtype.kind in "iufb" else values.astype(object))
+
+
+def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Callable[[], Iterator[list[pa.Array]]], int]:
+    """A function that reads the named columns in chunks, from the first row on at each call, and the number of rows."""
+    if not path.exists() or extension(path) != ".parquet":
+        raise InputError(
+            f"{path} is no Parquet file or folder of them, expected one, which can be read in chunks: write it as .parquet"
+        )
+    try:
+        import pyarrow.dataset
+
+        data = pyarrow.dataset.dataset(str(path), format="parquet", partitioning="hive" if path.is_dir() else None)
+        n_rows = data.count_rows()
+    except (ValueError, OSError, *_arrow_errors()) as error:  # type: ignore[misc]
+        raise InputError(f"{path} cannot be read as parquet ({_reason(error)}), {_advice(path, error)}") from error
+    absent = [name for name in columns if name not in data.schema.names]
+    if absent:
+        raise InputError(
+            f"{path} has no column {absent[0]!r}, expected one of those present: "
+            f"{', '.join(map(repr, data.schema.names))}: name them with state=, action= and next_state="
+        )
+
+    nested = [name for name in columns if pyarrow.types.is_nested(data.schema.field(name).type)]
+    if nested:
+        raise InputError(
+            f"{path} holds lists or structures as {nested[0]!r}, expected one value a row: write each part as a column and read "
+            "the log whole (read_log), or number the labels"
+        )
+
+    def chunks() -> Iterator[list[pa.Array]]:
+        # Read ahead by one batch only: the default of sixteen would hold as many chunks.
+        batches = data.to_batches(columns=columns, batch_size=chunk_rows, batch_readahead=1, fragment_readahead=1)
+        for batch in batches:
+            if len(batch):
+                yield [batch.column(batch.schema.names.index(name)) for name in columns]
+
+    return chunks, n_rows
 
 
 def _read_npz(path: Path, choose: Choose) -> Table:

@@ -27,6 +27,7 @@ from spectral_jepa._validation import (
 from spectral_jepa.data import Transitions
 from spectral_jepa.linalg import squared_norm
 from spectral_jepa.logs import estimates as estimates
+from spectral_jepa.logs.counts import LogCounts, count_transitions
 from spectral_jepa.theory.bound import Bound
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ N_SPLITS = 8
 SLOW = 0.99
 # Numbers held for each transition: ids, keys, orders, random numbers, the counts of the log and of its folds.
 ROW_ARRAYS = 24
+# Beyond so many transitions halves and folds are drawn from the counts: the same laws, without a sort of all rows for each.
+MANY_ROWS = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +308,7 @@ class Analysis:
 
 
 def analyze(
-    data: Transitions,
+    data: Transitions | LogCounts,
     *,
     dims: ArrayLike | None = None,
     n_folds: int = 5,
@@ -316,7 +319,8 @@ def analyze(
 
     Parameters
     ----------
-    data : Transitions
+    data : Transitions or LogCounts
+        The counts of a log (:func:`spectral_jepa.logs.count_log`) say all that its rows do here.
     dims : sequence of int, optional
         Latent dimensions to try. Default: all, up to 256 reached states; 1 to 64 beyond.
     n_folds : int
@@ -361,6 +365,9 @@ def analyze(
       dimension from one decomposition a fold. It estimates R_S minus a constant. Folds are random rows: transitions from
       one trajectory make its standard error too small.
 
+    Beyond 2^20 transitions, and of counts, the random halves and folds are drawn from the counts by their hypergeometric
+    laws: O(distinct transitions) instead of O(N log N) for each of them.
+
     Sparse throughout beyond 256 reached states (no S x S array unless more than a quarter of all dimensions is asked for):
     O(N log N) plus, for each fold, one Lanczos run for the largest dimension K and O((pairs + S) K^2).
 
@@ -382,17 +389,27 @@ def analyze(
             f"failure_probability is {failure_probability}, expected a number between 0 and 1: for example 0.05"
         )
     rng = np.random.default_rng(check_seed("seed", seed))
-    pairs, row = np.unique(data.action * data.n_states + data.state, return_inverse=True)
-    reached, column = np.unique(data.next_state, return_inverse=True)
-    shape = (pairs.size, reached.size)
-    tried = estimates.choose_dims(dims, shape)
-    _require_room(len(data), shape, int(tried[-1]))
-    counts = estimates.count(row, column, shape)
-    visits, arrivals = estimates.marginals(counts)
+    if isinstance(data, Transitions) and len(data) > MANY_ROWS:
+        data = count_transitions(data)
+    if isinstance(data, LogCounts):
+        shape = data.counts.shape
+        tried = estimates.choose_dims(dims, shape)
+        _require_room(data.counts.nnz, shape, int(tried[-1]))
+        counts = sp.csr_array(data.counts.astype(np.float64))
+        levels = [estimates.half_count_norm(data.counts, rng) for _ in range(N_SPLITS)]
+        parts = estimates.draw_folds(data.counts, n_folds, rng)
+    else:
+        pairs, row = np.unique(data.action * data.n_states + data.state, return_inverse=True)
+        reached, column = np.unique(data.next_state, return_inverse=True)
+        shape = (pairs.size, reached.size)
+        tried = estimates.choose_dims(dims, shape)
+        _require_room(len(data), shape, int(tried[-1]))
+        counts = estimates.count(row, column, shape)
+        levels = [estimates.half_sample_norm(row, column, *estimates.marginals(counts), rng) for _ in range(N_SPLITS)]
+        fold = rng.permutation(len(data)) % n_folds
+        parts = [estimates.count(row[fold == i], column[fold == i], shape) for i in range(n_folds)]
+    visits, _ = estimates.marginals(counts)
     values = estimates.decompose(counts, tried[-1], seed)[0]
-    levels = [estimates.half_sample_norm(row, column, visits, arrivals, rng) for _ in range(N_SPLITS)]
-    fold = rng.permutation(len(data)) % n_folds
-    parts = [estimates.count(row[fold == i], column[fold == i], shape) for i in range(n_folds)]
     captured, pair = np.swapaxes(
         [estimates.held_out(sp.csr_array(counts - part), part, tried, seed) for part in parts], 0, 1
     )
@@ -406,10 +423,10 @@ def analyze(
         n_states=data.n_states,
         n_actions=data.n_actions,
         n_pairs=data.n_states * data.n_actions,
-        n_visited_pairs=pairs.size,
+        n_visited_pairs=shape[0],
         unseen_mass=float(np.count_nonzero(visits == 1) / len(data)),
         deterministic_share=estimates.deterministic_share(counts),
-        visits_per_pair=float(pairs.size / np.sum(1 / visits)),
+        visits_per_pair=float(shape[0] / np.sum(1 / visits)),
         n_components=estimates.groups(counts)[0],
         max_dim=min(shape),
         dims=read_only(tried),

@@ -381,7 +381,125 @@ def half_sample_norm(row: Ids, column: Ids, visits: Array, arrivals: Array, rng:
     scale = np.where(visits > 1, np.sqrt(np.ceil(visits / 2) * np.floor(visits / 2)) / visits, 1.0) * np.sqrt(visits)
     entries = (scale[row[order]] / half, (row[order], column[order]))
     difference = sp.coo_array(entries, shape=(visits.size, arrivals.size)).tocsr()
-    difference = _scaled(difference, np.ones(visits.size), 1 / np.sqrt(arrivals))
+    return _difference_norm(difference, arrivals)
+
+
+def half_count_norm(counts: sp.csr_array, rng: np.random.Generator) -> float:
+    """The same as :func:`half_sample_norm` from counts: halves of the same law, without a row of the log.
+
+    Parameters
+    ----------
+    counts : CSR matrix of int64 (m, n)
+        Without empty rows or columns.
+    rng : numpy Generator
+        Draws the halves.
+
+    Returns
+    -------
+    float
+        One draw of an estimate of ||E||_2.
+
+    Notes
+    -----
+    O(non-zeros + longest row), and the norm. Which of a pair's n transitions are in the first half is a uniform choice, so
+    that how many of those to y are is multivariate hypergeometric.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> half_count_norm(sp.csr_array([[2]]), rng), round(half_count_norm(sp.csr_array([[1, 1]]), rng), 12)
+    (0.0, 1.0)
+    """
+    visits, arrivals = marginals(counts)
+    first, second = np.ceil(visits / 2), np.floor(visits / 2)
+    drawn = draw_from_rows(counts, first.astype(np.int64), rng)
+    scale = np.where(visits > 1, np.sqrt(first * second) / visits, 1.0) * np.sqrt(visits)
+    of = np.repeat(np.arange(visits.size), np.diff(counts.indptr))
+    entries = scale[of] * (drawn / first[of] - (counts.data - drawn) * inverse_or_zero(second)[of])
+    difference = sp.csr_array((entries, counts.indices, counts.indptr), shape=counts.shape)
+    return _difference_norm(difference, arrivals)
+
+
+def draw_from_rows(counts: sp.csr_array, sizes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw so many of each row's counted things without replacement.
+
+    Parameters
+    ----------
+    counts : CSR matrix of int64 (m, n)
+    sizes : integer array (m,)
+        At most the sums of the rows.
+    rng : numpy Generator
+
+    Returns
+    -------
+    integer array (non-zeros,)
+        How many were drawn of each entry, in the order of ``counts.data``.
+
+    Notes
+    -----
+    One entry of all rows after the other, each hypergeometric given those before: O(non-zeros + longest row).
+
+    Examples
+    --------
+    >>> draw_from_rows(sp.csr_array([[3, 1], [0, 5]]), np.array([4, 2]), np.random.default_rng(0))
+    array([3, 1, 2])
+    """
+    lengths = np.diff(counts.indptr)
+    order = np.argsort(-lengths, kind="stable")
+    begin, size = counts.indptr[:-1][order].astype(np.int64), sizes[order].copy()
+    left = np.asarray(counts.sum(axis=1)).ravel()[order].astype(np.int64)
+    drawn = np.zeros(counts.nnz, dtype=np.int64)
+    # Rows that still have an entry at each position are a prefix of this order.
+    prefix = np.searchsorted(-lengths[order], -np.arange(1, lengths.max(initial=0) + 1), side="right")
+    for position, n_rows in enumerate(prefix):
+        at = begin[:n_rows] + position
+        of_this = counts.data[at]
+        left[:n_rows] -= of_this
+        drawn[at] = rng.hypergeometric(of_this, left[:n_rows], size[:n_rows])
+        size[:n_rows] -= drawn[at]
+    return drawn
+
+
+def draw_folds(counts: sp.csr_array, n_folds: int, rng: np.random.Generator) -> list[sp.csr_array]:
+    """Counts of random parts of a log of equal size, up to one, as if its rows had been shuffled and dealt out.
+
+    Parameters
+    ----------
+    counts : CSR matrix of int64 (m, n)
+    n_folds : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    list of CSR matrices (m, n)
+        Sums to ``counts``.
+
+    Notes
+    -----
+    O(non-zeros) a fold.
+
+    Examples
+    --------
+    >>> parts = draw_folds(sp.csr_array([[3, 1], [0, 5]]), 2, np.random.default_rng(0))
+    >>> [int(part.sum()) for part in parts], sum(part.toarray() for part in parts)
+    ([5, 4], array([[3., 1.],
+           [0., 5.]]))
+    """
+    left, total = counts.data.astype(np.int64), int(counts.data.sum())
+    parts = []
+    for i in range(n_folds):
+        size = len(range(i, total, n_folds))
+        drawn = rng.multivariate_hypergeometric(left, size, method="marginals") if i < n_folds - 1 else left
+        left = left - drawn
+        part = sp.csr_array((drawn.astype(np.float64), counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)
+        part.eliminate_zeros()
+        parts.append(part)
+    return parts
+
+
+def _difference_norm(difference: sp.csr_array, arrivals: Array) -> float:
+    """Spectral norm of the difference of two halves, its columns in the log's weights."""
+    difference = _scaled(difference, np.ones(difference.shape[0]), 1 / np.sqrt(arrivals))
     if squared_norm(difference) < 1e-24:
         return 0.0
     if _is_small(difference):

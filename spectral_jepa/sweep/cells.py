@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import copy
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
 
-from spectral_jepa._files import Record, decode_record, encode_record, value_digest, write_atomic
+from spectral_jepa._files import Record, decode_record, encode_record, value_digest
 from spectral_jepa._validation import InputError, needs_package
+from spectral_jepa.sweep.devices import claim_gpu
+from spectral_jepa.sweep.places import BATCH, CELLS, Place, open_place
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 RunCell = Callable[..., Any]
+_libraries: tuple[int, Any] | None = None
 ENVIRONMENT_COLUMNS = ("version", "python_version", "numpy_version", "scipy_version")
 CELL_COLUMNS = ("experiment", "row", "status", "traceback", *ENVIRONMENT_COLUMNS, "cell_key", "duration_seconds")
 
@@ -34,8 +44,10 @@ class Task(NamedTuple):
         What is run, and of which release.
     source : str
         Digest of the code that runs.
-    folder : Path
+    folder : Path or place
         Of the sweep.
+    gpu : bool
+        Whether the worker takes a graphics card for itself first.
     """
 
     key: str
@@ -43,7 +55,8 @@ class Task(NamedTuple):
     experiment: str
     version: str
     source: str
-    folder: Path
+    folder: Path | Place
+    gpu: bool = False
 
 
 def cell_key(cell: Mapping[str, Any], experiment: str, version: str) -> str:
@@ -69,34 +82,32 @@ def cell_key(cell: Mapping[str, Any], experiment: str, version: str) -> str:
     return value_digest({"cell": dict(cell), "experiment": experiment, "version": version})
 
 
-def cell_path(folder: Path, key: str) -> Path:
-    """Path of a cell's file.
+def cell_name(key: str) -> str:
+    """Name of a cell's file within the place of its sweep.
 
     Parameters
     ----------
-    folder : Path
-        Of the sweep.
     key : str
         Of the cell.
 
     Returns
     -------
-    Path
+    str
 
     Examples
     --------
-    >>> cell_path(Path("results/spectra/quick"), "0a1b").as_posix()
-    'results/spectra/quick/cells/0a1b.json'
+    >>> cell_name("0a1b")
+    'cells/0a1b.json'
     """
-    return folder / "cells" / f"{key}.json"
+    return f"{CELLS}/{key}.json"
 
 
-def load_cells(folder: Path, keys: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
+def load_cells(folder: str | Path | Place, keys: Iterable[str]) -> tuple[dict[str, Record], list[str]]:
     """Read the cells that are there.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path, or a place
         Of the sweep.
     keys : iterable of str
         Which cells.
@@ -108,23 +119,33 @@ def load_cells(folder: Path, keys: Iterable[str]) -> tuple[dict[str, Record], li
     damaged : list of str
         Keys whose file is torn, changed or of another cell.
 
+    Notes
+    -----
+    One listing and one reading a file: O(files + size of the wanted ones).
+
     Examples
     --------
     >>> load_cells(Path("no_such_folder"), ["0a1b"])
     ({}, [])
     """
+    place = open_place(folder)
+    there = place.names()
+    wanted = [key for key in keys if f"{key}.json" in there]
     records: dict[str, Record] = {}
     damaged: list[str] = []
-    for key in keys:
-        try:
-            record = decode_record(cell_path(folder, key).read_bytes())
-            if record.get("cell_key") != key:
-                raise ValueError("the content belongs to another cell")
-            records[key] = record
-        except FileNotFoundError:
-            pass
-        except ValueError:  # includes malformed JSON and malformed UTF-8
-            damaged.append(key)
+    for begin in range(0, len(wanted), BATCH):
+        part = {cell_name(key): key for key in wanted[begin : begin + BATCH]}
+        contents = place.read_all(part)
+        for name, key in part.items():
+            if name not in contents:
+                continue
+            try:
+                record = decode_record(contents[name])
+                if record.get("cell_key") != key:
+                    raise ValueError("the content belongs to another cell")
+                records[key] = record
+            except ValueError:  # includes malformed JSON and malformed UTF-8
+                damaged.append(key)
     return records, damaged
 
 
@@ -152,18 +173,29 @@ def compute_cell(run_cell: RunCell, task: Task) -> bytes:
     >>> decode_record(content)["rows"]
     [{'y': 9}]
     """
-    with needs_package("a sweep"):
-        from threadpoolctl import threadpool_limits
-    start = time.perf_counter()
     rows: list[dict[str, Any]] = [{}]
     problem = ""
+    if task.gpu:
+        claim_gpu()
+    start = time.perf_counter()
     try:
-        with threadpool_limits(1):
+        with _one_thread():
             # A copy, because cells may share the lists in them and run_cell may change what it gets.
             rows = _read_rows(run_cell(**copy.deepcopy(task.cell)), task.cell)
     except (Exception, SystemExit):
         problem = traceback.format_exc()
     return write_cell(task, rows, problem, time.perf_counter() - start)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """One thread for every numerical library of this process, looked for again only after something was imported."""
+    global _libraries
+    # Reading the list of loaded libraries takes longer than a small cell.
+    if _libraries is None or _libraries[0] != len(sys.modules):
+        with needs_package("a sweep"):
+            from threadpoolctl import ThreadpoolController
+        _libraries = len(sys.modules), ThreadpoolController()
+    return _libraries[1].limit(limits=1)
 
 
 def compute_missing_cell(run_cell: RunCell, task: Task) -> bytes:
@@ -191,10 +223,37 @@ def compute_missing_cell(run_cell: RunCell, task: Task) -> bytes:
     >>> compute_missing_cell(lambda x: 1 / 0, task) == first
     True
     """
-    done, _ = load_cells(task.folder, [task.key])
-    if task.key in done and done[task.key]["status"] == "ok" and done[task.key]["source"] == task.source:
-        return encode_record(done[task.key])
+    try:
+        content = open_place(task.folder).read(cell_name(task.key))
+        record = decode_record(content)
+    except (FileNotFoundError, ValueError):  # not there, or damaged
+        return compute_cell(run_cell, task)
+    if record.get("cell_key") == task.key and record["status"] == "ok" and record["source"] == task.source:
+        return content
     return compute_cell(run_cell, task)
+
+
+def compute_missing_cells(run_cell: RunCell, tasks: list[Task]) -> list[bytes]:
+    """Run several cells in one worker, one after the other, each unless its file is there.
+
+    Parameters
+    ----------
+    run_cell : callable
+        See :func:`compute_cell`.
+    tasks : list of Task
+        The cells.
+
+    Returns
+    -------
+    list of bytes
+        Content of each one's file.
+
+    Examples
+    --------
+    >>> compute_missing_cells(lambda x: {"y": x}, [])
+    []
+    """
+    return [compute_missing_cell(run_cell, task) for task in tasks]
 
 
 def write_cell(task: Task, rows: list[dict[str, Any]], problem: str, duration: float) -> bytes:
@@ -238,10 +297,20 @@ def write_cell(task: Task, rows: list[dict[str, Any]], problem: str, duration: f
         "scipy_version": scipy.__version__,
         "cell_key": task.key,
         "duration_seconds": duration,
+        # Of the worker so far: what a machine must hold for each of them. No column, because it is no result.
+        "peak_bytes": _peak_bytes(),
     }
     content = encode_record(record)
-    write_atomic(cell_path(task.folder, task.key), content)
+    open_place(task.folder).write(cell_name(task.key), content)
     return content
+
+
+def _peak_bytes() -> int | None:
+    """The most memory that this process has held."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def _read_rows(value: Any, cell: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ between two runs of the same command.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,20 +16,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spectral_jepa._files import Record, decode_record, write_atomic
+from spectral_jepa._files import Record, decode_record
 from spectral_jepa._validation import InputError, first_line, nearest, warn_user
 from spectral_jepa.sweep.cells import CELL_COLUMNS, load_cells
 from spectral_jepa.sweep.experiment import shipped_folder
+from spectral_jepa.sweep.places import LocalPlace, Place, open_place
 
 BAND_COLUMNS = ("mean", "low", "high", "n")
 
 
-def read_manifest(folder: Path) -> Record | None:
+def read_manifest(folder: str | Path | Place) -> Record | None:
     """Read a sweep folder's manifest: what ran there, and the keys of its cells.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path, or a place
         Of the sweep.
 
     Returns
@@ -41,13 +43,13 @@ def read_manifest(folder: Path) -> Record | None:
     >>> read_manifest(Path("no_such_folder")) is None
     True
     """
-    path = folder / "manifest.json"
+    place = open_place(folder)
     try:
-        return decode_record(path.read_bytes())
+        return decode_record(place.read("manifest.json"))
     except FileNotFoundError:
         return None
     except ValueError:
-        warn_user(f"{path} is damaged and was ignored: run the sweep again to rewrite it")
+        warn_user(f"{place}/manifest.json is damaged and was ignored: run the sweep again to rewrite it")
         return None
 
 
@@ -92,12 +94,12 @@ def cells_table(records: Iterable[Record]) -> pd.DataFrame:
     return table
 
 
-def write_table(folder: Path, table: pd.DataFrame) -> str:
+def write_table(folder: str | Path | Place, table: pd.DataFrame) -> str:
     """Write ``table.parquet``, ``table.csv`` and ``table.sha256``, each atomically.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path, or a place
         Of the sweep; it is there.
     table : DataFrame
 
@@ -113,19 +115,20 @@ def write_table(folder: Path, table: pd.DataFrame) -> str:
     >>> write_table(folder, pd.DataFrame({"risk": [0.5]})) == (folder / "table.sha256").read_text().strip()
     True
     """
-    write_atomic(folder / "table.parquet", table.to_parquet(index=False, engine="pyarrow"))
-    write_atomic(folder / "table.csv", _csv(table))
-    write_atomic(folder / "table.sha256", f"{digest(table)}\n".encode())
-    return digest(table)
+    place, sha = open_place(folder), digest(table)
+    place.write("table.parquet", table.to_parquet(index=False, engine="pyarrow"))
+    place.write("table.csv", _csv(table))
+    place.write("table.sha256", f"{sha}\n".encode())
+    return sha
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path | Place) -> pd.DataFrame:
     """Read the table of a sweep.
 
     Parameters
     ----------
-    path : str or Path
-        A sweep's folder, or a Parquet file.
+    path : str or Path, or a place
+        A sweep's folder, also at an address, or a Parquet file.
 
     Returns
     -------
@@ -148,30 +151,30 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: no_such_folder does not exist, expected a sweep's folder or table: check the path
     """
-    path = Path(path)
-    if not path.exists():
+    place = open_place(path)
+    if not place.exists():
         raise InputError(f"{path} does not exist, expected a sweep's folder or table: check the path")
-    folder, file = (path, path / "table.parquet") if path.is_dir() else (path.parent, path)
+    name = "table.parquet"
+    if isinstance(place, LocalPlace) and not place.folder.is_dir():
+        place, name = LocalPlace(place.folder.parent), place.folder.name
+    file = f"{place}/{name}"
     problem = "is missing"
-    if file.exists():
-        try:
-            table = pd.read_parquet(file, engine="pyarrow")
-            record = folder / "table.sha256"
-            if (
-                file.name != "table.parquet"
-                or not record.exists()
-                or record.read_text(errors="replace").strip() == digest(table)
-            ):
-                return table
-            problem = "does not match table.sha256"
-        except Exception as error:  # pyarrow reports damage as any of a dozen types
-            problem = f"cannot be read ({first_line(error)})"
-    manifest = read_manifest(folder)
+    try:
+        table = pd.read_parquet(io.BytesIO(place.read(name)), engine="pyarrow")
+        record = place.read_all(["table.sha256"]) if name == "table.parquet" else {}
+        if not record or record["table.sha256"].decode(errors="replace").strip() == digest(table):
+            return table
+        problem = "does not match table.sha256"
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # pyarrow reports damage as any of a dozen types
+        problem = f"cannot be read ({first_line(error)})"
+    manifest = read_manifest(place)
     keys = manifest["cell_keys"] if manifest else []
-    records, _ = load_cells(folder, keys)
+    records, _ = load_cells(place, keys)
     if not records:
         raise InputError(
-            f"{file} {problem} and {folder} holds no finished cell, expected a sweep's folder or table: run the sweep first"
+            f"{file} {problem} and {place} holds no finished cell, expected a sweep's folder or table: run the sweep first"
         )
     warn_user(
         f"{file} {problem}, so the table was rebuilt from {len(records)} of {len(keys)} cells: "

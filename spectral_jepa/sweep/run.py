@@ -12,25 +12,17 @@ import hashlib
 import inspect
 import json
 import sys
-import traceback
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectral_jepa._files import decode_record, encode_record, hold_folder, remove_leftovers, write_atomic
-from spectral_jepa._processes import deaf_children, worker_settings
-from spectral_jepa._validation import InputError, check_count, first_line, needs_package, warn_user
-from spectral_jepa.sweep.cells import (
-    CELL_COLUMNS,
-    RunCell,
-    Task,
-    cell_key,
-    compute_cell,
-    compute_missing_cell,
-    load_cells,
-    write_cell,
-)
+from spectral_jepa._files import decode_record, encode_record
+from spectral_jepa._validation import InputError, check_count, needs_package, warn_user
+from spectral_jepa.sweep import engines
+from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, cell_name, load_cells
 from spectral_jepa.sweep.experiment import Experiment, helpers_of
+from spectral_jepa.sweep.places import CELLS, Place, open_place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +31,13 @@ if TYPE_CHECKING:
 def run_sweep(
     run_cell: RunCell,
     cells: Sequence[Mapping[str, Any]],
-    folder: str | Path,
+    folder: str | Path | Place,
     *,
     experiment: str | None = None,
     n_jobs: int = -1,
     client: Any = None,
+    executor: Any = None,
+    gpu: bool = False,
     progress: bool = True,
     version: str | None = None,
     overwrite: bool = False,
@@ -58,14 +52,21 @@ def run_sweep(
     cells : sequence of dict
         Parameters of each cell, all of them JSON values; their order is the order of the rows.
     folder : str or Path
-        Where the results live; running again with the same folder resumes. With ``client``, the workers must see it too.
+        Where the results live, a folder or an address that fsspec knows ("s3://bucket/sweep"); running again with the same
+        one resumes. With ``client`` or ``executor``, the workers must see it too.
     experiment : str, optional
         Name that enters the keys. Default: the experiment's, or the function's, name.
     n_jobs : int
         Worker processes; -1: one a core; 1: no extra process. Results do not depend on it: each cell gets one BLAS and
         OpenMP thread (libraries imported inside ``run_cell`` escape that limit the first time: import them at the top).
+        With ``executor``: how many jobs share the cells.
     client : distributed.Client, optional
         Run there instead of on local processes (extra ``cluster``); give its workers one thread each.
+    executor : submitit.Executor, optional
+        Run as jobs of a queue, such as Slurm's (extra ``cluster``). They go on when this process ends; the same call then
+        waits for them.
+    gpu : bool
+        Each worker takes a graphics card for itself, the only one in its ``CUDA_VISIBLE_DEVICES``.
     progress : bool
         Show a bar and a summary on stderr.
     version : str, optional
@@ -106,32 +107,82 @@ def run_sweep(
     >>> table.attrs["summary"]["computed"]
     2
     """
-    name = experiment or getattr(run_cell, "name", None) or getattr(run_cell, "__name__", None)
-    if name is None:
-        raise InputError(f"run_cell is {run_cell!r}, which has no name, expected one for the cells' keys: pass experiment=")
-    version = version or _installed_version()
+    name, version = name_and_version(run_cell, experiment, version)
     with needs_package("a sweep"):
         import joblib  # noqa: F401  # what it runs on and what its table is written with: told now, not after an hour
         import pyarrow  # noqa: F401
-    folder = Path(folder).resolve()
+    place = open_place(folder)
     source = _source_digest(run_cell)
-    tasks = {task.key: task for task in _read_cells(cells, name, version, source, folder)}
+    tasks = {task.key: task for task in _read_cells(cells, name, version, source, place, gpu)}
     _check_signature(run_cell, name, tasks.values())
+    if client is not None and executor is not None:
+        raise InputError("client and executor were both given, expected one place to run: leave one out")
     if client is not None:
-        _check_client(client)
+        engines.check_client(client)
+    elif executor is not None:
+        engines.check_executor(executor, n_jobs)
     elif n_jobs != -1:
         check_count("n_jobs", n_jobs, why="or -1 for one process a core")
-    with hold_folder(folder):
-        _open_folder(folder, name, version, source, list(tasks), overwrite)
-        table = _run_tasks(run_cell, tasks, n_jobs, client, progress)
+    if gpu and client is None and executor is None:
+        engines.local_processes(n_jobs, len(tasks), gpu)
+    with place.hold():
+        _open_folder(place, name, version, source, list(tasks), overwrite)
+        table = _run_tasks(run_cell, tasks, n_jobs, client, executor, progress)
     if progress:
         summary = {what: count for what, count in table.attrs["summary"].items() if what != "digest"}
         counts = ", ".join(f"{count} {what}" for what, count in summary.items())
-        print(f"{name}: {counts}; {folder / 'table.parquet'} sha256 {table.attrs['summary']['digest']}", file=sys.stderr)
+        print(f"{name}: {counts}; {place}/table.parquet sha256 {table.attrs['summary']['digest']}", file=sys.stderr)
     return table
 
 
-def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: Any, progress: bool) -> pd.DataFrame:
+def cell_keys(
+    run_cell: RunCell, cells: Sequence[Mapping[str, Any]], experiment: str | None = None, version: str | None = None
+) -> list[str]:
+    """Keys of cells: the names of their files.
+
+    Parameters
+    ----------
+    run_cell : callable, or Experiment
+    cells : sequence of dict
+    experiment, version : str, optional
+        As in :func:`run_sweep`.
+
+    Returns
+    -------
+    list of str
+        In the order of the cells.
+
+    Raises
+    ------
+    InputError
+        Cells that are not JSON, or repeated.
+
+    Examples
+    --------
+    >>> len(cell_keys(len, [{"x": 1}, {"x": 2}]))
+    2
+    """
+    name, version = name_and_version(run_cell, experiment, version)
+    return [task.key for task in _read_cells(cells, name, version, "", open_place("."))]
+
+
+def name_and_version(run_cell: RunCell, experiment: str | None, version: str | None) -> tuple[str, str]:
+    """What enters the keys of cells beside their parameters: the given ones, or those of the function and the package.
+
+    Examples
+    --------
+    >>> name_and_version(len, None, "1.0")
+    ('len', '1.0')
+    """
+    name = experiment or getattr(run_cell, "name", None) or getattr(run_cell, "__name__", None)
+    if name is None:
+        raise InputError(f"run_cell is {run_cell!r}, which has no name, expected one for the cells' keys: pass experiment=")
+    return name, version or _installed_version()
+
+
+def _run_tasks(
+    run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: Any, executor: Any, progress: bool
+) -> pd.DataFrame:
     """Run what is not done yet in a folder that is held, and write the table."""
     from spectral_jepa.sweep import results
 
@@ -139,7 +190,7 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
         import joblib
 
         from spectral_jepa._terminal import Bar
-    _, _, name, version, source, folder = next(iter(tasks.values()))
+    _, _, name, version, source, folder, gpu = next(iter(tasks.values()))
     records, damaged = load_cells(folder, tasks)
     records = {key: record for key, record in records.items() if record["status"] == "ok"}
     if damaged:
@@ -155,20 +206,31 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
         )
     cached, failed = len(records), 0
     todo = [task for key, task in tasks.items() if key not in records]
-    finished = _run_on_dask(run_cell, todo, client) if client is not None else _run_on_joblib(run_cell, todo, n_jobs)
+    if client is not None:
+        finished = engines.run_on_dask(run_cell, todo, client)
+    elif executor is not None:
+        finished = engines.run_on_submitit(run_cell, todo, executor, n_jobs)
+    else:
+        finished = engines.run_on_joblib(run_cell, todo, n_jobs)
     with (
         contextlib.closing(finished),
         Bar(total=len(tasks), initial=cached, desc=name, unit="cell", disable=not progress) as bar,
     ):
         # Workers import the library first, which takes as long as many cells.
-        apart = client is not None or min(joblib.effective_n_jobs(n_jobs), len(todo)) > 1
+        apart = client is not None or executor is not None
+        apart = apart or (bool(todo) and engines.local_processes(n_jobs, len(todo), gpu) > 1)
         started = "starting workers" if todo and apart else "0 done"
         bar.set_postfix_str(f"{started}, {cached} cached, 0 failed")
+        first = 0.0
         for content in finished:
             record = decode_record(content)
             records[record["cell_key"]] = record
             failed += record["status"] != "ok"
-            bar.set_postfix_str(f"{len(records) - cached - failed} done, {cached} cached, {failed} failed", refresh=False)
+            now = len(records) - cached
+            # From the end of the first one on: before it workers were started.
+            first = first or time.monotonic()
+            hourly = f", {3600 * (now - 1) / (time.monotonic() - first):,.0f} cells/hour" if now > 1 else ""
+            bar.set_postfix_str(f"{now - failed} done, {cached} cached, {failed} failed{hourly}", refresh=False)
             bar.update()
 
     table = results.cells_table(records[key] for key in tasks)
@@ -182,13 +244,13 @@ def _run_tasks(run_cell: RunCell, tasks: dict[str, Task], n_jobs: int, client: A
     return table
 
 
-def sweep_status(folder: str | Path, cells: Sequence[Mapping[str, Any]] | None = None) -> dict[str, int]:
+def sweep_status(folder: str | Path | Place, cells: Sequence[Mapping[str, Any]] | None = None) -> dict[str, int]:
     """Count the cells of a sweep that are ``done``, ``failed``, ``missing`` and ``damaged``.
 
     Parameters
     ----------
     folder : str or Path
-        A sweep's folder.
+        A sweep's folder, or its address.
     cells : sequence of dict, optional
         The cells to count. Default: those of the last run in this folder.
 
@@ -213,24 +275,26 @@ def sweep_status(folder: str | Path, cells: Sequence[Mapping[str, Any]] | None =
     """
     from spectral_jepa.sweep import results
 
-    folder = Path(folder).resolve()
-    manifest = results.read_manifest(folder)
+    place = open_place(folder)
+    manifest = results.read_manifest(place)
     if cells is not None:
         name, version = (manifest["experiment"], manifest["version"]) if manifest else ("", "")
-        keys = [task.key for task in _read_cells(cells, name, version, "", folder)]
+        keys = [task.key for task in _read_cells(cells, name, version, "", place)]
     elif manifest is not None:
         keys = manifest["cell_keys"]
     else:
         raise InputError(
-            f"{folder} holds no manifest.json, expected the folder of a sweep: check the path or run the sweep first"
+            f"{place} holds no manifest.json, expected the folder of a sweep: check the path or run the sweep first"
         )
-    records, damaged = load_cells(folder, keys)
+    records, damaged = load_cells(place, keys)
     done = sum(record["status"] == "ok" for record in records.values())
     missing = len(keys) - len(records) - len(damaged)
     return {"done": done, "failed": len(records) - done, "missing": missing, "damaged": len(damaged)}
 
 
-def _read_cells(cells: Sequence[Mapping[str, Any]], experiment: str, version: str, source: str, folder: Path) -> list[Task]:
+def _read_cells(
+    cells: Sequence[Mapping[str, Any]], experiment: str, version: str, source: str, folder: Place, gpu: bool = False
+) -> list[Task]:
     """Normalise the cells through JSON (a tuple becomes a list) and give each its key."""
     tasks: dict[str, Task] = {}
     for index, cell in enumerate(cells):
@@ -252,7 +316,7 @@ def _read_cells(cells: Sequence[Mapping[str, Any]], experiment: str, version: st
         if key in tasks:
             first = list(tasks).index(key)
             raise InputError(f"cells[{index}] repeats cells[{first}], {cell!r}, expected each cell once: remove one of them")
-        tasks[key] = Task(key, normal, experiment, version, source, folder)
+        tasks[key] = Task(key, normal, experiment, version, source, folder, gpu)
     if not tasks:
         raise InputError("cells is empty, expected at least one dict of parameters: choose a preset or pass [{}]")
     return list(tasks.values())
@@ -269,23 +333,23 @@ def _check_signature(run_cell: RunCell, name: str, tasks: Any) -> None:
             ) from None
 
 
-def _check_client(client: Any) -> None:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError(
-            "client= needs the package distributed, which is not installed: pip install 'spectral-jepa[cluster]'"
-        ) from None
-    if not isinstance(client, Client):
-        raise InputError(f"client is a {type(client).__name__}, expected a distributed.Client: pass Client(address) or None")
+def check_folder(folder: Place, experiment: str, version: str) -> None:
+    """Refuse the folder of another sweep.
 
+    Parameters
+    ----------
+    folder : place
+    experiment, version : str
+        What is to run there.
 
-def _open_folder(folder: Path, experiment: str, version: str, source: str, keys: list[str], overwrite: bool) -> None:
-    """Refuse a folder of another sweep, forget it on demand, and write the manifest of this run."""
+    Raises
+    ------
+    InputError
+        Another experiment or version ran there.
+    """
     from spectral_jepa.sweep import results
 
-    (folder / "cells").mkdir(exist_ok=True)
-    manifest = None if overwrite else results.read_manifest(folder)
+    manifest = results.read_manifest(folder)
     if manifest and manifest["version"] != version:
         raise InputError(
             f"{folder} holds results of version {manifest['version']} but this is version {version}, expected the same: "
@@ -296,15 +360,19 @@ def _open_folder(folder: Path, experiment: str, version: str, source: str, keys:
             f"{folder} holds the sweep {manifest['experiment']!r} but this is {experiment!r}, expected the same: "
             "choose another folder, or pass overwrite=True (--overwrite) to replace it"
         )
+
+
+def _open_folder(folder: Place, experiment: str, version: str, source: str, keys: list[str], overwrite: bool) -> None:
+    """Refuse a folder of another sweep, forget it on demand, and write the manifest of this run."""
+    folder.prepare()
     if overwrite:
-        for path in (folder / "cells").glob("*.json"):
-            path.unlink()
-    for place in (folder, folder / "cells"):
-        remove_leftovers(place)
-    for suffix in ("parquet", "csv", "sha256"):  # a table is there only when the sweep it shows is complete
-        (folder / f"table.{suffix}").unlink(missing_ok=True)
+        folder.remove(f"{CELLS}/{name}" for name in folder.names() if name.endswith(".json"))
+    else:
+        check_folder(folder, experiment, version)
+    # A table is there only when the sweep it shows is complete.
+    folder.remove(f"table.{suffix}" for suffix in ("parquet", "csv", "sha256"))
     content = dict(experiment=experiment, version=version, n_cells=len(keys), source_digest=source, cell_keys=keys)
-    write_atomic(folder / "manifest.json", encode_record(content))
+    folder.write("manifest.json", encode_record(content))
 
 
 def _installed_version() -> str:
@@ -339,55 +407,3 @@ def _own_texts(run_cell: RunCell) -> dict[str, bytes]:
         return {path.name: path.read_bytes()} | {f"{name}.py": text for name, text in helpers_of(path)}
     except (TypeError, OSError):  # defined in a notebook or by exec: there is no file to digest
         return {}
-
-
-def _run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Generator[bytes, None, None]:
-    """Run on local processes; batches of small cells, results as they come."""
-    if not tasks:
-        return
-    import joblib
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    n_jobs = min(joblib.effective_n_jobs(n_jobs), len(tasks))
-    threads = 1 if n_jobs > 1 else None
-    with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=threads), deaf_children():
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size="auto", **worker_settings())
-        finished = parallel(joblib.delayed(compute_cell)(run_cell, task) for task in tasks)
-    try:
-        yield from finished
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"a worker process died with n_jobs={n_jobs}, most often for lack of memory: "
-            "run the same command again with a smaller n_jobs, finished cells are kept"
-        ) from error
-    finally:
-        finished.close()  # on an interrupt: ends the workers at once
-
-
-def _run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Generator[bytes, None, None]:
-    """Run on a cluster; a cell whose worker is lost for good becomes a failed cell, without a scheduler the sweep ends."""
-    import asyncio
-
-    from distributed import as_completed
-
-    futures = {client.submit(compute_missing_cell, run_cell, task, pure=False): task for task in tasks}
-    waiting = as_completed(futures)
-    try:
-        for future in waiting:
-            try:
-                content = future.result()
-            except (Exception, asyncio.CancelledError) as error:
-                # Cancelled or lost: nothing is known of the cell, so that it stays missing.
-                if future.status != "error":
-                    raise InputError(
-                        f"the Dask scheduler or its answer was lost ({first_line(error)}), expected it to stay until "
-                        "the end: run the same command again, finished cells are kept"
-                    ) from None
-                content = write_cell(futures[future], [{}], traceback.format_exc(), 0.0)
-            # A result that is held is computed again when its worker dies.
-            del futures[future]
-            future.release()
-            del future
-            yield content
-    finally:
-        client.cancel(list(futures))
