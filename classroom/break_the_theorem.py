@@ -7,16 +7,7 @@ app = marimo.App(width="medium", app_title="Break the theorem")
 
 
 @app.cell
-async def _():
-    import sys
-
-    if sys.platform == "emscripten":  # in the browser: the wheel lies beside the page, in public/
-        import micropip
-        from marimo import notebook_location
-
-        await micropip.install(["numpy", "scipy", "pandas", "matplotlib"])
-        await micropip.install(str(notebook_location() / "public" / "spectral_jepa-0.1.0-py3-none-any.whl"), deps=False)
-
+def _():
     import marimo as mo
 
     from spectral_jepa.classroom import _notebook as page
@@ -25,15 +16,9 @@ async def _():
     from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(2)
-    page.heading(lesson)
-    return break_theorem, lesson, mo, page, pictures
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return break_theorem, fields, guess, lesson, mo, page, pictures
 
 
 @app.cell
@@ -44,14 +29,14 @@ def _(guess, lesson, page):
 
 @app.cell
 def _(mo):
-    angle = mo.ui.slider(start=0.01, stop=0.5, step=0.01, value=0.05, label="angle between states", show_value=True)
-    noise = mo.ui.slider(start=0, stop=0.9, step=0.1, value=0.1, label="noise", show_value=True)
+    angle = mo.ui.slider(start=0.01, stop=0.5, step=0.01, value=0.5, label="angle between states", show_value=True)
+    noise = mo.ui.slider(start=0, stop=0.9, step=0.1, value=0.5, label="noise", show_value=True)
     planner = mo.ui.dropdown(
         {"largest g·f": "dot", "least distance (the paper's)": "euclidean", "corrected: largest w⁺ g·f": "transition"},
-        value="corrected: largest w⁺ g·f",
+        value="largest g·f",
         label="planner",
     )
-    mo.hstack([mo.vstack([angle, noise]), planner], wrap=True, justify="start", gap=3)
+    mo.vstack([planner, angle, noise])
     return angle, noise, planner
 
 
@@ -70,20 +55,8 @@ def _(angle, break_theorem, lesson, mo, noise, page, pictures, planner):
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

@@ -16,15 +16,9 @@ def _():
     from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(3)
-    page.heading(lesson)
-    return encoder_at, lesson, mo, page, pictures, REGULARIZERS, STEPS, STRENGTHS, train_live
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return encoder_at, fields, guess, lesson, mo, page, pictures, REGULARIZERS, STEPS, STRENGTHS, train_live
 
 
 @app.cell
@@ -76,20 +70,8 @@ def _(encoder, lesson, mo, page, pictures, title):
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

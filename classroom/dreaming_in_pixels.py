@@ -17,15 +17,9 @@ def _():
     from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(6)
-    page.heading(lesson)
-    return CHANGES, dream, InputError, lesson, load_dream, mo, page, pictures, train_dream
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return CHANGES, dream, fields, guess, InputError, lesson, load_dream, mo, page, pictures, train_dream
 
 
 @app.cell
@@ -88,20 +82,8 @@ def _(film, frame, lesson, mo, page, pictures):
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

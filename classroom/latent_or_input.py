@@ -7,16 +7,7 @@ app = marimo.App(width="medium", app_title="Latent or input?")
 
 
 @app.cell
-async def _():
-    import sys
-
-    if sys.platform == "emscripten":  # in the browser: the wheel lies beside the page, in public/
-        import micropip
-        from marimo import notebook_location
-
-        await micropip.install(["numpy", "scipy", "pandas", "matplotlib"])
-        await micropip.install(str(notebook_location() / "public" / "spectral_jepa-0.1.0-py3-none-any.whl"), deps=False)
-
+def _():
     import marimo as mo
 
     from spectral_jepa.classroom import _notebook as page
@@ -25,15 +16,9 @@ async def _():
     from spectral_jepa.classroom.lessons import lesson as _lesson
 
     lesson = _lesson(5)
-    page.heading(lesson)
-    return contest, DIMS, lesson, mo, page, pictures, SCALES
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return contest, DIMS, fields, guess, lesson, mo, page, pictures, SCALES
 
 
 @app.cell
@@ -60,27 +45,15 @@ def _(contest, dim, lesson, mo, page, persistence, pictures, scale):
         [
             page.number(f"{found.latent - found.input:+.3f}", _caption),
             page.show(pictures.draw_contest(found, *_where)),
-            page.beside(lesson, f"c* = {found.critical_scale:.3f}, s = {found.task_value:.3f}"),
+            page.beside(lesson, f"critical c {found.critical_scale:.3f}, s {found.task_value:.3f}"),
         ]
     )
     return
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

@@ -7,16 +7,7 @@ app = marimo.App(width="medium", app_title="The spectrum is a map")
 
 
 @app.cell
-async def _():
-    import sys
-
-    if sys.platform == "emscripten":  # in the browser: the wheel lies beside the page, in public/
-        import micropip
-        from marimo import notebook_location
-
-        await micropip.install(["numpy", "scipy", "pandas", "matplotlib"])
-        await micropip.install(str(notebook_location() / "public" / "spectral_jepa-0.1.0-py3-none-any.whl"), deps=False)
-
+def _():
     import marimo as mo
 
     from spectral_jepa._validation import InputError
@@ -26,15 +17,9 @@ async def _():
     from spectral_jepa.classroom.room_map import DEFAULT_MAP, room_map
 
     lesson = _lesson(4)
-    page.heading(lesson)
-    return DEFAULT_MAP, InputError, lesson, mo, page, pictures, room_map
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return DEFAULT_MAP, fields, guess, InputError, lesson, mo, page, pictures, room_map
 
 
 @app.cell
@@ -74,20 +59,8 @@ def _(InputError, dim, lesson, mo, page, pictures, room_map, slip, text, which):
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

@@ -7,16 +7,7 @@ app = marimo.App(width="medium", app_title="The U")
 
 
 @app.cell
-async def _():
-    import sys
-
-    if sys.platform == "emscripten":  # in the browser: the wheel lies beside the page, in public/
-        import micropip
-        from marimo import notebook_location
-
-        await micropip.install(["numpy", "scipy", "pandas", "matplotlib"])
-        await micropip.install(str(notebook_location() / "public" / "spectral_jepa-0.1.0-py3-none-any.whl"), deps=False)
-
+def _():
     import marimo as mo
 
     from spectral_jepa.classroom import _notebook as page
@@ -25,15 +16,9 @@ async def _():
     from spectral_jepa.classroom.u_curve import DIMS, u_curve
 
     lesson = _lesson(1)
-    page.heading(lesson)
-    return DIMS, lesson, mo, page, pictures, u_curve
-
-
-@app.cell
-def _(lesson, page):
-    guess = page.guess(lesson)
-    guess
-    return (guess,)
+    guess, fields = page.questions(lesson)
+    page.opening(lesson, guess)
+    return DIMS, fields, guess, lesson, mo, page, pictures, u_curve
 
 
 @app.cell
@@ -70,20 +55,8 @@ def _(data, dim, lesson, mo, noise, page, pictures, rank, samples, u_curve):
 
 
 @app.cell
-def _(lesson, page):
-    page.home(lesson)
-    return
-
-
-@app.cell
-def _(lesson, page):
-    fields = page.exercises(lesson)
-    return (fields,)
-
-
-@app.cell
 def _(fields, lesson, page):
-    page.checked(lesson, fields)
+    page.closing(lesson, fields)
     return
 
 

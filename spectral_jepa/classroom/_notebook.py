@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from html import escape
+from itertools import pairwise
 from typing import Any
 
 import marimo as mo
+import numpy as np
+from matplotlib import image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from spectral_jepa.classroom.lessons import Lesson
 
+# Of a picture: two panels of 3.7 inches fill marimo's column without being enlarged.
+DPI = 144
+SHRINKS = "flex:0 1 530px;min-width:min(100%,320px);height:auto"
+# Code and formulas wider than a telephone are wrapped or scrolled, not cut.
+WRAPS = "<style>.codehilite pre,.codehilite code{white-space:pre-wrap;overflow-wrap:anywhere}</style>"
 
-def heading(lesson: Lesson) -> Any:
-    """Title and idea."""
-    return mo.md(f"# {lesson.number}. {lesson.title}\n\n**{lesson.idea}**")
+
+def questions(lesson: Lesson) -> tuple[Any, Any]:
+    """What is asked: the guess, of which nothing is chosen yet, and a field for the answer to each exercise."""
+    guess = mo.ui.radio(list(lesson.options), label=f"**Guess first.** {lesson.question}")
+    return guess, mo.ui.array([mo.ui.number(step=0.0001) for _ in lesson.exercises])
 
 
-def guess(lesson: Lesson) -> Any:
-    """The question, as a choice that nothing is chosen of yet."""
-    return mo.ui.radio(list(lesson.options), label=f"**Guess first.** {lesson.question}")
+def opening(lesson: Lesson, guess: Any) -> Any:
+    """Title, idea, and what is to be guessed."""
+    return mo.vstack([mo.md(f"# {lesson.number}. {lesson.title}\n\n**{lesson.idea}**"), guess, mo.Html(WRAPS)])
 
 
 def answer(lesson: Lesson, chosen: Any) -> Any:
@@ -32,30 +45,39 @@ def answer(lesson: Lesson, chosen: Any) -> Any:
 
 def number(value: str, caption: str) -> Any:
     """The one number that changes, large."""
-    return mo.stat(value=value, caption=caption)
+    large = f'<div class="number" style="font-size:2rem;font-weight:700;line-height:1.2">{escape(value)}</div>'
+    return mo.Html(f'{large}<div style="color:#5b6b7b">{escape(caption)}</div>')
 
 
 def beside(lesson: Lesson, value: str) -> Any:
     """Formula, code and number side by side; below each other where the page is narrow."""
-    parts = [mo.md(f"$${lesson.formula}$$"), mo.md(f"```python\n{lesson.code}\n```"), mo.md(f"**= {value}**")]
+    formulas = mo.vstack([mo.md(f"$${part}$$") for part in lesson.formula.split(r"\qquad")])
+    parts = [formulas, mo.md(f"```python\n{lesson.code}\n```"), mo.md(f"**= {value}**")]
     return mo.hstack(parts, wrap=True, justify="start", gap=2, align="center")
 
 
 def show(figure: Figure) -> Any:
-    """A figure as a picture that shrinks with the page."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=120)
-    return mo.image(drawn.getvalue(), alt="the picture of this lesson", style={"max-width": "100%", "height": "auto"})
+    """A figure as pictures, which a narrow page puts below each other: the two panels of a row apart, others together."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    cuts = [0, pixels.shape[1]]
+    if len(figure.axes) == 2:
+        left, right = (axis.get_tightbbox() for axis in figure.axes)
+        cuts.insert(1, round((left.x1 + right.x0) / 2))
+    pictures = []
+    for start, stop in pairwise(cuts):
+        drawn = io.BytesIO()
+        image.imsave(drawn, pixels[:, start:stop], format="png")
+        data = base64.b64encode(drawn.getvalue()).decode()
+        pictures.append(f'<img alt="the picture of this lesson" src="data:image/png;base64,{data}" style="{SHRINKS}">')
+    return mo.Html(f'<div style="display:flex;flex-wrap:wrap;justify-content:center">{"".join(pictures)}</div>')
 
 
-def exercises(lesson: Lesson) -> Any:
-    """A field for the answer to each exercise."""
-    return mo.ui.array([mo.ui.number(step=0.0001) for _ in lesson.exercises])
-
-
-def checked(lesson: Lesson, fields: Any) -> Any:
-    """Each exercise with its field and what becomes of the answer."""
-    rows = [mo.md("## Exercises")]
+def closing(lesson: Lesson, fields: Any) -> Any:
+    """The sentence to take home, then each exercise with its field and what becomes of the answer."""
+    rows = [mo.callout(mo.md(f"**To take home.** {lesson.takeaway}"), kind="info"), mo.md("## Exercises")]
     for letter, exercise, field, given in zip("ab", lesson.exercises, fields, fields.value, strict=True):
         if given is None:
             verdict = "*type a number*"
@@ -63,8 +85,3 @@ def checked(lesson: Lesson, fields: Any) -> Any:
             verdict = "✓ **right**" if exercise.right(given) else f"✗ not yet: {exercise.hint}"
         rows += [mo.md(f"**({letter})** {exercise.text}"), mo.hstack([field, mo.md(verdict)], justify="start", wrap=True)]
     return mo.vstack(rows)
-
-
-def home(lesson: Lesson) -> Any:
-    """The sentence to take home."""
-    return mo.callout(mo.md(f"**To take home.** {lesson.takeaway}"), kind="info")

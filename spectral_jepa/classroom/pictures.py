@@ -48,7 +48,7 @@ def draw_u(curve: UCurve, dim: int) -> Figure:
     left.set_yscale("log")
     left.set_ylim(5e-3, 30)
     left.set_ylabel("pretraining error")
-    left.legend(loc="upper center")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     right.plot(DIMS, curve.regret, color=COLORS["measured"])
     right.plot([dim], [regret], "o", color=COLORS["printed"], markersize=9)
     right.set_ylim(0, 1.1)
@@ -125,7 +125,7 @@ def draw_encoder(encoder: Encoder, title: str = "") -> Figure:
     left.set_xlim(-3.2, 3.2)
     left.set_ylim(-3.2, 3.2)
     left.set_title(title or "latents of the 16 states")
-    left.set_xlabel("two directions of latent space")
+    left.set_xlabel("two directions of latent space; rare states lie outside")
     place = np.arange(1, DIM + 1)
     colours = [COLORS["measured"] if value > FOUND else "0.8" for value in encoder.eigenvalues]
     right.bar(place, encoder.eigenvalues, color=colours, label="found")
@@ -211,7 +211,7 @@ def draw_contest(found: Contest, scale: float, persistence: float, dim: int) -> 
     left.set_ylabel("loudness of the background, c")
     names = ("neither plans well", "input alone", "latent alone", "both")
     patches = [Patch(facecolor=colour, edgecolor="0.6", label=name) for colour, name in zip(WINNERS, names, strict=True)]
-    figure.legend(handles=patches, loc="outside upper center", ncols=4)
+    left.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     drawn = right.bar(["latent", "input"], [found.latent, found.input], color=[COLORS["other"], COLORS["loose"]])
     right.bar_label(drawn, [f"{found.latent:.3f}", f"{found.input:.3f}"])
     right.axhline(found.blind, color="0.4", linestyle="--", linewidth=0.9)
@@ -242,7 +242,7 @@ def draw_film(film: Film, frame: int) -> Figure:
     >>> [axis.get_title() for axis in draw_film(film, 3).axes][:3]
     ['goal', 'what happens, frame 3', 'what it imagined']
     """
-    figure = Figure(figsize=(7.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     grid = figure.add_gridspec(2, 3, height_ratios=(1.5, 1))
     pictures = {
         "goal": film.goal,
