@@ -64,7 +64,8 @@ def sentence(part):
     """How the two bounds grow."""
     return (
         f"The bound on a truncated model's regret is {growth(part, 'horizon_free'):.2f} times as large at "
-        f"{part['horizon'].max()} steps as at {part['horizon'].min()}; the bound of 4.3 grows {growth(part, 'multi_step'):.0f}-fold."
+        f"{part['horizon'].max()} steps as at {part['horizon'].min()}; the bound of 4.3 grows "
+        f"{growth(part, 'multi_step'):.0f}-fold."
     )
 
 
@@ -87,7 +88,8 @@ def one_figure(table, families):
     return finish(
         figure,
         sentence(whole),
-        "Mean over pairs of states and seeds. Hatched: above the best value, where a bound says nothing; a regret below 1e-5 is "
+        "Mean over pairs of states and seeds. Hatched: above the best value, where a bound says nothing; a regret below "
+        "1e-5 is "
         "drawn there. Thm 4.2 asks for deterministic actions, which no world here has."
         + (" Pale: the hypothesis of the horizon-free bounds is not met." if pale else ""),
         legend=handles,

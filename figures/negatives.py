@@ -3,7 +3,7 @@
 import numpy as np
 
 from spectral_jepa.plotting.finding import finish, label_at, talk_version
-from spectral_jepa.plotting.style import COLORS, WORDS, new_figure, styled
+from spectral_jepa.plotting.style import COLORS, WORDS, halo, new_figure, styled
 
 PLANNERS = {
     "euclidean": ("distance $\\|g - f\\|$, white encoder (the paper's planner)", "printed", "o"),
@@ -25,9 +25,11 @@ def draw(table):
     pooled = f"{worst['pooled dot']:.2f}" if worst["pooled dot"] > 0.005 else "nothing"
     finish(
         figure,
-        f"With no pretraining error the paper's planner still loses up to {worst['euclidean']:.2f}, the score with each action's "
+        f"With no pretraining error the paper's planner still loses up to {worst['euclidean']:.2f}, the score with each "
+        "action's "
         f"own negatives up to {worst['own dot']:.2f}, with pooled negatives {pooled}.",
-        "Exact embeddings, k = n, one step. Left: mean over worlds of a family, mean regret over mean best value. Middle and "
+        "Exact embeddings, k = n, one step. Left: mean over worlds of a family, mean regret over mean best value. "
+        "Middle and "
         "right: the paper's planner; a regret below 2e-6 is drawn there.",
         legend=axes[0, 0].get_legend_handles_labels()[0],
         columns=3,
@@ -70,7 +72,7 @@ def scatter_panel(axis, part):
     axis.axhline(0, color=COLORS["printed"])
     label_at(axis, "Thm 4.1 as printed", (3, 0), color=COLORS["printed"], shift=(0, 5))
     label_at(axis, "$1 - 1/\\sqrt{2}$", (3, limit), shift=(0, 4))
-    label_at(axis, "most at any pair", (6, most[np.searchsorted(n, 6)]), shift=(-5, 6), ha="right")
+    label_at(axis, "black: most at any pair", (n[-1], limit), shift=(0, 4), ha="right")
     last = rows.iloc[len(rows) // 2]
     text = "scatter world: measured\non its closed form"
     label_at(axis, text, (last["n_states"], last["regret"]), color=COLORS["measured"], shift=(4, -9), va="top")
@@ -89,7 +91,7 @@ def spread_panel(axis, part):
     axis.plot(shown["bound"], shown["regret"].clip(lower=floor), ls="", marker="o", ms=5, color=COLORS["measured"])
     ends = np.array([1e-5, 0.6])
     axis.plot(ends, ends, color=COLORS["tight"])
-    label_at(axis, "regret = bound", (1e-4, 1e-4), color=COLORS["tight"], shift=(-4, 4), ha="right")
+    label_at(axis, "regret = bound", (3e-5, 3e-5), color=COLORS["tight"], shift=(7, -8))
     aside = {
         "low rank": (-6, 8, "right"), "dirichlet 1": (5, -10, "left"), "block": (5, 0, "left"),
         "scatter 96": (-6, 3, "right"), "scatter 24": (6, -6, "left"), "four rooms, slip .3": (-5, 5, "right"),
@@ -98,7 +100,9 @@ def spread_panel(axis, part):
     for family, row in shown.iterrows():
         dx, dy, side = aside.get(family, (5, -9, "left"))
         at = (row["bound"], max(row["regret"], floor))
-        axis.annotate(family, at, xytext=(dx, dy), textcoords="offset points", fontsize="x-small", ha=side)
+        axis.annotate(
+            family, at, xytext=(dx, dy), textcoords="offset points", fontsize="x-small", ha=side, path_effects=halo()
+        )
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlim(1e-5, 3)

@@ -59,12 +59,13 @@ def world_figure(name, part):
     dots_panel(axes[1, 1], trained, [("surprise_auroc_teleported_at", "teleport", COLORS["printed"], "o"),
                                      ("surprise_auroc_recoloured_at", "recolour", COLORS["other"], "s")])  # fmt: skip
     axes[1, 1].axvline(0.5, color="0.5", lw=1, ls=":")
-    axes[1, 1].set_title("surprise: AUROC against the clean trajectory (dotted: chance)")
+    axes[1, 1].set_title("surprise, AUROC (dotted: chance)")
     seeds = int(trained["seed"].nunique())
     why = ""
     if "none" in set(trained["model"]):
         why = (
-            "'none' has no regulariser: its latents shrink to nearly a point, and effective rank, which has no scale, counts "
+            "'none' has no regulariser: its latents shrink to nearly a point, and effective rank, which has no scale, "
+            "counts "
             "the directions of what noise is left."
         )
     return finish(

@@ -37,7 +37,8 @@ def draw(table):
     finish(
         figure,
         headline(table, worlds),
-        f"{pairs} held-out pairs, the same for all; bars: Wilson's 95 % interval. Named are the settings that no other beats in "
+        f"{pairs} held-out pairs, the same for all; bars: Wilson's 95 % interval. Named are the settings that no other "
+        "beats in "
         "both time and success; up and to the left is better.",
         legend=list(marks.values()),
         columns=4,

@@ -45,7 +45,8 @@ def draw(table):
         **rest,
         "point_mass_sweeps": draw_sweeps(table, runs, models, main),
         "point_mass_talk": talk_version(
-            f"With noise {noise:g} the latent model reaches {far['latent']:.0%} of the far goals, the input model {far['input']:.0%}.",
+            f"With noise {noise:g} the latent model reaches {far['latent']:.0%} of the far goals, the input model "
+            f"{far['input']:.0%}.",
             steps_panel,
             runs,
             loudest,
@@ -79,20 +80,21 @@ def steps_panel(axis, runs, part, arms, *, cost="own", short=False):
     for planner, style, label in (("simulator", "-", "true simulator"), ("random", ":", "random actions")):
         curve = mean_band(runs[(runs["arm"] == planner) & (runs["goal"] == goal)], by="required_steps", value="success")
         axis.plot(curve["required_steps"], curve["mean"], color="0.45", ls=style, label=label, zorder=1)
-    for arm in arms:
+    for number, arm in enumerate(arms):
         chosen = part[(part["arm"] == arm) & (part["cost"] == cost)]
         if len(chosen):
             curve = mean_band(chosen, by="required_steps", value="success")
-            interval(axis, curve, "required_steps", arm)
+            # A little apart, or bars hide bars.
+            curve["required_steps"] += 0.16 * (number - len(arms) // 2)
+            interval(axis, curve, "required_steps", arm, names=SHORT if short else LABELS)
     success_axis(axis)
     axis.set_xticks(sorted(part["required_steps"].unique()))
     axis.set_xlabel("required steps")
     if short:
-        label_ends(axis)
-        for arm, container in zip([a for a in arms if a not in ("latent", "input")], axis.containers, strict=False):
-            line = container.lines[0]
-            line.set_label(SHORT.get(arm, arm))
-            label_ends(axis, of=[line])
+        bars = [container.lines[0] for container in axis.containers]
+        for line, container in zip(bars, axis.containers, strict=True):
+            line.set_label(container.get_label())
+        label_ends(axis, of=[line for line in axis.lines if not str(line.get_label()).startswith("_")])
 
 
 def interval(axis, curve, x, arm, *, names=LABELS):
@@ -135,7 +137,7 @@ def noise_figure(main, runs, goal):
         f"Far goals {where}: the latent model reaches more than the input model, {said}."
         if (far["latent"] > far["input"]).all()
         else f"Far goals {where}, latent against input model: {said}.",
-        f"Success within 1.5 x the required steps, {seeds} seeds; far: {FAR} or more. {NOTE}",
+        f"Success within 1.5 x the required steps, {seeds} seeds; far: {FAR} or more; arms are drawn a little apart. {NOTE}",
         legend=axes[0, 0].get_legend_handles_labels()[0],
         columns=3,
     )
@@ -174,7 +176,8 @@ def draw_sweeps(table, runs, models, main):
     said = f" without a regulariser {bare:.0%}, with a stopped gradient alone {alone:.0%}" if alone is not None else ""
     return finish(
         figure,
-        f"At noise {noise:g} the latent model reaches {ends['latent']:.0%} of the far goals, the input model {ends['input']:.0%},"
+        f"At noise {noise:g} the latent model reaches {ends['latent']:.0%} of the far goals, the input model "
+        f"{ends['input']:.0%},"
         f"{said}; noise drawn anew leaves the spectrum as it is.",
         f"{NOTE} Seeds: {spread_of_seeds(own)}. Dashed lines at the bottom left: controls, 3 seeds.",
     )

@@ -55,10 +55,12 @@ def phase_figure(phase, minibatch):
     sampled(axes[0, 2], minibatch)
     return finish(
         figure,
-        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agreeing(near)} descents, from small starts "
+        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agreeing(near)} descents, from "
+        "small starts "
         "and from large centred ones.",
         "Open: collapsed; filled: grown. Left: batch sizes, which the axes make equal, are drawn a little apart. Middle: a "
-        "variance below 1e-13 is drawn there; dotted: where collapse is read; a mean far from 0 is slow, some are not there yet.",
+        "variance below 1e-13 is drawn there; dotted: where collapse is read; a mean far from 0 is slow, some are not "
+        "there yet.",
     )
 
 
@@ -115,7 +117,7 @@ def sampled(axis, minibatch):
     axis.plot(boundary.index, boundary, color="0.2", lw=1.2)
     label_at(axis, r"boundary of batches, $c / (c - c'/N)$", (boundary.index[0], boundary.iloc[0]), shift=(10, 2))
     axis.axhline(1, color="0.5", lw=1, ls="--")
-    label_at(axis, "boundary of the population", (boundary.index[-1], 1), color="0.4", shift=(0, 4), ha="right")
+    label_at(axis, "boundary of the population", (boundary.index[-1], 1), color="0.4", shift=(0, -4), ha="right", va="top")
     for outcome, face in (("collapsed", "none"), ("grows", COLORS["measured"])):
         part = minibatch[minibatch["outcome"] == outcome]
         style = {"ls": "", "marker": "o", "ms": 7, "mec": COLORS["measured"], "mfc": face, "color": COLORS["measured"]}
@@ -144,7 +146,8 @@ def factor_figure(parts):
         f"SIGReg keeps two Gaussian factors of like speed ($R^2$ of the faster {kept['r2_second']:.2f} at rates "
         f"{kept['rho_1']:g} and {kept['rho_2']:g}), and loses the faster one beside a slow one ({lost['r2_second']:.2f} at "
         f"{lost['rho_1']:g} and {lost['rho_2']:g}).",
-        "Left: published constants, the start of least loss, sorted by what the second Hermite function of the slow factor saves. "
+        "Left: published constants, the start of least loss, sorted by what the second Hermite function of the slow "
+        "factor saves. "
         "Middle: a mark a run and factor. Right: prediction error of embeddings that are exactly Gaussian.",
     )
 

@@ -60,16 +60,28 @@ def eigenvalue_sentence(table):
     at = base[np.isclose(base["penalty"], PUBLISHED)]
     most = own[own["penalty"] == own["penalty"].max()]
     return (
-        f"At the published strength SIGReg leaves eigenvalues of {at['smallest'].mean():.2f} to {at['largest'].mean():.2f}; at "
+        f"At the published strength SIGReg leaves eigenvalues of {at['smallest'].mean():.2f} to "
+        f"{at['largest'].mean():.2f}; at "
         f"{most['penalty'].iloc[0]:g} they are {most['smallest'].mean():.2f} to {most['largest'].mean():.2f}."
     )
 
 
-SENTENCES = {
-    "sigreg": "SIGReg itself falls with its strength, and not with more fresh slices or knots (appendix).",
-    "wasserstein": "Slices come nearer to normal with strength and states, not with more fresh slices or knots (appendix).",
-    "excess": "The price in pretraining error is least between too weak and too strong a penalty (appendix).",
-}
+def appendix_sentence(table, row):
+    """What strength does to one quantity, and fresh slices do not."""
+    by = moved(table, "penalty")[0]
+    if row == "excess":
+        means = by.groupby("penalty")["excess_refit"].mean()
+        return f"Refitted, the excess of the pretraining error is least at strength {means.idxmin():g} (appendix)."
+    by_strength = by.groupby("penalty")[row].mean()
+    by_slices = moved(table, "n_slices")[0].groupby("n_slices")[row].mean()
+    what = "SIGReg of the trained encoder" if row == "sigreg" else "The distance of its slices to the normal law"
+    return (
+        f"{what} goes from {by_strength.iloc[0]:.2g} at strength {by_strength.index[0]:g} to {by_strength.iloc[-1]:.2g} at "
+        f"{by_strength.index[-1]:g}; with {by_slices.index[0]:g} to {by_slices.index[-1]:g} fresh slices it lies between "
+        f"{by_slices.min():.2g} and {by_slices.max():.2g} (appendix)."
+    )
+
+
 NOTES = {
     "eigenvalues": "Bars: least to largest eigenvalue; short lines: 1 less the gap predicted if slices were normal; dotted: white.",
     "sigreg": "Solid: SIGReg trained; dashed: hard whitening; dotted: floor, the best atoms.",
@@ -105,7 +117,7 @@ def six_panels(table, row):
         Line2D([], [], color=color, marker="o", lw=2, label=family)
         for family, color in zip(families_of(table), FAMILY_COLORS, strict=False)
     ]
-    title = eigenvalue_sentence(table) if row == "eigenvalues" else SENTENCES[row]
+    title = eigenvalue_sentence(table) if row == "eigenvalues" else appendix_sentence(table, row)
     seeds = table.loc[table["method"] == "sigreg", "seed"].nunique()
     note = f"One setting moved at a time, LeWM's constants else; mean of {seeds} seeds. {NOTES[row]}"
     return finish(figure, title, note, legend=handles)

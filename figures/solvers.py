@@ -61,7 +61,10 @@ def sentence(part, families, k):
     few, many = (worst(rows, f"randomized, {n} iterations") for n in (4, 16))
     lost = worst(rows, "Lanczos")
     exact = "loses only rounding" if lost < 1e-12 else f"loses up to {lost:.0e}"
-    return f"At k = {k} Lanczos {exact}; randomized iteration loses up to {few:.0e} of the energy in 4 rounds, {many:.0e} in 16."
+    return (
+        f"At k = {k} Lanczos {exact}; randomized iteration loses up to {few:.0e} of the energy in 4 rounds, "
+        f"{many:.0e} in 16."
+    )
 
 
 def loss_figure(part, families, k):
@@ -80,7 +83,8 @@ def loss_figure(part, families, k):
     return finish(
         figure,
         sentence(part, families, k),
-        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one encoder for all "
+        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one "
+        "encoder for all "
         "actions costs, in per cent of the pretraining error with one encoder for each.",
         legend=list(handles.values()),
         columns=3,

@@ -43,13 +43,16 @@ def draw(table):
 
 
 def rank_sentence(whitened):
-    """How many whitened runs keep at most what the bound allows."""
-    own = whitened[whitened["kind"] == "partition"]
-    on = int((own["rank"] == own["subspace_dim"]).sum())
-    over = int((whitened["rank"] > whitened["rank_bound"]).sum())
+    """How many whitened runs keep k / K functions, and how many more."""
+    part, drawn = (whitened[whitened["kind"] == kind] for kind in ("partition", "orthogonal"))
+    drawn = drawn[drawn["n_subspaces"] > 1]
+    over = int((whitened["rank"] > whitened["pataki"]).sum())
     return (
-        f"Whitened in K parts of the coordinates, {on:,} of {len(own):,} encoders keep rank k / K; "
-        f"{over or 'none'} of {len(whitened):,} exceeds the sharp bound."
+        f"Whitened in K parts of the coordinates, {int((part['rank'] == part['subspace_dim']).sum()):,} of "
+        f"{len(part):,} encoders "
+        f"keep rank k / K; in independent subspaces {int((drawn['rank'] > drawn['subspace_dim']).sum()):,} of "
+        f"{len(drawn):,} keep "
+        f"more, {over or 'none'} beyond Pataki's bound."
     )
 
 
@@ -84,7 +87,8 @@ def rank_figure(whitened, sampled, bounds):
     return finish(
         figure,
         rank_sentence(whitened),
-        "Marks: runs, area by their share; coloured lines: means; black lines: k / K, the sharp bound for any subspaces, and "
+        "Marks: runs, area by their share; coloured lines: means; black lines: k / K, the sharp bound for any "
+        "subspaces, and "
         "Pataki's bound (grey). Effective rank: exponential of the entropy of the spectrum.",
     )
 

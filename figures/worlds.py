@@ -34,7 +34,7 @@ def draw(table):
     figure, axes = new_figure(-(-len(worlds) // columns), columns, width=4.6, height=0.9 + 0.42 * len(arms))
     for number, (axis, world) in enumerate(zip(axes.ravel(), worlds, strict=False)):
         panel(axis, table[table["environment"] == world], arms)
-        axis.set_title(NAMES.get(world, world), loc="left", weight="bold")
+        axis.set_title(NAMES.get(world, world), weight="bold")
         if number % columns:
             axis.set_yticklabels([])
     for axis in axes.ravel()[len(worlds) :]:
@@ -96,7 +96,7 @@ def panel(axis, part, arms):
         have = [p for p in PLANNERS if f"success_{p[0]}" in rows and rows[f"success_{p[0]}"].notna().any()]
         for place, (planner, color, marker, _) in enumerate(have):
             height = position + 0.26 * (place - (len(have) - 1) / 2)
-            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=4, alpha=0.35, solid_capstyle="butt")
+            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=1.8)
             values = rows[f"success_{planner}"].dropna()
             axis.plot(
                 values, np.full(len(values), height), ls="", marker=marker, ms=5, mec="white", mew=0.5, color=COLORS[color]
@@ -129,7 +129,7 @@ def overview_panel(axis, table, worlds):
         for arm, planner, color, marker, shift in shown:
             rows = part[part["arm"] == arm]
             height = position + (shift if len(shown) > 1 else 0)
-            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=6, alpha=0.35, solid_capstyle="butt")
+            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=2.4)
             mean = rows[f"success_{planner}"].mean()
             axis.plot(mean, height, ls="", marker=marker, color=COLORS[color])
             left = mean > 0.6

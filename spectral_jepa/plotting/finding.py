@@ -154,13 +154,27 @@ def spread_labels(figure: Figure) -> None:
     True
     """
     labelled = [axis for axis in figure.axes if any(text.get_gid() == END_LABEL for text in axis.texts)]
+    engine = figure.get_layout_engine()
     for _ in range(2 if labelled else 1):
-        figure.draw_without_rendering()
+        if engine is not None:
+            engine.execute(figure)
         for axis in labelled:
-            names = [text for text in axis.texts if text.get_gid() == END_LABEL]
-            # Lines that end elsewhere have their names elsewhere.
-            for end in {name.xy[0] for name in names}:  # type: ignore[attr-defined]
-                _spread(axis, [name for name in names if name.xy[0] == end])  # type: ignore[attr-defined]
+            for names in _beside_each_other(axis):
+                _spread(axis, names)
+
+
+def _beside_each_other(axis: Axes) -> list[list[Any]]:
+    """Names of one axis in groups: lines that end elsewhere have their names elsewhere."""
+    names: list[Any] = [text for text in axis.texts if text.get_gid() == END_LABEL]
+    ends = [float(axis.transData.transform(name.xy)[0]) for name in names]
+    groups: list[list[Any]] = []
+    last = -np.inf
+    for place in sorted(range(len(names)), key=lambda i: ends[i]):
+        if ends[place] > last + 0.08 * axis.bbox.width:
+            groups.append([])
+        groups[-1].append(names[place])
+        last = ends[place]
+    return groups
 
 
 def _spread(axis: Axes, names: list[Any]) -> None:
@@ -230,8 +244,8 @@ def finish(figure: Figure, title: str, note: str = "", *, legend: Sequence[Any] 
     width, height = figure.get_size_inches()
     size = 1.2 * FontProperties(size="medium").get_size_in_points()
     small = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
-    heading = textwrap.fill(title, int(width * 72 / (0.6 * size)), break_long_words=False, break_on_hyphens=False)
-    below = textwrap.fill(note, int(width * 72 / (0.5 * small)), break_long_words=False, break_on_hyphens=False)
+    heading = _wrapped(figure, title, size=size, weight="bold")
+    below = _wrapped(figure, note, size=small)
     top = (heading.count("\n") + 1) * size * 1.25 / 72 + 0.08
     bottom = (below.count("\n") + 1) * small * 1.3 / 72 + 0.06 if note else 0.0
     box = _legend_that_fits(figure, legend, columns)
@@ -251,6 +265,19 @@ def finish(figure: Figure, title: str, note: str = "", *, legend: Sequence[Any] 
     # What was found stays: saving need not lay out again.
     figure.set_layout_engine("none")
     return figure
+
+
+def _wrapped(figure: Figure, words: str, **style: Any) -> str:
+    """Words in as many lines as the figure's width asks for: letters differ, so lines are measured."""
+    room = figure.bbox.width - 0.12 * figure.dpi
+    probe = figure.text(0, 0, words, **style)
+    columns = max(len(words), 1)
+    while probe.get_window_extent().width > room and columns > 12:
+        columns -= max(1, columns // 20)
+        probe.set_text(textwrap.fill(words, columns, break_long_words=False, break_on_hyphens=False))
+    text = probe.get_text()
+    probe.remove()
+    return text
 
 
 def _legend_that_fits(figure: Figure, handles: Sequence[Any], columns: int) -> Legend | None:

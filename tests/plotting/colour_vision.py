@@ -56,6 +56,8 @@ def lab(light):
 def nearest_pair(colors):
     """The least distance of two of the colours to any of these readers: (distance, reader, two colours)."""
     names = list(dict.fromkeys(colors))
+    if len(names) < 2:
+        return np.inf, "", ()
     rgb = np.array([to_rgb(color) for color in names])
     seen = {"normal": linear(rgb)}
     for kind in MACHADO:
@@ -65,4 +67,4 @@ def nearest_pair(colors):
         for reader, values in ((reader, lab(light)) for reader, light in seen.items())
         for i, j in combinations(range(len(names)), 2)
     ]
-    return min(found) if found else (np.inf, "", ())
+    return min(found)

@@ -67,9 +67,17 @@ def meeting_texts(figure, texts):
     return both, out, slanted
 
 
+def drawn_color(line):
+    """Of the line, or of its marks where there are only these: the face, or the edge of open ones."""
+    if line.get_linestyle() not in ("None", "none", " ", ""):
+        return line.get_color()
+    face = line.get_markerfacecolor()
+    return line.get_markeredgecolor() if isinstance(face, str) and face == "none" else face
+
+
 def series_colors(axis):
     """Colours of lines and marks of a panel as they lie on white; greys between black and white are guides."""
-    colors = [to_rgba(line.get_color(), line.get_alpha()) for line in axis.lines if len(line.get_xdata())]
+    colors = [to_rgba(drawn_color(line), line.get_alpha()) for line in axis.lines if len(line.get_xdata())]
     for marks in axis.collections:
         if isinstance(marks, PathCollection) and len(marks.get_offsets()):
             colors += [tuple(color) for color in marks.get_facecolors()]
