@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from spectral_jepa.plotting.style import COLORS, new_figure, styled
+from spectral_jepa.plotting.finding import finish, label_at, talk_version
+from spectral_jepa.plotting.style import COLORS, WORDS, new_figure, styled
 from spectral_jepa.success_rates import pareto_front
 
 # What is compared -> (legend, colour, marker).
@@ -23,17 +24,49 @@ def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
     worlds = list(dict.fromkeys(table["environment"]))
-    figure, axes = new_figure(1, len(worlds), width=4.1, height=3.7)
-    for axis, world in zip(axes[0], worlds, strict=True):
+    columns = min(len(worlds), 3)
+    figure, axes = new_figure(-(-len(worlds) // columns), columns, width=4.3, height=3.6)
+    marks = {}
+    for axis, world in zip(axes.ravel(), worlds, strict=False):
         panel(axis, table[table["environment"] == world])
         axis.set_title(NAMES.get(world, world))
-    axes[0][0].set_ylabel(f"success on {len(table['outcomes'].iloc[0])} held-out pairs")
-    marks = {}
-    for axis in axes[0]:
         marks |= {text: mark for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=min(len(marks), 4))
-    figure.suptitle("What a planner's settings buy: up and to the left is better; named are those that nothing beats")
-    return {"planner": figure}
+    for axis in axes.ravel()[len(worlds) :]:
+        axis.remove()
+    pairs = len(table["outcomes"].iloc[0])
+    finish(
+        figure,
+        headline(table, worlds),
+        f"{pairs} held-out pairs, the same for all; bars: Wilson's 95 % interval. Named are the settings that no other "
+        "beats in "
+        "both time and success; up and to the left is better.",
+        legend=list(marks.values()),
+        columns=4,
+    )
+    talk = talk_version(
+        headline(table, worlds[:1]),
+        panel,
+        table[table["environment"] == worlds[0]],
+        legend=True,
+        note=f"{pairs} held-out pairs.",
+    )
+    return {"planner": figure, "planner_talk": talk}
+
+
+def headline(table, worlds):
+    """The quickest setting whose interval reaches the best success, against the best."""
+    said = []
+    for world in worlds:
+        part = table[table["environment"] == world]
+        best = part.loc[part["success"].idxmax()]
+        quick = part[part["high"] >= best["success"]].sort_values("milliseconds").iloc[0]
+        said.append(
+            f"{NAMES.get(world, world)}: {quick['arm']} in {quick['milliseconds']:.0f} ms is not told from {best['arm']} in "
+            f"{best['milliseconds']:.0f} ms"
+            if quick["arm"] != best["arm"]
+            else f"{NAMES.get(world, world)}: {best['arm']} is the best and nothing quicker is as good"
+        )
+    return "; ".join(said) + "."
 
 
 def panel(axis, part):
@@ -49,11 +82,11 @@ def panel(axis, part):
               label="nothing is both as quick and as good")  # fmt: skip
     for number, row in enumerate(best.itertuples()):
         below = number % 2
-        axis.annotate(row.arm, (row.milliseconds, row.success), xytext=(4, -11 if below else 6), fontsize=6.5,
-                      textcoords="offset points")  # fmt: skip
+        label_at(axis, row.arm, (row.milliseconds, row.success), shift=(4, -11 if below else 6))
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(ScalarFormatter())
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.margins(x=0.15)
     axis.set_ylim(-0.03, 1.08)
     axis.set_xlabel("milliseconds a plan, one thread")
+    axis.set_ylabel(WORDS["success"])

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from spectral_jepa.plotting.style import COLORS, new_figure, styled
+from spectral_jepa.plotting.finding import finish, label_at, label_ends, talk_version
+from spectral_jepa.plotting.style import COLORS, WORDS, new_figure, styled
 
 # A printed bound of 0 has no place on a log axis: it is drawn here, and the axis says so.
 FLOOR = 1e-5
@@ -18,8 +19,8 @@ BY_HAND = {
     "reward, loose": 1.0,
     "oracle": np.sqrt(5 / 8),
 }
-# One colour a bound in the two last panels, so that the bars are the legend of the curves.
-SHADES = ["C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9"]
+# Of the search's curves: colours that every reader tells apart, and dashes where they come again.
+SHADES = [(color, line) for line in ("-", "--") for color in COLORS.values()]
 LABELS = {
     "pointwise": "pointwise (4.1)",
     "averaged": "averaged (4.2)",
@@ -37,31 +38,52 @@ LABELS = {
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"]
-    figure, axes = new_figure(2, 3, width=4.4, height=3.7)
-    named_panel(axes[0, 0], table[table["kind"] == "named"])
-    random = table[table["kind"] == "random"]
-    scatter_panel(axes[0, 1], random, "regret", "bound", "printed", "random worlds, dot planner: Thm 4.1 is often violated")
-    scatter_panel(
-        axes[0, 2],
-        random,
-        "corrected_regret",
-        "corrected_loose",
-        "loose",
-        "planner on $\\hat P$: the corrected bounds never are",
-    )
-    scatter(axes[0, 2], random, "corrected_regret", "corrected_bound", "tight", "pointwise (4.1)")
-    axes[0, 2].legend(loc="lower right", markerscale=2)
-    best = table[table["kind"] == "best"]
+    figure, axes = new_figure(2, 3, width=4.6, height=3.5)
+    named, random, best = (table[table["kind"] == kind] for kind in ("named", "random", "best"))
+    named_panel(axes[0, 0], named)
+    scatter_panel(axes[0, 1], random, "regret", [("bound", "printed", "Thm 4.1, printed")])
+    corrected = [("corrected_loose", "loose", "averaged (4.2)"), ("corrected_bound", "tight", "pointwise (4.1)")]
+    scatter_panel(axes[0, 2], random, "corrected_regret", corrected)
+    axes[0, 1].set_title("random worlds: Thm 4.1 as printed")
+    axes[0, 2].set_title(r"planner on $\hat P$: the corrected bounds")
     family_panel(axes[1, 0], table[table["kind"] == "turned"])
     frontier_panel(axes[1, 1], best)
     ratio_panel(axes[1, 2], best)
-    figures = {"sharpest": figure}
+    broken = violated(random, "regret", "bound")
+    held = violated(random, "corrected_regret", "corrected_bound")
+    below = int((named["bound"] < named["regret"]).sum())
+    finish(
+        figure,
+        f"The printed bound lies below the regret in {below} of {len(named)} worlds made for it and in {broken:,} of "
+        f"{len(random):,} random ones; the corrected one in {held or 'none'}, and a search comes up to it.",
+        "A bound or regret below 1e-5 is drawn at 0. Shaded: there a bound is false. Top left: worlds made by hand. Bottom "
+        "left: encoders turned by an angle. Bottom right: largest ratio found; black: attained or approached by hand.",
+    )
+    figures = {
+        "sharpest": figure,
+        "sharpest_talk": talk_version(
+            f"The printed bound is false in {broken:,} of {len(random):,} random worlds.",
+            scatter_panel,
+            random,
+            "regret",
+            [("bound", "printed", "Thm 4.1, printed")],
+            note="A dot a world; below the line the bound is less than what it bounds.",
+        ),
+    }
     searched = table[table["kind"] == "search"]
     if not searched.empty:
-        own, axis = new_figure(1, 1, width=6.5, height=3.7)
-        history_panel(np.ravel(axis)[0], pd.concat([searched, best]))
-        figures["sharpest_search"] = own
+        own, axis = new_figure(1, 1, width=7.5, height=3.8)
+        history_panel(axis[0, 0], pd.concat([searched, best]))
+        reached = best.groupby("target")["ratio"].max().reindex(LABELS).dropna()
+        sentence = f"The search comes within 1 % of {int((reached > 0.99).sum())} of {len(reached)} corrected bounds."
+        figures["sharpest_search"] = finish(own, sentence, "The best seed of each bound.")
+        figures["sharpest_search_talk"] = talk_version(sentence, history_panel, pd.concat([searched, best]))
     return figures
+
+
+def violated(rows, regret, bound):
+    """In how many worlds the regret is more than its bound."""
+    return int((rows[regret].to_numpy(float) > rows[bound].to_numpy(float) + 1e-10).sum())
 
 
 def floored(values):
@@ -83,68 +105,60 @@ def named_panel(axis, named):
     for offset, (column, color, marker, label) in enumerate(
         (
             ("bound", "printed", "v", "printed bound"),
-            ("regret", "measured", "o", "measured, paper's (Euclidean)"),
+            ("regret", "measured", "o", "regret, paper's planner"),
             ("corrected_bound", "tight", "^", "corrected bound"),
-            ("corrected_regret", "other", "D", r"measured, planner on $\hat P$"),
+            ("corrected_regret", "other", "D", r"regret, planner on $\hat P$"),
         )
     ):
         height = floored(named[column])
-        axis.plot(
-            place + (offset - 1.5) * 0.17, height, marker, color=COLORS[color], ms=7, label=label, clip_on=False, zorder=3
-        )
+        style = {"color": COLORS[color], "ms": 7, "label": label, "clip_on": False, "zorder": 3}
+        axis.plot(place + (offset - 1.5) * 0.17, height, marker, **style)
     axis.vlines(place - 0.17, floored(named["bound"]), floored(named["regret"]), color=COLORS["measured"], lw=0.8, alpha=0.4)
     axis.set_yscale("log")
     axis.set_ylim(FLOOR, 40)
     floor_axis(axis, "y")
     axis.set_xticks(place, [name.replace(", ", "\n").replace("two states", "two\nstates") for name in named["name"]])
     axis.set_xlim(-0.6, len(named) - 0.4)
-    axis.set_ylabel("goal regret (probability)")
-    axis.set_title("the printed bound lies below the regret")
+    axis.set_ylabel(WORDS["goal regret"])
+    axis.set_title("worlds made by hand")
     axis.legend(loc="upper center", ncols=2, columnspacing=1.0, handletextpad=0.3)
 
 
-def scatter(axis, rows, regret, bound, color, label):
-    """One point an instance."""
-    x, y = floored(rows[regret]), floored(rows[bound])
-    size = np.where((x > FLOOR) & (y > FLOOR), 5, 18)  # those on the axes would be lost
-    axis.scatter(x, y, size, color=COLORS[color], alpha=0.5, lw=0, label=label, rasterized=True, clip_on=False, zorder=3)
-
-
-def scatter_panel(axis, rows, regret, bound, color, title):
-    """Bound against regret of random worlds; below the diagonal the bound is false."""
-    label = {"printed": "random world", "loose": "averaged (4.2)"}[color]
-    scatter(axis, rows, regret, bound, color, label)
+def scatter_panel(axis, rows, regret, bounds):
+    """Bounds against regret of random worlds, one point an instance; below the diagonal a bound is false."""
+    for number, (bound, color, name) in enumerate(bounds):
+        x, y = floored(rows[regret]), floored(rows[bound])
+        size = np.where((x > FLOOR) & (y > FLOOR), 5, 18)  # those on the axes would be lost
+        style = {"color": COLORS[color], "alpha": 0.5, "lw": 0, "rasterized": True, "clip_on": False, "zorder": 3}
+        axis.scatter(x, y, size, **style)
+        text = f"{name}:\nbelow the regret in\n{violated(rows, regret, bound):,} of {len(rows):,}"
+        label_at(axis, text, (1.5, FLOOR * 2.5 * 60**number), color=COLORS[color], shift=(0, 0), ha="right", zorder=5)
+    limits = (FLOOR, 20)
     axis.set_xscale("log")
     axis.set_yscale("log")
-    limits = (FLOOR, 20)
     axis.plot(limits, limits, color=COLORS["exact"], lw=1)
     axis.fill_between(limits, [FLOOR, FLOOR], limits, color=COLORS["printed"], alpha=0.08, lw=0)
     axis.set_xlim(FLOOR, 2)
     axis.set_ylim(*limits)
     floor_axis(axis, "x")
     floor_axis(axis, "y")
-    measured, claimed = rows[regret].to_numpy(float), rows[bound].to_numpy(float)
-    broken = int(np.sum(measured > claimed + 1e-10))
-    axis.text(0.97, 0.3, f"bound violated:\n{broken} of {len(rows):,}", transform=axis.transAxes, ha="right", va="top")
-    axis.set_xlabel("measured regret")
+    axis.set_xlabel("measured " + WORDS["goal regret"])
     axis.set_ylabel("bound")
-    axis.set_title(title)
 
 
 def family_panel(axis, rows):
     """The family of theory.md, 3.1: everything is lost, the bound is as small as one likes, at every T."""
     for shade, (name, part) in zip((0.35, 0.55, 0.75, 1.0), rows.groupby("name", sort=False), strict=False):
-        label = name.replace("T = ", "$T=$")
-        axis.plot(part["angle"], part["bound"], color=COLORS["printed"], alpha=shade, label=f"printed bound, {label}")
-    axis.plot(
-        rows["angle"], rows["regret"], "o", color=COLORS["measured"], ms=4, label="measured regret, every $T$", zorder=3
-    )
+        axis.plot(part["angle"], part["bound"], color=COLORS["printed"], alpha=shade, label=f"printed, {name}")
+    axis.plot(rows["angle"], rows["regret"], "o", color=COLORS["measured"], ms=4, zorder=3)
+    low = rows["angle"].min()
+    label_at(axis, "measured, every T", (low, rows["regret"].max()), color=COLORS["measured"], shift=(0, 6))
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel(r"angle $\theta$ between $f(1)$ and $f(2)$")
-    axis.set_ylabel("goal regret (probability)")
-    axis.set_title("all is lost, at any positive bound and any $T$")
-    axis.legend(loc="lower right")
+    axis.set_ylabel(WORDS["goal regret"])
+    axis.set_title("all is lost, at any positive bound")
+    label_ends(axis)
 
 
 def frontier_panel(axis, best):
@@ -156,22 +170,29 @@ def frontier_panel(axis, best):
         ("thm-4.1", "measured", "o", 4.5),
     ):
         part = best[best["target"] == target].groupby("level")["regret"].max().cummax()
-        name = target.replace("thm-", "Thm ").replace("T = ", "$T=$")
+        name = target.replace("thm-", "Thm ")
         axis.plot(part.index, part, marker, color=COLORS[color], ms=size, label=f"search, {name}", zorder=3)
     bounds = np.geomspace(5e-3, 1.5)
+    axis.plot(bounds, np.full(bounds.size, 1.0), color=COLORS["exact"], lw=1.2, zorder=2)
     for share, style, label in (
-        (1.0, "-", r"swap, $\eta\to0$"),
         (0.75, "--", r"reset, $n=4$, $\eta\to0$: $(n-1)/n$"),
         (0.675, ":", r"reset, $n=4$, $\eta=.1$"),
     ):
-        axis.plot(bounds, np.full(bounds.size, share), color=COLORS["exact"], ls=style, lw=1.2, label=label, zorder=2)
-    axis.plot(bounds, np.minimum(bounds, 1), color=COLORS["printed"], label="what the theorems allow")
+        axis.plot(bounds, np.full(bounds.size, share), color=COLORS["exact"], ls=style, lw=1.2, zorder=2)
+        above = share > 0.7
+        label_at(axis, label, (bounds[0], share), shift=(0, 3 if above else -3), va="bottom" if above else "top")
+    allowed = np.minimum(bounds, 1)
+    axis.plot(bounds, allowed, color=COLORS["printed"])
+    at = np.searchsorted(bounds, 0.3)
+    text = "what the theorems allow"
+    label_at(axis, text, (bounds[at], allowed[at]), color=COLORS["printed"], shift=(-8, 4), ha="right")
+    label_at(axis, r"swap, $\eta\to0$", (bounds[0], 1.0), shift=(0, 8))
     axis.set_xscale("log")
-    axis.set_ylim(0, 1.08)
+    axis.set_ylim(0, 1.18)
     axis.set_xlabel("printed bound at most")
-    axis.set_ylabel("largest regret")
-    axis.set_title("unit-norm encoders: the search finds regret 1")
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 0.1), fontsize=7)
+    axis.set_ylabel("largest goal regret (probability)")
+    axis.set_title("encoders of norm 1, searched")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 0.04), handletextpad=0.3)
 
 
 def ratio_panel(axis, best):
@@ -179,37 +200,30 @@ def ratio_panel(axis, best):
     found = best.groupby("target")["ratio"].max()
     names = [name for name in LABELS if name in found.index]
     place = np.arange(len(names))[::-1]
-    axis.barh(place, found[names], color=[SHADES[list(LABELS).index(name)] for name in names], height=0.6)
+    axis.barh(place, found[names], color=COLORS["tight"], height=0.6)
     for height, name in zip(place, names, strict=True):
         if name in BY_HAND:
             axis.plot([BY_HAND[name]] * 2, [height - 0.38, height + 0.38], color=COLORS["exact"], lw=2)
         value = np.floor(found[name] * 1000) / 1000
-        axis.text(0.02, height, f"{value:.3f}", va="center", color="white", fontweight="bold", fontsize=8)
-    axis.plot([], [], color=COLORS["exact"], lw=2, label="attained or approached by hand")
+        axis.text(0.02, height, f"{value:.3f}", va="center", color="white", fontweight="bold", fontsize="small")
     axis.set_yticks(place, [LABELS[name] for name in names])
     axis.set_xlim(0, 1.05)
-    axis.set_ylim(-0.6, len(names) + 0.35)
+    axis.set_ylim(-0.6, len(names) - 0.4)
     axis.grid(False)
     axis.set_xlabel("largest regret / bound found")
-    axis.set_title("seven of nine corrected bounds are attained")
-    axis.legend(loc="upper right")
+    attained = int((found[names] > 0.99).sum())
+    axis.set_title(f"{attained} of {len(names)} corrected bounds are attained")
 
 
 def history_panel(axis, rows):
     """Best ratio so far against evaluations, the best seed of each target."""
-    for name, shade in zip(LABELS, SHADES, strict=True):
+    for (name, label), (color, line) in zip(LABELS.items(), SHADES, strict=False):
         part = rows[rows["target"] == name]
-        if part.empty:
-            continue
-        seed = part.loc[part["best"].idxmax(), "seed"]
-        part = part[part["seed"] == seed].sort_values("evaluations")
-        axis.step(part["evaluations"], part["best"], where="post", color=shade)
+        if not part.empty:
+            part = part[part["seed"] == part.loc[part["best"].idxmax(), "seed"]].sort_values("evaluations")
+            axis.step(part["evaluations"], part["best"], where="post", color=color, ls=line, label=label)
     axis.set_xscale("log")
     axis.set_ylim(0, 1.05)
     axis.set_xlabel("instances evaluated")
     axis.set_ylabel("best regret / bound so far")
-    handles = {"color": SHADES, "label": list(LABELS.values())}
-    for color, label in zip(*handles.values(), strict=True):
-        axis.plot([], [], color=color, label=label)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
-    axis.set_title("how near the search came to each corrected bound")
+    label_ends(axis)

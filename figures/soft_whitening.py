@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 
-from spectral_jepa.plotting.style import COLORS, styled
+from spectral_jepa.plotting.finding import finish, label_at, talk_version
+from spectral_jepa.plotting.style import COLORS, new_figure, styled
 
 MARKERS = "osD^vP"
 
@@ -14,22 +14,30 @@ MARKERS = "osD^vP"
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
-    figure = Figure(figsize=(11.5, 4.2), layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
-    phase_panel(figure, axes[0], table[table["family"] == "autoregressive"])
-    rank_panel(axes[1], table[table["family"] != "autoregressive"])
-    scale_panel(axes[2], table)
+    figure, axes = new_figure(1, 3, width=4.4, height=3.9)
+    regular = table[table["family"] == "autoregressive"]
+    phase_panel(axes[0, 0], regular)
+    axes[0, 0].set_title("phase diagram, AR(1) worlds")
+    rank_panel(axes[0, 1], table[table["family"] != "autoregressive"])
+    scale_panel(axes[0, 2], table)
     ends = table[table["index"] == 1]
     agree = int((ends["found_rank"] == ends["predicted_rank"]).sum())
-    figure.suptitle(
+    finish(
+        figure,
         f"Soft whitening loses every direction with $s^2 \\leq 1 - 2\\lambda$: {agree:,} of {len(ends):,} descents from "
-        f"random starts end at the predicted rank, values within {ends['gap'].abs().max():.0e}",
-        size=11,
+        f"random starts end at the predicted rank, values within {ends['gap'].abs().max():.0e}.",
+        "Colours and marks: found by descent; lines: predicted. Middle: worlds that coincide are drawn a little apart.",
     )
-    return {"soft_whitening": figure}
+    talk = talk_version(
+        f"A penalty $\\lambda$ keeps what is predictable: {agree:,} of {len(ends):,} descents end at the predicted rank.",
+        phase_panel,
+        regular,
+        note="Colour: rank found; red: predicted boundaries.",
+    )
+    return {"soft_whitening": figure, "soft_whitening_talk": talk}
 
 
-def phase_panel(figure, axis, part):
+def phase_panel(axis, part):
     """Found rank as colour, the predicted boundaries as lines, over the penalty and the correlation of an AR(1) world."""
     dim = int(part["dim"].iloc[0])
     found = part[part["index"] == 1].groupby(["correlation", "penalty"])["found_rank"].median().unstack("penalty")
@@ -43,14 +51,14 @@ def phase_panel(figure, axis, part):
     for i in range(1, dim):
         threshold = (1 - curve ** (2 * i)) / 2
         axis.plot(threshold, curve, color="w", lw=2)
-        axis.plot(threshold, curve, color=COLORS["printed"], lw=1, label="predicted boundaries" if i == 1 else None)
+        axis.plot(threshold, curve, color=COLORS["printed"], lw=1)
     axis.set(xlim=edges[0], ylim=edges[1])
     axis.grid(False)
-    figure.colorbar(mesh, ax=axis, ticks=range(1, dim + 1), label=f"rank found (of $k$ = {dim})", pad=0.02)
-    axis.legend(loc="lower left", framealpha=0.9, frameon=True, edgecolor="none")
+    bar = axis.figure.colorbar(mesh, ax=axis, ticks=range(1, dim + 1), pad=0.02)
+    bar.set_label(f"rank found (of k = {dim})")
+    label_at(axis, "predicted boundaries", (0.3, np.sqrt(0.4)), color="k", shift=(-6, -8), ha="right", va="top")
     axis.set_xlabel(r"whitening penalty $\lambda$")
     axis.set_ylabel(r"correlation $\varrho$ of the world, $s_i = \varrho^{\,i-1}$")
-    axis.set_title("phase diagram, AR(1) worlds")
 
 
 def rank_panel(axis, part):
@@ -90,4 +98,4 @@ def scale_panel(axis, table):
     axis.set_xlabel("$s_i^2$, share of the direction that is predictable")
     axis.set_ylabel("squared scale $d_i^2$ found")
     axis.set_title("scales: found (dots), predicted (lines)")
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper left", handlelength=1.2)

@@ -1,8 +1,11 @@
 """Draw ``worlds``: success of every arm on the same held-out pairs of four pixel worlds, training seeds apart."""
 
 import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from spectral_jepa.plotting.style import COLORS, new_figure, styled
+from spectral_jepa.plotting.finding import finish, talk_version
+from spectral_jepa.plotting.style import COLORS, NOTE_COLOR, WORDS, new_figure, styled
 from spectral_jepa.success_rates import wilson_interval
 
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
@@ -10,6 +13,12 @@ FLOORS = ("random", "nothing", "true dynamics")
 # From top to bottom; the rest in the order of the table.
 ORDER = ["cloning", "LeWM", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4", "Sub-JEPA K=8", "Sub-JEPA K=16",
          "random subspaces K=4", "PLDM", "whitening", "none"]  # fmt: skip
+# Column of the table, colour, mark, words: the published planner, and two that know more.
+PLANNERS = (
+    ("25", "measured", "o", "CEM, as published"),
+    ("history", "tight", "^", "with real history"),
+    ("guided", "loose", "s", "guided search"),
+)
 
 
 @styled
@@ -21,20 +30,28 @@ def draw(table):
     worlds = [world for world in NAMES if world in set(table["environment"])] or list(dict.fromkeys(table["environment"]))
     found = set(table["arm"]) - set(FLOORS)
     arms = [arm for arm in ORDER if arm in found] + sorted(found - set(ORDER))
-    figure, axes = new_figure(1, len(worlds), width=3.1, height=1.6 + 0.28 * len(arms))
-    for number, (axis, world) in enumerate(zip(axes[0], worlds, strict=True)):
+    columns = 2 if len(worlds) > 1 else 1
+    figure, axes = new_figure(-(-len(worlds) // columns), columns, width=4.6, height=0.9 + 0.42 * len(arms))
+    for number, (axis, world) in enumerate(zip(axes.ravel(), worlds, strict=False)):
         panel(axis, table[table["environment"] == world], arms)
-        axis.set_title(NAMES.get(world, world))
-        axis.set_yticks(range(len(arms)), arms if number == 0 else [""] * len(arms))
-    marks = {}
-    for axis in axes[0]:
-        marks |= {text: mark for mark, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(marks.values(), marks.keys(), loc="outside lower center", ncols=len(marks))
+        axis.set_title(NAMES.get(world, world), weight="bold")
+        if number % columns:
+            axis.set_yticklabels([])
+    for axis in axes.ravel()[len(worlds) :]:
+        axis.remove()
     pairs = len(table.loc[~table["arm"].isin(FLOORS), "outcomes_25"].iloc[0])
-    figure.suptitle(
-        headline(table, worlds) + f"\n{pairs} held-out pairs, goal 25 steps ahead; dot: a training seed, bar: 95 %"
-    )
-    return {"worlds": figure}
+    note = f"{pairs} held-out pairs, goal 25 steps ahead; mark: a training seed; bar: Wilson's 95 % interval of all seeds."
+    return {
+        "worlds": finish(figure, headline(table, worlds), note, legend=marks(table), columns=5),
+        "worlds_talk": talk_version(
+            headline(table, worlds),
+            overview_panel,
+            table,
+            worlds,
+            height=3.6,
+            note="Best arm of each world; bar: Wilson's 95 % interval.",
+        ),
+    }
 
 
 def headline(table, worlds):
@@ -46,36 +63,81 @@ def headline(table, worlds):
         if len(rows):
             low, _ = interval(rows)
             run, above = run + 1, above + (low > part.loc[part["arm"].isin(FLOORS[:2]), "success_25"].max())
-    return f"Without a GPU, LeWM plans above random and nothing in {above} of {run} worlds"
+    return f"Trained without a GPU, LeWM plans above random actions and doing nothing in {above} of {run} worlds."
 
 
-def interval(part):
+def interval(part, planner="25"):
     """Wilson's 95 % interval of all seeds' pairs together; (nan, nan) without any."""
-    marks = "".join(part["outcomes_25"])
-    return wilson_interval(marks.count("1"), len(marks)) if marks else (np.nan, np.nan)
+    column = f"outcomes_{planner}"
+    outcomes = "".join(part[column].dropna()) if column in part else ""
+    return wilson_interval(outcomes.count("1"), len(outcomes)) if outcomes else (np.nan, np.nan)
+
+
+def marks(table):
+    """What the marks are, for the legend."""
+    shown = [p for p in PLANNERS if f"success_{p[0]}" in table and table[f"success_{p[0]}"].notna().any()]
+    handles = [Line2D([], [], ls="", marker=marker, color=COLORS[color], label=label) for _, color, marker, label in shown]
+    handles.append(Patch(color="0.86", label="random or nothing"))
+    if (table["arm"] == "true dynamics").any():
+        handles.append(Line2D([], [], color=COLORS["exact"], ls="--", lw=1.2, label="CEM with the true dynamics"))
+    return handles
 
 
 def panel(axis, part, arms):
     """One world: a row an arm, the floor as a band, the true dynamics as a line."""
     floor = part[part["arm"].isin(FLOORS[:2])]
     if len(floor):
-        axis.axvspan(0, floor["success_25"].max(), color="0.88", lw=0, label="random or nothing")
+        axis.axvspan(0, floor["success_25"].max(), color="0.86", lw=0)
     for position, arm in enumerate(arms):
         rows = part[part["arm"] == arm]
         if not len(rows):
-            axis.annotate("not run", (0.5, position), ha="center", va="center", fontsize=6.5, color="0.5")
+            axis.text(0.5, position, "not run", ha="center", va="center", fontsize="small", color=NOTE_COLOR)
             continue
-        color = COLORS["printed"] if arm == "cloning" else COLORS["measured"]
-        axis.plot(interval(rows), [position, position], color=color, lw=5, alpha=0.3, solid_capstyle="butt")
-        axis.plot(rows["success_25"], np.full(len(rows), position), ls="", marker="o", ms=4, color=color)
-        for column, marker, label in (("history", "^", "real history"), ("guided", "s", "guided search")):
-            values = rows.get(f"success_{column}")
-            if values is not None and values.notna().any():
-                heights = np.full(len(rows), position + 0.24)
-                axis.plot(values, heights, ls="", marker=marker, ms=4.5, color=COLORS["tight"], label=label)
+        have = [p for p in PLANNERS if f"success_{p[0]}" in rows and rows[f"success_{p[0]}"].notna().any()]
+        for place, (planner, color, marker, _) in enumerate(have):
+            height = position + 0.26 * (place - (len(have) - 1) / 2)
+            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=1.8)
+            values = rows[f"success_{planner}"].dropna()
+            axis.plot(
+                values, np.full(len(values), height), ls="", marker=marker, ms=5, mec="white", mew=0.5, color=COLORS[color]
+            )
     truth = part[part["arm"] == "true dynamics"]
     if len(truth):
-        axis.axvline(truth["success_25"].iloc[0], color=COLORS["exact"], lw=1, ls="--", label="true dynamics")
-    axis.set_xlim(0, 1.02)
-    axis.set_ylim(len(arms) - 0.5, -0.5)
-    axis.set_xlabel("success")
+        axis.axvline(truth["success_25"].iloc[0], color=COLORS["exact"], lw=1.2, ls="--")
+    axis.set_yticks(range(len(arms)), arms)
+    axis.set_xlim(0, 1.03)
+    axis.set_ylim(len(arms) - 0.45, -0.55)
+    axis.set_xlabel(WORDS["success"])
+
+
+def overview_panel(axis, table, worlds):
+    """All worlds on one axis: the floor in grey, the world models and the imitator, their best planner each."""
+    for position, world in enumerate(worlds):
+        part = table[table["environment"] == world]
+        floor = part.loc[part["arm"].isin(FLOORS[:2]), "success_25"].max()
+        axis.barh(position, floor, height=0.8, color="0.86", lw=0)
+        models = part[~part["arm"].isin((*FLOORS, "cloning"))]
+        best = [
+            (rows[f"success_{planner}"].mean(), arm, planner)
+            for arm, rows in models.groupby("arm")
+            for planner, *_ in PLANNERS
+            if f"success_{planner}" in rows and rows[f"success_{planner}"].notna().any()
+        ]
+        shown = [(*max(best)[1:], "measured", "o", -0.18)] if best else []
+        if (part["arm"] == "cloning").any():
+            shown.append(("cloning", "25", "printed", "D", 0.18))
+        for arm, planner, color, marker, shift in shown:
+            rows = part[part["arm"] == arm]
+            height = position + (shift if len(shown) > 1 else 0)
+            axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=2.4)
+            mean = rows[f"success_{planner}"].mean()
+            axis.plot(mean, height, ls="", marker=marker, color=COLORS[color])
+            left = mean > 0.6
+            name = arm if planner == "25" else f"{arm}, {'guided' if planner == 'guided' else 'history'}"
+            low, high = interval(rows, planner)
+            axis.annotate(name, (low if left else high, height), xytext=(-5 if left else 5, 0), textcoords="offset points",
+                          ha="right" if left else "left", va="center", fontsize="small")  # fmt: skip
+    axis.set_yticks(range(len(worlds)), [NAMES.get(world, world) for world in worlds])
+    axis.set_ylim(len(worlds) - 0.5, -0.5)
+    axis.set_xlim(0, 1.03)
+    axis.set_xlabel(f"{WORDS['success']} (grey: random)")

@@ -83,6 +83,7 @@ OTHER = (
     "tests/pixels/test_cli.py",
     "tests/pixels/test_foreign_commands.py",
     "tests/pixels/test_settings.py",
+    "tests/plotting",
     "tests/processors",
     "tests/property/test_wrong_*.py",
     "tests/sweep",
