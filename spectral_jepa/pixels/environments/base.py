@@ -26,6 +26,8 @@ Picture = NDArray[np.uint8]
 Script = Callable[[], NDArray[np.float32] | None]
 Episode = dict[str, NDArray[Any]]
 POLICIES = ("scripted", "random")
+# Side of the pictures where only states are wanted: whatever they show, nobody looks.
+BLIND_SIZE = 1
 # What the small presets of Push-T, Reacher and Cube share: a picture every 5 raw steps, an encoder that also pools, and more
 # steps of half the clips, under the loss of 128 (SIGReg is multiplied by the batch size where nothing else is said).
 SMALL_STEPS: dict[str, Any] = {
