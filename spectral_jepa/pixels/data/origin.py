@@ -13,8 +13,8 @@ from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values, raw_actions
 from spectral_jepa.pixels.data.unpacking import open_dataset
 from spectral_jepa.pixels.environments import BUILT_IN, environment_class
-from spectral_jepa.pixels.environments.mdp_names import is_rendered
 from spectral_jepa.pixels.environments.base import PixelEnvironment
+from spectral_jepa.pixels.environments.mdp_names import is_rendered
 
 # Rows replayed to see whether a foreign file moves as the environment does, and the share of its own movement by which the
 # simulator may miss it: other solvers and states without velocities miss a little, another world misses all.

@@ -22,9 +22,7 @@ from spectral_jepa.pixels.model.frozen import encode_frames, frozen
 BATCH = 4096
 
 
-def latent_table(
-    model: nn.Module, environment: type[RenderedMDP], scaler: ActionScaling, *, n_blocks: int = 1
-) -> Embedding:
+def latent_table(model: nn.Module, environment: type[RenderedMDP], scaler: ActionScaling, *, n_blocks: int = 1) -> Embedding:
     """Latents f of all states and predictions g after every sequence of actions, from one frame of context.
 
     Parameters
@@ -132,7 +130,9 @@ def picture_components(environment: type[RenderedMDP], image_size: int, dim: int
     return inverse_or_zero(root)[:, None] * basis[:, :dim]
 
 
-def recorded_transitions(dataset: EpisodeDataset, environment: type[RenderedMDP], episodes: Ids | None = None) -> Transitions:
+def recorded_transitions(
+    dataset: EpisodeDataset, environment: type[RenderedMDP], episodes: Ids | None = None
+) -> Transitions:
     """The transitions of recorded episodes of a drawn world, row by row: what counts know of the same data.
 
     Parameters

@@ -28,6 +28,8 @@ from spectral_jepa.theory import effective_rank, mse_loss, pooled_risk
 GAP = 0.01
 # Directions whose variance is below this share of the largest are rounding, not span.
 SPAN_FLOOR = 1e-6
+# Of single precision, in which latents come, beside the mean that is subtracted from them.
+ROUNDING = 1e-7
 # As in spectral_jepa.pixels.planning.pooled_score: what a score divides by.
 SCORE_FLOOR = 1e-3
 PENALTIES = 10.0 ** np.arange(-8, 1)
@@ -60,7 +62,7 @@ class SpectrumMatch:
 
     @property
     def mean_correlation(self) -> float:
-        """Mean canonical correlation; the square root of k over the number of states less one is about that of a random span."""
+        """Mean canonical correlation; a random span of k functions on S states has about sqrt(k / (S - 1))."""
         return float(self.correlations.mean())
 
     @property
@@ -185,7 +187,8 @@ def span(exact: CoOccurrence, encoded: ArrayLike) -> Array:
     Returns
     -------
     array (S, r)
-        r <= k: directions below 1e-6 of the largest variance are left out. Orthogonal to the root of q.
+        r <= k: directions below 1e-6 of the largest variance, or of the size of rounding, are left out.
+        Orthogonal to the root of q.
 
     Raises
     ------
@@ -209,7 +212,8 @@ def span(exact: CoOccurrence, encoded: ArrayLike) -> Array:
     encoded = as_float("encoded", encoded, (exact.n_states, None))
     law = exact.pooled_column_weight
     basis, sizes, right = np.linalg.svd(np.sqrt(law)[:, None] * (encoded - law @ encoded), full_matrices=False)
-    kept = (sizes**2 > SPAN_FLOOR * sizes.max(initial=0) ** 2) & (sizes > 0)
+    rounding = ROUNDING * np.sqrt(squared_norm(np.sqrt(law)[:, None] * encoded))
+    kept = (sizes**2 > SPAN_FLOOR * sizes.max(initial=0) ** 2) & (sizes > rounding)
     signs = np.where(right.sum(axis=1) < 0, -1.0, 1.0)
     return (basis * signs)[:, kept]
 
@@ -459,7 +463,7 @@ def spectrum_row(
           ``embedding.dim + 1`` coordinates;
         - ``unpredicted``: E|g - f+|^2 over the variance of f;
         - ``whitening_gap``: (|Cov f - I|_F^2 + |E f|^2) / k, as training logs it; ``effective_rank`` of Cov f;
-        - ``regret``, ``corrected_regret``, ``best_regret``: of :func:`place_regret` with the Euclidean score, with the
+        - ``regret``, ``corrected_regret``, ``blind_regret``: of :func:`place_regret` with the Euclidean score, with the
           score of the corrected embedding, and of the first action wherever one starts (a floor for comparison);
         - ``reward_regret``: of the corrected embedding, as a share of the best return over 40 steps; NaN without a reward.
 

@@ -68,6 +68,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     tolerances : dict
         How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit).
         Those that :meth:`goal_distance` reads, and no others; empty: nobody can tell which errors are large.
+    finite : bool
+        Whether few states make up all data, so that pictures of a batch repeat.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
@@ -87,6 +89,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     part_episodes: ClassVar[int] = 4
     drawing: ClassVar[str] = ""
     tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {}
+    finite: ClassVar[bool] = False
     other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box

@@ -8,6 +8,7 @@ from typing import Any
 
 from spectral_jepa._validation import InputError, nearest
 from spectral_jepa.generators import make_four_rooms, make_grid, make_reset, make_ring, make_torus
+from spectral_jepa.generators.products import with_random_reward
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.pixels.environments.mdp_pictures import Nuisance
 from spectral_jepa.pixels.environments.rendered_mdp import RenderedMDP
@@ -19,17 +20,23 @@ TWO_ROOMS = "....#....+....#....+....#....+.........+....#....+....#....+....#..
 
 
 def _map(rows: str, slip: float) -> TabularMDP:
-    return make_grid(rows.replace("+", "\n"), slip)
+    return _paid(make_grid(rows.replace("+", "\n"), slip))
 
 
-# Name -> (maker, defaults of what may be set). Slips are such that spectra fall slowly but visibly.
+def _paid(mdp: TabularMDP) -> TabularMDP:
+    """With a reward to plan for, where the world comes without."""
+    return mdp if mdp.reward is not None else with_random_reward(mdp, seed=7, n_rewarded=max(1, mdp.n_states // 8))
+
+
+# Name -> (maker, defaults of what may be set). A world without a reward gets a random one.
+# Slips are such that spectra fall slowly but visibly.
 WORLDS: dict[str, tuple[Callable[..., TabularMDP], dict[str, Any]]] = {
-    "torus": (lambda size, slip: make_torus(size, slip), {"size": 5, "slip": 0.5}),
+    "torus": (lambda size, slip: _paid(make_torus(size, slip)), {"size": 5, "slip": 0.5}),
     "four_rooms": (lambda size, slip: make_four_rooms(size, slip), {"size": 7, "slip": 0.3}),
     "two_rooms": (lambda slip: _map(TWO_ROOMS, slip), {"slip": 0.3}),
-    "ring": (lambda size, slip: make_ring(size, slip), {"size": 12, "slip": 0.5}),
+    "ring": (lambda size, slip: _paid(make_ring(size, slip)), {"size": 12, "slip": 0.5}),
     "map": (_map, {"rows": "S...+.#..+.#.G", "slip": 0.3}),
-    "reset": (lambda size, slip: make_reset(size, slip), {"size": 6, "slip": 0.3}),
+    "reset": (lambda size, slip: _paid(make_reset(size, slip)), {"size": 6, "slip": 0.3}),
 }
 NUISANCE = {"nuisance": "none", "values": 4, "persistence": 0.9, "loudness": 0.5, "look": "flicker"}
 

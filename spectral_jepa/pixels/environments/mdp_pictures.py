@@ -1,4 +1,4 @@
-"""Pictures of all states of a finite world at once: a red agent on a map (or a circle), before a background that is nuisance."""
+"""Pictures of all states of a finite world at once: a red agent on a map or a circle, a background that is nuisance."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Nuisance:
         check_choice("look", self.look, LOOKS)
         check_count("values", self.values)
         check_fraction("persistence", self.persistence)
-        if not 0 < check_fraction("loudness", self.loudness):
+        if check_fraction("loudness", self.loudness) == 0:
             raise InputError("loudness is 0, expected a number in (0, 1]: a background that nobody sees is none")
 
     def beside(self, task: TabularMDP) -> TabularMDP:
@@ -164,7 +164,9 @@ def draw_world(
     n_cells = int(np.ceil(places.max())) + 1
     cell, pixel = size // n_cells, np.arange(size)
     if cell == 0:
-        raise InputError(f"image_size is {size}, expected at least {n_cells}, a pixel a cell of {task.name}: draw larger ones")
+        raise InputError(
+            f"image_size is {size}, expected at least {n_cells}, a pixel a cell of {task.name}: draw larger ones"
+        )
     spare = (size - cell * n_cells) // 2
     corner = np.round(spare + cell * places).astype(np.int64)
     rows, columns = ((pixel >= corner[:, [axis]]) & (pixel < corner[:, [axis]] + cell) for axis in (0, 1))

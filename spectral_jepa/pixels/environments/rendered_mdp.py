@@ -1,4 +1,4 @@
-"""A finite world seen as pictures: the pixel environment whose co-occurrence matrix, and so whose best JEPA, is known exactly."""
+"""A finite world seen as pictures: a pixel environment whose co-occurrence matrix, and so whose best JEPA, is known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from torch import Tensor
 from spectral_jepa._files import value_digest
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import Array, as_float, check_indices
-from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.pixels.environments.base import BLIND_SIZE, Episode, Picture, PixelEnvironment, Script, action_rows
 from spectral_jepa.pixels.environments.mdp_pictures import BLUE, RED, Nuisance, draw_world, state_places
@@ -64,6 +63,7 @@ class RenderedMDP(PixelEnvironment):
     >>> state, _ = environment.reset(options={"state": [7]})
     >>> environment.step([0, 0, 0, 1])[0], environment.goal_distance([8], [0])  # right; from (1, 3) up and twice right
     (array([8.]), 3.0)
+    >>> from spectral_jepa import CoOccurrence
     >>> CoOccurrence.exact(Torus.world)
     CoOccurrence(4 actions, 25 states, exact)
     """
@@ -76,6 +76,7 @@ class RenderedMDP(PixelEnvironment):
     action_high: ClassVar[float | tuple[float, ...]] = 1.0
     part_episodes: ClassVar[int] = 100
     drawing: ClassVar[str] = "1"
+    finite: ClassVar[bool] = True
     tolerances: ClassVar[Any] = {"agent_position": (0.5, "cells")}
     settings: ClassVar[Any] = {
         "tiny": {"data.policy": "random", "model.action_block": 1, "evaluation.goal_offset": 5, "evaluation.budget": 10},
@@ -118,7 +119,13 @@ class RenderedMDP(PixelEnvironment):
     def digest(cls) -> str:
         """What data carry beside the name: also the transitions, the places and the background."""
         places, _ = state_places(cls.task)
-        content = [super().digest(), cls.world.dense().tolist(), cls.world.weight.tolist(), places.tolist(), repr(cls.nuisance)]
+        content = [
+            super().digest(),
+            cls.world.dense().tolist(),
+            cls.world.weight.tolist(),
+            places.tolist(),
+            repr(cls.nuisance),
+        ]
         return value_digest(content)[:16]
 
     @classmethod
