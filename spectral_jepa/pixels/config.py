@@ -138,6 +138,10 @@ class ObjectiveConfig:
     inverse_dynamics : float
         Weight of the mean squared error of a linear map, trained along, from two consecutive embeddings to the scaled action
         block between them: what makes an encoder see what the actions move. Published: 0; 1 in arXiv 2606.20104's arm.
+    reconstruction : float
+        Weight of the squared error of a decoder, trained along, in drawing the frames from their embeddings and the next
+        frames from the predicted ones; in units of the normalised pixels. With "none" and ``stop_gradient`` this is an
+        autoencoding world model, no JEPA. Published: 0.
     pldm_variance, pldm_covariance, pldm_time_similarity, pldm_time_variance : float
         Weights of :func:`spectral_jepa.pixels.training.objective.pldm_terms`, "pldm" only. Published: 18, 12, .2, .7.
 
@@ -158,6 +162,7 @@ class ObjectiveConfig:
     orthogonality: float = 0.0
     stop_gradient: bool = False
     inverse_dynamics: float = 0.0
+    reconstruction: float = 0.0
     pldm_variance: float = 18.0
     pldm_covariance: float = 12.0
     pldm_time_similarity: float = 0.2

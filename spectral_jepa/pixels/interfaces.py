@@ -34,6 +34,7 @@ __all__ = [
     "PlanningModel",
     "Policy",
     "PredictiveModel",
+    "RepeatedPictures",
     "Rollout",
     "TorchModel",
 ]
@@ -186,7 +187,7 @@ class TorchModel(Protocol):
 class Encoder(TorchModel, Protocol):
     """A model that embeds pictures."""
 
-    def encode(self, frames: Tensor) -> Float[Tensor, "... D"]:
+    def encode(self, frames: Any) -> Float[Tensor, "... D"]:
         """Pictures (..., H, W, 3) to latents (..., D)."""
         ...
 
@@ -223,6 +224,48 @@ class PlanningModel(Encoder, Rollout, Protocol):
     """A world model that can be planned with."""
 
     config: ModelConfig
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RepeatedPictures:
+    """Pictures of which few differ, as those of a finite world do: an encoder need see each of them once.
+
+    Parameters
+    ----------
+    distinct : uint8 Tensor (U, H, W, 3)
+    numbers : integer Tensor (...)
+        Which of them stands at each place.
+
+    Examples
+    --------
+    >>> clips = RepeatedPictures(torch.zeros(2, 8, 8, 3, dtype=torch.uint8), torch.tensor([[0, 1], [1, 1], [0, 0]]))
+    >>> clips.shape, clips.ndim, clips.whole().shape
+    (torch.Size([3, 2, 8, 8, 3]), 5, torch.Size([3, 2, 8, 8, 3]))
+    """
+
+    distinct: UInt8[Tensor, "U H W 3"]
+    numbers: Tensor
+
+    def __repr__(self) -> str:
+        return short_repr(self)
+
+    @property
+    def shape(self) -> torch.Size:
+        """That of all pictures, (..., H, W, 3)."""
+        return torch.Size([*self.numbers.shape, *self.distinct.shape[1:]])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of all pictures."""
+        return len(self.shape)
+
+    def whole(self) -> Tensor:
+        """All pictures as one tensor."""
+        return self.distinct[self.numbers]
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> RepeatedPictures:
+        """The same on another device."""
+        return RepeatedPictures(*(part.to(device, non_blocking=non_blocking) for part in (self.distinct, self.numbers)))
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,7 +25,7 @@ from spectral_jepa.pixels.data.episodes import EpisodeDataset, column_digest
 from spectral_jepa.pixels.data.hdf5 import join_files, open_file, write_episodes
 from spectral_jepa.pixels.data.origin import origin_of
 from spectral_jepa.pixels.environments import environment_class
-from spectral_jepa.pixels.environments.base import Episode
+from spectral_jepa.pixels.environments.base import BLIND_SIZE, Episode
 from spectral_jepa.training import config_difference
 
 # A part is what a kill may lose: the environment's number of episodes and about so many bytes of pictures.
@@ -187,8 +187,8 @@ def collect_drawn(config: DataConfig, *, progress: bool = True) -> EpisodeDatase
     check_count("max_steps", config.max_steps)
     world = environment_class(config.environment)
     # States do not depend on the size of pictures, and one pixel costs nothing.
-    blind = replace(config, image_size=1)
-    world.draw_states(torch.zeros(1, world.state_dim), 1)
+    blind = replace(config, image_size=BLIND_SIZE)
+    world.draw_states(torch.zeros(1, world.state_dim), config.image_size)
     parts = [range(first, min(first + DRAWN_PART, config.n_episodes)) for first in range(0, config.n_episodes, DRAWN_PART)]
     episodes: list[Episode] = []
     with Bar(total=config.n_episodes, desc=f"collect {config.environment}", unit="episode", disable=not progress) as bar:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spectral_jepa._shapes import Float, Int, UInt8
 from spectral_jepa.pixels.environments.base import PixelEnvironment
+from spectral_jepa.pixels.interfaces import RepeatedPictures
 
 
 class DrawnPictures:
@@ -82,6 +83,27 @@ class DrawnPictures:
         """
         chosen = self.states[rows.reshape(-1).to(self.states.device)]
         return self.world.draw_states(chosen, self.image_size).view(*rows.shape, *self.shape[1:])
+
+    def repeated(self, rows: Int[Tensor, "*k"]) -> RepeatedPictures:
+        """Draw each state among the rows once.
+
+        Parameters
+        ----------
+        rows : integer Tensor (...)
+            On any device.
+
+        Returns
+        -------
+        RepeatedPictures of shape (..., S, S, 3)
+            Of which ``whole`` is what :meth:`draw` gives.
+
+        Notes
+        -----
+        O(rows log rows) and a picture a state.
+        """
+        chosen = self.states[rows.reshape(-1).to(self.states.device)]
+        distinct, numbers = torch.unique(chosen, dim=0, return_inverse=True)
+        return RepeatedPictures(self.world.draw_states(distinct, self.image_size), numbers.view(rows.shape))
 
     def to(self, device: torch.device) -> DrawnPictures:
         """The same pictures, drawn on another device."""

@@ -14,6 +14,7 @@ from spectral_jepa.pixels.data.episodes import EpisodeDataset, check_values, raw
 from spectral_jepa.pixels.data.unpacking import open_dataset
 from spectral_jepa.pixels.environments import BUILT_IN, environment_class
 from spectral_jepa.pixels.environments.base import PixelEnvironment
+from spectral_jepa.pixels.environments.mdp_names import is_rendered
 
 # Rows replayed to see whether a foreign file moves as the environment does, and the share of its own movement by which the
 # simulator may miss it: other solvers and states without velocities miss a little, another world misses all.
@@ -343,4 +344,4 @@ def asked_environment(origin: Mapping[str, str] | None) -> str | None:
     if origin is None:
         return None
     name = origin.get("name", "")
-    return name if name in BUILT_IN or ":" in name else origin.get("class", name)
+    return name if name in BUILT_IN or is_rendered(name) or ":" in name else origin.get("class", name)

@@ -46,6 +46,9 @@ class WindowSampler:
     resident : bool
         Hold all pictures on ``device`` and gather there, when they fit. Drawn ones
         (:class:`~spectral_jepa.pixels.data.drawn.DrawnPictures`) are always drawn there: no picture is copied.
+    distinct : bool
+        Give drawn frames as :class:`~spectral_jepa.pixels.interfaces.RepeatedPictures`, each state once a batch: for finite
+        worlds and encoders whose pictures do not see each other.
 
     Raises
     ------
@@ -81,6 +84,7 @@ class WindowSampler:
         world_size: int = 1,
         device: str | torch.device = "cpu",
         resident: bool = False,
+        distinct: bool = False,
     ) -> None:
         self.dataset = dataset
         self.n_frames, self.action_block = check_count("n_frames", n_frames), check_count("action_block", action_block)
@@ -105,6 +109,7 @@ class WindowSampler:
         self._actions = np.nan_to_num(scaled, nan=0.0)
         pictures: Any = dataset.pixels
         self._drawn = pictures.to(self.device) if isinstance(pictures, DrawnPictures) else None
+        self._distinct = distinct
         hold = resident and self._drawn is None
         self._pixels = torch.from_numpy(np.array(pictures)).to(self.device) if hold else None
         self._epoch, self._cursor = 0, 0
@@ -141,7 +146,10 @@ class WindowSampler:
         rows = np.asarray(starts)[:, None] + np.arange(self.n_frames * self._block_rows)
         frame_rows = rows[:, :: self._block_rows]
         blocks = self._actions[rows].reshape(len(rows), self.n_frames, -1)
-        if self._drawn is not None:
+        frames: Any
+        if self._drawn is not None and self._distinct:
+            frames = self._drawn.repeated(torch.from_numpy(frame_rows))
+        elif self._drawn is not None:
             frames = self._drawn.draw(torch.from_numpy(frame_rows))
         elif self._pixels is not None:
             # index_select copies whole rows; indexing with a tensor moves single bytes.

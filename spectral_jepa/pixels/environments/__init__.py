@@ -12,6 +12,7 @@ from importlib import import_module
 
 from spectral_jepa._validation import InputError, first_line, nearest
 from spectral_jepa.pixels.environments.base import PixelEnvironment
+from spectral_jepa.pixels.environments.mdp_names import is_rendered, rendered_class
 
 BUILT_IN = {
     "two_room": "spectral_jepa.pixels.environments.two_room:TwoRoomEnvironment",
@@ -27,7 +28,8 @@ def environment_class(name: str) -> type[PixelEnvironment]:
     Parameters
     ----------
     name : str
-        A built-in one, or ``module:Class``.
+        A built-in one, a drawn world such as ``mdp_torus``
+        (:func:`spectral_jepa.pixels.environments.mdp_names.rendered_class`), or ``module:Class``.
 
     Returns
     -------
@@ -46,11 +48,13 @@ def environment_class(name: str) -> type[PixelEnvironment]:
     >>> environment_class("spectral_jepa.pixels.environments.cube:CubeEnvironment").action_dim
     5
     """
+    if is_rendered(name):
+        return rendered_class(name)
     module_name, _, class_name = BUILT_IN.get(name, name).partition(":")
     if not class_name:
         raise InputError(
-            f"environment is {name!r}, expected one of {', '.join(map(repr, BUILT_IN))} or 'module:Class'"
-            f"{nearest(name, BUILT_IN)}: choose one"
+            f"environment is {name!r}, expected one of {', '.join(map(repr, BUILT_IN))} or 'module:Class', or a drawn "
+            f"world such as 'mdp_torus'{nearest(name, BUILT_IN)}: choose one"
         )
     try:
         with _packages(name, module_name):

@@ -26,6 +26,8 @@ Picture = NDArray[np.uint8]
 Script = Callable[[], NDArray[np.float32] | None]
 Episode = dict[str, NDArray[Any]]
 POLICIES = ("scripted", "random")
+# Side of the pictures where only states are wanted: whatever they show, nobody looks.
+BLIND_SIZE = 1
 # What the small presets of Push-T, Reacher and Cube share: a picture every 5 raw steps, an encoder that also pools, and more
 # steps of half the clips, under the loss of 128 (SIGReg is multiplied by the batch size where nothing else is said).
 SMALL_STEPS: dict[str, Any] = {
@@ -66,6 +68,8 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     tolerances : dict
         How near to the goal a physical quantity must come to count as reached: name of the quantity -> (tolerance, unit).
         Those that :meth:`goal_distance` reads, and no others; empty: nobody can tell which errors are large.
+    finite : bool
+        Whether few states make up all data, so that pictures of a batch repeat.
     other_columns : str
         What :meth:`recorded_states` takes instead of a column ``state``, in words, for messages.
 
@@ -85,6 +89,7 @@ class PixelEnvironment(gymnasium.Env[Array, NDArray[np.float32]]):
     part_episodes: ClassVar[int] = 4
     drawing: ClassVar[str] = ""
     tolerances: ClassVar[Mapping[str, tuple[float, str]]] = {}
+    finite: ClassVar[bool] = False
     other_columns: ClassVar[str] = ""
     action_space: Box
     observation_space: Box

@@ -346,11 +346,31 @@ def encode_pictures(encoder: nn.Module, normalize: nn.Module, pictures: Tensor) 
     >>> encode_pictures(MeanColour(), nn.Identity(), torch.ones(3, 3, 512, 512)).tolist(), seen
     ([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [2, 1])
     """
-    # By what it keeps, not by its class: under data parallelism a JointBatchNorm, no BatchNorm2d, stands in its place.
-    if pictures.device.type != "cpu" or any(hasattr(module, "running_mean") for module in encoder.modules()):
+    if pictures.device.type != "cpu" or sees_the_batch(encoder):
         return encoder(normalize(pictures))
     pieces = pictures.split(max(1, CPU_PIXELS // pictures.shape[-1] ** 2))
     return torch.cat([encoder(normalize(piece)) for piece in pieces])
+
+
+def sees_the_batch(encoder: nn.Module) -> bool:
+    """Whether what an encoder makes of a picture depends, while it trains, on those beside it: it has a BatchNorm.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from spectral_jepa.pixels.presets import changed, preset
+    >>> [sees_the_batch(make_encoder(changed(preset("tiny"), {"model.encoder": kind}).model)) for kind in ("conv", "pooled")]
+    [False, True]
+    """
+    # By what it keeps, not by its class: under data parallelism a JointBatchNorm, no BatchNorm2d, stands in its place.
+    return any(hasattr(module, "running_mean") for module in encoder.modules())
 
 
 def make_encoder(config: ModelConfig) -> VisionTransformer | ConvEncoder | PooledConvEncoder | ResNet18:

@@ -9,7 +9,8 @@ from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ModelConfig
-from spectral_jepa.pixels.model.encoder import Normalize, encode_pictures, make_encoder
+from spectral_jepa.pixels.interfaces import RepeatedPictures
+from spectral_jepa.pixels.model.encoder import Normalize, encode_pictures, make_encoder, sees_the_batch
 from spectral_jepa.pixels.model.predictor import ActionEncoder, Predictor
 
 
@@ -85,13 +86,14 @@ class WorldModel(nn.Module):
             self.predictor_projector = Projector(config.embedding_dim, config.projector_width, config.embedding_dim)
             self.action_encoder = ActionEncoder(self.block_dim, config.embedding_dim)
 
-    def encode(self, frames: Tensor) -> Float[Tensor, "... D"]:
+    def encode(self, frames: Tensor | RepeatedPictures) -> Float[Tensor, "... D"]:
         """Embed pictures.
 
         Parameters
         ----------
-        frames : Tensor (..., 3, S, S) or (..., S, S, 3)
-            uint8, or floats in [0, 1]; normalised here with ImageNet's mean and standard deviation.
+        frames : Tensor (..., 3, S, S) or (..., S, S, 3), or RepeatedPictures
+            uint8, or floats in [0, 1]; normalised here with ImageNet's mean and standard deviation. Of repeated pictures
+            the encoder sees each once, unless it has a BatchNorm, which counts them.
 
         Returns
         -------
@@ -107,6 +109,11 @@ class WorldModel(nn.Module):
         -----
         One pass of the encoder over all pictures; the pictures of one clip do not see each other.
         """
+        if isinstance(frames, RepeatedPictures) and not sees_the_batch(self.encoder):
+            distinct = encode_pictures(self.encoder, self.normalize, self.normalize.flat(frames.distinct))
+            return self.projector(distinct[frames.numbers])
+        if isinstance(frames, RepeatedPictures):
+            frames = frames.whole()
         vectors = encode_pictures(self.encoder, self.normalize, self.normalize.flat(frames))
         return self.projector(vectors).reshape(*frames.shape[:-3], -1)
 

@@ -48,7 +48,8 @@ class Learner:
         self.objective: nn.Module = CloningObjective()
         if config.kind == "world_model":
             block_dim = config.model.action_block * config.model.action_dim
-            self.objective = Objective(config.objective, config.model.embedding_dim, self.settings.seed, block_dim)
+            dim, size = config.model.embedding_dim, config.model.image_size
+            self.objective = Objective(config.objective, dim, self.settings.seed, block_dim, size)
         if worker.group is not None:
             join_batch_norms(self.model, worker.group)
         self._batch_loss: nn.Module = _BatchLoss(self.model, self.objective, worker.group).to(worker.device, self.dtype)
@@ -75,7 +76,7 @@ class Learner:
         ----------
         step : int
             Steps taken before.
-        frames : uint8 Tensor (B, T, H, W, 3)
+        frames : uint8 Tensor (B, T, H, W, 3), or RepeatedPictures
         blocks : Tensor (B, T, block_dim)
 
         Returns

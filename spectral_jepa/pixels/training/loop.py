@@ -22,6 +22,7 @@ from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, window_starts
+from spectral_jepa.pixels.data.drawn import DrawnPictures
 from spectral_jepa.pixels.data.episodes import Ids
 from spectral_jepa.pixels.data.feed import batches, fits
 from spectral_jepa.pixels.data.origin import check_actions, check_origin, open_run_data
@@ -34,6 +35,8 @@ from spectral_jepa.training.log import check_log
 
 # How often a run writes does not change what it computes.
 FREE_FIELDS = ("log_every", "checkpoint_every")
+# Settings of the objective that are left out of a run's identity at these values: runs begun before there were they go on.
+ADDED_LATER = {"reconstruction": 0.0}
 SHOWN = ("loss", "prediction", "regularizer", "effective_rank", "whitening_gap", "samples_per_second")
 
 
@@ -203,7 +206,7 @@ class _Run:
         self.sampler = WindowSampler(
             dataset, split["train"], config.model.history + 1, config.model.action_block, self.settings.batch_size,
             self.settings.seed, scaler=self.scaler, rank=worker.rank, world_size=worker.size,
-            device=worker.device if resident else "cpu", resident=resident,
+            device=worker.device if resident else "cpu", resident=resident, distinct=self._repeats(),
         )  # fmt: skip
         self.held_out = self._held_out(split["validation"]) if worker.leads else ()
         self.n_steps = self.settings.n_steps or self.settings.n_epochs * self.sampler.steps_per_epoch
@@ -280,6 +283,11 @@ class _Run:
                 if self.step == end:
                     return
 
+    def _repeats(self) -> bool:
+        """Whether clips come as few distinct pictures: drawn ones of a finite world, for a model that reads them so."""
+        pictures: Any = self.dataset.pixels
+        return self.config.kind == "world_model" and isinstance(pictures, DrawnPictures) and pictures.world.finite
+
     def _held_out(self, episodes: Ids) -> tuple[torch.Tensor, ...]:
         """One batch of validation clips, always the same, on the device."""
         n_frames, block = self.config.model.history + 1, self.config.model.action_block
@@ -304,7 +312,9 @@ class _Run:
             "action_std": self.scaler.std,
             "digest": self.dataset.digest("pixels", "action")[:16],
         }
-        known = {name: given[name] for name in ("kind", "model", "objective")} | {"training": training, "data": data}
+        objective = {name: value for name, value in given["objective"].items() if ADDED_LATER.get(name, ...) != value}
+        run = {"kind": given["kind"], "model": given["model"], "objective": objective}
+        known = run | {"training": training, "data": data}
         # Only where there is one, so that checkpoints from before stay good.
         return known if self.initial is None else known | {"initial": self.initial["weights"]}
 

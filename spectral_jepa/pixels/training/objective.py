@@ -14,7 +14,8 @@ from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
 from spectral_jepa.pixels.config import ObjectiveConfig
-from spectral_jepa.pixels.interfaces import LatentModel
+from spectral_jepa.pixels.interfaces import LatentModel, RepeatedPictures
+from spectral_jepa.pixels.training.reconstruction import PictureDecoder, as_repeated
 
 
 class Objective(nn.Module):
@@ -29,11 +30,14 @@ class Objective(nn.Module):
         Draws the subspaces of ``subspace_sigreg`` and the initial weights of the inverse dynamics.
     block_dim : int, optional
         Numbers in an action block; needed where ``inverse_dynamics`` is above 0.
+    image_size : int, optional
+        Side of the pictures; needed where ``reconstruction`` is above 0.
 
     Raises
     ------
     InputError
-        ``n_subspaces`` that does not divide ``dim``, inverse dynamics without ``block_dim``.
+        ``n_subspaces`` that does not divide ``dim``, inverse dynamics without ``block_dim``, reconstruction without
+        ``image_size``.
 
     Notes
     -----
@@ -53,6 +57,11 @@ class Objective(nn.Module):
     ``inverse_dynamics`` times the mean squared error of a linear map from (z_t, z_{t+1}) to the action block between them is
     added to any of these; the map is a parameter of this module. Source: arXiv 2606.20104.
 
+    ``reconstruction`` times the mean squared error of a decoder, a parameter of this module
+    (:class:`spectral_jepa.pixels.training.reconstruction.PictureDecoder`), is added likewise: half of it in drawing all
+    frames from their own embeddings, half in drawing frames 2..T from the predicted ones, averaged over pixels and channels
+    as the encoder sees them.
+
     With a process group, SIGReg scores the joint batch; ``pldm`` and ``whitening`` score each process's own.
 
     Examples
@@ -69,12 +78,22 @@ class Objective(nn.Module):
 
     subspaces: Tensor
 
-    def __init__(self, config: ObjectiveConfig, dim: int, seed: int = 0, block_dim: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ObjectiveConfig,
+        dim: int,
+        seed: int = 0,
+        block_dim: int | None = None,
+        image_size: int | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.dim = config, check_count("dim", dim)
         if config.inverse_dynamics:
             with seeded_weights(seed):
                 self.inverse = nn.Linear(2 * dim, check_count("block_dim", block_dim))
+        if config.reconstruction:
+            with seeded_weights(seed):
+                self.decoder = PictureDecoder(dim, check_count("image_size", image_size))
         if config.regularizer == "subspace_sigreg":
             generator = torch.Generator().manual_seed(seed)
             drawn = losses.make_subspaces(dim, config.n_subspaces, config.subspace_kind, generator=generator)
@@ -86,7 +105,7 @@ class Objective(nn.Module):
     def forward(
         self,
         model: LatentModel,
-        frames: Tensor,
+        frames: Tensor | RepeatedPictures,
         blocks: Float[Tensor, "B T A"],
         generator: torch.Generator,
         group: torch.distributed.ProcessGroup | None = None,
@@ -97,7 +116,7 @@ class Objective(nn.Module):
         Parameters
         ----------
         model : LatentModel
-        frames : Tensor (B, T, ...)
+        frames : Tensor or RepeatedPictures (B, T, ...)
             T >= 2 pictures a clip, T - 1 <= history. All B T are encoded in one batch.
         blocks : Tensor (B, T, block_dim)
             ``blocks[:, t]`` lies between frames t and t + 1; the last is not used.
@@ -111,10 +130,10 @@ class Objective(nn.Module):
         Returns
         -------
         dict of str to Tensor ()
-            ``loss``; its parts ``prediction`` and ``regularizer`` (before ``strength``), and, where it has
-            one, ``inverse_dynamics`` (before its weight), detached; with diagnostics, ``effective_rank`` and
-            ``whitening_gap`` (:func:`spectral_jepa.losses.whitening_penalty` / D) of the embeddings of all frames,
-            detached.
+            ``loss``; its parts ``prediction`` and ``regularizer`` (before ``strength``), and, where it has them,
+            ``inverse_dynamics`` and ``reconstruction`` (before their weights), detached; with diagnostics,
+            ``effective_rank`` and ``whitening_gap`` (:func:`spectral_jepa.losses.whitening_penalty` / D) of the embeddings
+            of all frames, detached.
 
         Raises
         ------
@@ -149,6 +168,13 @@ class Objective(nn.Module):
             inverse = (self.inverse(pairs).to(exact) - blocks[:, :-1]).square().mean()
             result["loss"] = result["loss"] + self.config.inverse_dynamics * inverse
             result["inverse_dynamics"] = inverse.detach()
+        if self.config.reconstruction:
+            own, after = as_repeated(frames), as_repeated(frames, first=1)
+            drawn = (
+                self.decoder.error(values.transpose(0, 1), own) + self.decoder.error(predicted.transpose(0, 1), after)
+            ) / 2
+            result["loss"] = result["loss"] + self.config.reconstruction * drawn
+            result["reconstruction"] = drawn.detach()
         if diagnostics:
             flat = values.detach().flatten(0, 1)
             result["effective_rank"] = losses.sample_effective_rank(flat)
