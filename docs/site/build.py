@@ -188,13 +188,16 @@ def copy(folder, places):
     shutil.copyfile(HERE / "conf.py", folder / "conf.py")
 
 
-def build(out: Path = Path("build/site"), /, *, source: Path | None = None, strict: bool = True) -> int:
+def build(
+    out: Path = Path("build/site"), /, *, source: Path | None = None, strict: bool = True, gallery: bool = True
+) -> int:
     """Build the site into OUT.
 
     Args:
         out: Folder of the finished pages.
         source: Keep what Sphinx reads there; otherwise it lies in a temporary folder.
         strict: A warning is an error.
+        gallery: Run the examples, for their pictures.
     """
     out = out.resolve()
     with tempfile.TemporaryDirectory() as temporary:
@@ -204,6 +207,7 @@ def build(out: Path = Path("build/site"), /, *, source: Path | None = None, stri
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder)
         options = ["-W", "--keep-going"] if strict else []
+        options += [] if gallery else ["-D", "plot_gallery=0"]
         doctrees = Path(temporary) / "doctrees"
         return build_main(["-q", *options, "-d", str(doctrees), "-b", "html", str(folder), str(out)])
 
