@@ -21,7 +21,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures classroom-page test-browser check test test-slow mutate nightly processors lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures classroom-page docs test-browser check test test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ figures: $(STAMP)  ## Draw the figures of `make reproduce` again from its tables
 
 classroom-page: $(STAMP)  ## The classroom's offline page, classroom/offline.html, from tables computed now (about a minute)
 	$(BIN)/python classroom/make_data.py page
+
+docs: $(STAMP)  ## The site, strictly, from docs/, the claims, the code and the examples: build/site/index.html (about a minute)
+	$(BIN)/python docs/site/build.py build/site
 
 # One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
 check test test-browser test-slow nightly: export OMP_NUM_THREADS = 1

@@ -92,12 +92,24 @@ def pages(claims, themes, not_run, table):
     return texts
 
 
+def score_line(claims, not_run):
+    """The score of all claims in one line."""
+    return f"**{len(claims)} claims: {score(claims)}; {len(not_run)} not run.**"
+
+
+def with_score(text, claims, not_run):
+    """A text, the README's, with the present score between its two comments."""
+    return re.sub(
+        r"(<!-- score -->).*?(<!-- /score -->)", rf"\g<1>{score_line(claims, not_run)}\g<2>", text, flags=re.DOTALL
+    )
+
+
 def front_page(claims, themes, not_run):
     """Score, index and what was not run."""
     lines = [
         "# What the papers claim, and what was measured",
         "",
-        f"**{len(claims)} claims: {score(claims)}; {len(not_run)} not run.**",
+        score_line(claims, not_run),
         "",
         FRONT,
         "",

@@ -84,3 +84,8 @@ def summary(table):
 def pages(table):
     """Path below the clone -> text, of ``paper_repro.md`` and a page a theme, from ``reference/claims.csv``."""
     return claim_pages.pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table)
+
+
+def with_score(text):
+    """The README with the present score in it."""
+    return claim_pages.with_score(text, CLAIMS, TEXTS["not_run"])

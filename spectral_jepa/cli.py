@@ -566,6 +566,8 @@ def repro(
     for name, text in experiment.module.pages(kept).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(root / name, text.encode())
+    if (readme := root / "README.md").is_file():
+        write_atomic(readme, experiment.module.with_score(readme.read_text(encoding="utf-8")).encode())
     for entry in experiment.module.CLAIMS:
         if entry.figure is None:
             _draw_claim(

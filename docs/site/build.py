@@ -38,7 +38,11 @@ def glossary():
 def figures(places, homes, titles):
     """Every committed figure, with the statements and claims that it shows."""
     here = "figures"
-    lines = ["# Figures", "", "Every committed figure and what it shows. An experiment's is drawn by `spectral-jepa sweep NAME`, "]
+    lines = [
+        "# Figures",
+        "",
+        "Every committed figure and what it shows. An experiment's is drawn by `spectral-jepa sweep NAME`, ",
+    ]
     lines[-1] += "one named after a claim by `spectral-jepa repro CLAIM`."
     for path in sorted((ROOT / "reference" / "figures").rglob("*.png")):
         name = path.relative_to(ROOT).as_posix()
@@ -65,6 +69,15 @@ def guides():
     """Files of docs/ that are neither a statement of the theory nor among the first pages, in the order of their names."""
     known = {"index", "theory", "new_results", *START, *statements.WHOLE}
     return [path.stem for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in known]
+
+
+def own_parts():
+    """The examples of own parts, each its first sentence and its text: they run in continuous integration, too."""
+    lines = []
+    for path in sorted((ROOT / "examples").glob("own_*.py")):
+        code = re.sub(r'\A""".*?"""\n+', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        lines += [f"{first_sentence(path)} (`examples/{path.name}`)", "", "```python", code.rstrip("\n"), "```", ""]
+    return "\n".join(lines)
 
 
 def toctree(caption, documents):
@@ -105,7 +118,8 @@ def prepare(folder, out_of=ROOT):
     done = {statement.path for statement in every} | {"docs/index.md"}
     for path, document in [*places.documents.items()]:
         if path.endswith(".md") and path not in done and path not in PAGES and document != "claims":
-            write(folder, document, places.rewrite((ROOT / path).read_text(encoding="utf-8"), path, document))
+            text = places.rewrite((ROOT / path).read_text(encoding="utf-8"), path, document)
+            write(folder, document, text.replace("<!-- own parts -->", own_parts()))
     for path, document in PAGES.items():
         if document not in ("index", "claims"):
             text = (ROOT / path).read_text(encoding="utf-8")
@@ -126,9 +140,9 @@ def prepare(folder, out_of=ROOT):
 def front(places):
     """The front page: docs/index.md, and the lists of all pages."""
     text = places.rewrite((ROOT / "docs" / "index.md").read_text(encoding="utf-8"), "docs/index.md", "index")
-    text = text.replace("SCORE", cards.score())
+    text = text.replace("<!-- score -->", f"**{cards.score()}.**")
     listed = [places.anchor("index", html.escape(title(name)), name) + f": {said(name)}" for name in guides()]
-    text = text.replace("GUIDES", "\n".join(f"- {line}" for line in listed))
+    text = text.replace("<!-- guides -->", "\n".join(f"- {line}" for line in listed))
     here = [name for name in START if (ROOT / "docs" / f"{name}.md").exists()]
     lines = toctree("Start", [*here, "classroom", "gallery/index", "glossary"])
     lines += toctree("Guides", guides())
@@ -160,7 +174,7 @@ def write_files(folder, places, homes, titles):
         documents = dict.fromkeys(document for claim in claims for document in homes[claim["id"]])
         related = [places.anchor(here, html.escape(titles[document]), document) for document in documents]
         related += [places.to_claim(here, claim["id"]) for claim in claims]
-        write(folder, here, file_page(places, path, related))
+        write(folder / "extra", here, file_page(places, path, related), ".html")
 
 
 def copy(folder, places):
@@ -169,18 +183,21 @@ def copy(folder, places):
         for target in (folder / "extra" / name, folder / name):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
-    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copytree(ROOT / "examples" / "gallery", folder / "examples")
     shutil.copytree(HERE / "static", folder / "static")
     shutil.copyfile(HERE / "conf.py", folder / "conf.py")
 
 
-def build(out: Path = Path("build/site"), /, *, source: Path | None = None, strict: bool = True) -> int:
+def build(
+    out: Path = Path("build/site"), /, *, source: Path | None = None, strict: bool = True, gallery: bool = True
+) -> int:
     """Build the site into OUT.
 
     Args:
         out: Folder of the finished pages.
         source: Keep what Sphinx reads there; otherwise it lies in a temporary folder.
         strict: A warning is an error.
+        gallery: Run the examples, for their pictures.
     """
     out = out.resolve()
     with tempfile.TemporaryDirectory() as temporary:
@@ -190,6 +207,7 @@ def build(out: Path = Path("build/site"), /, *, source: Path | None = None, stri
         folder.mkdir(parents=True, exist_ok=True)
         prepare(folder)
         options = ["-W", "--keep-going"] if strict else []
+        options += [] if gallery else ["-D", "plot_gallery=0"]
         doctrees = Path(temporary) / "doctrees"
         return build_main(["-q", *options, "-d", str(doctrees), "-b", "html", str(folder), str(out)])
 

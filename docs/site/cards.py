@@ -9,7 +9,7 @@ from places import ROOT, figure_anchor
 from statements import CLAIMS, TABLE, TEXTS, picture
 
 sys.path.insert(0, str(ROOT / "experiments"))
-import _claims_pages as claim_pages  # noqa: E402
+import _claims_pages as claim_pages
 
 WORDS = claim_pages.WORDS
 HERE = "claims"
@@ -96,7 +96,7 @@ def page(places, homes, titles):
         "",
         f"**{score()}.**",
         "",
-        "Each claim of the papers, and each of ours, that this version settles, with the verdict first and the evidence behind a "
+        "Each claim of the papers, and each of ours, that this version settles: the verdict first, the evidence behind a "
         "click. The numbers come from `spectral-jepa repro`, which measures them all again; an expected value comes from a "
         "closed form or from the statement itself.",
         "",

@@ -28,6 +28,8 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 # Shapes and meanings stand in the docstring; the annotations would only repeat them at length.
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
+# The list of pages at the side of every page would hold every function.
+toc_object_entries = False
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True

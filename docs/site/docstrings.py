@@ -1,4 +1,4 @@
-"""Docstrings are plain text with literals and doctests: what only looks like markup is escaped; links to statements added."""
+"""Docstrings are plain text with literals and doctests: what only looks like markup is escaped, links are added."""
 
 import json
 import re
@@ -29,6 +29,8 @@ def plain(text):
 
 def escape(app, what, name, obj, options, lines):
     """Before napoleon reads the sections."""
+    if what == "module":
+        lines[:] = formulas_as_blocks(lines)
     literal = None
     for i, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
@@ -41,6 +43,20 @@ def escape(app, what, name, obj, options, lines):
             example = not before and any(text.lstrip().startswith(">>>") for text in paragraph(lines, i))
             if not example:
                 lines[i] = escaped(line)
+
+
+def formulas_as_blocks(lines):
+    """Paragraphs of a module's text that are laid out by hand, with lines moved in or columns, as literal blocks."""
+    text = "\n".join(lines)
+    parts = re.split(r"\n{2,}", text)
+    for i, part in enumerate(parts):
+        own = part.split("\n")
+        moved = (
+            len(own) > 1 and any(line.startswith("  ") for line in own) and not part.lstrip().startswith((">>>", "- ", "*"))
+        )
+        if moved or re.search(r"\S {4,}\S", part):
+            parts[i] = "::\n\n" + "\n".join(f"    {line}" for line in own)
+    return "\n\n".join(parts).split("\n")
 
 
 def paragraph(lines, i):

@@ -7,6 +7,11 @@ import posixpath
 import re
 from pathlib import Path
 
+import pandas as pd
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+
 ROOT = Path(__file__).resolve().parents[2]
 # Files of Markdown outside docs/ that are pages.
 PAGES = {
@@ -19,7 +24,15 @@ PAGES = {
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
 CODE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(\([^`]*\))?`(?!`)")
 FENCE = re.compile(r"(^ *(?:```+|~~~+|:::+).*?^ *(?:```+|~~~+|:::+) *$)", re.DOTALL | re.MULTILINE)
-LEXERS = {".py": "python", ".toml": "toml", ".csv": "text", ".yml": "yaml", ".sh": "bash", ".md": "markdown", ".html": "html"}
+LEXERS = {
+    ".py": "python",
+    ".toml": "toml",
+    ".csv": "text",
+    ".yml": "yaml",
+    ".sh": "bash",
+    ".md": "markdown",
+    ".html": "html",
+}
 
 
 class Places:
@@ -72,8 +85,8 @@ class Places:
         """A link to the page of a file."""
         return self.anchor(here, text or html.escape(posixpath.basename(path)), self.document(path))
 
-    def rewrite(self, text, path, here, own_sections=()):
-        """Markdown of the file at ``path`` as the document ``here``: links, pictures and names lead to places of the site."""
+    def rewrite(self, text, path, here):
+        """Markdown of the file at ``path`` as the document ``here``: links, pictures and names lead to the site."""
         pieces = FENCE.split(text)
         for i in range(0, len(pieces), 2):
             pieces[i] = LINK.sub(lambda match: self._link(match, path, here), pieces[i])
@@ -131,23 +144,45 @@ def first_sentence(path):
 
 
 def file_page(places, path, related):
-    """The page of a file or folder: what it says of itself, what rests on it, and its text."""
+    """The page of a file or folder, as HTML of its own: what it says of itself, what rests on it, and its text."""
     here, full = places.document(path), ROOT / path
-    lines = ["---", "orphan: true", "nosearch: true", "---", f"# {posixpath.basename(path)}", "", f"`{path}`"]
     if full.is_dir():
-        names = sorted(name for name in os.listdir(full) if not name.startswith((".", "__pycache__")))
-        for name in names:
-            inside = f"{path}/{name}"
+        items = []
+        for name in sorted(name for name in os.listdir(full) if not name.startswith((".", "__pycache__"))):
             readable = (full / name).suffix in LEXERS and (full / name).stat().st_size < 200_000
-            shown = places.to_file(here, inside) if readable else html.escape(name)
-            said = first_sentence(full / name)
-            lines += ["", f"- {shown}{': ' if said else ''}{html.escape(said, quote=False).replace('*', chr(92) + '*')}"]
-        return "\n".join(lines) + "\n"
-    if related:
-        lines += ["", "What rests on it: " + " · ".join(related)]
+            shown = places.to_file(here, f"{path}/{name}") if readable else html.escape(name)
+            said = html.escape(first_sentence(full / name))
+            items.append(f"<li>{shown}{': ' if said else ''}{said}</li>")
+        body = f"<ul>{''.join(items)}</ul>"
+    else:
+        body = shown_file(full)
+    rests = f"<p>What rests on it: {' · '.join(related)}</p>" if related else ""
+    return FRAME.format(
+        title=html.escape(posixpath.basename(path)),
+        path=html.escape(path),
+        home=places.href(here, "index"),
+        static=places.file_href(here, "_static"),
+        body=rests + body,
+    )
+
+
+def shown_file(full):
+    """Text of a file with its colours; of a table its size and columns; of anything else its size."""
+    if full.suffix == ".parquet":
+        table = pd.read_parquet(full)
+        return f"<p>A table of {len(table):,} rows. Columns: {html.escape(', '.join(map(str, table.columns)))}.</p>"
     try:
         text = full.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        text = f"A binary file of {full.stat().st_size:,} bytes."
-    lines += ["", "~~~~~~~~" + LEXERS.get(full.suffix, "text"), text.rstrip("\n"), "~~~~~~~~"]
-    return "\n".join(lines) + "\n"
+        return f"<p>A binary file of {full.stat().st_size:,} bytes.</p>"
+    return highlight(
+        text, get_lexer_by_name(LEXERS.get(full.suffix, "text")), HtmlFormatter(linenos="inline", lineanchors="line")
+    )
+
+
+FRAME = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} - spectral_jepa</title><link rel="stylesheet" href="{static}/pygments.css">
+<link rel="stylesheet" href="{static}/site.css"></head>
+<body class="file"><p><a href="{home}">spectral_jepa</a> / <code>{path}</code></p><h1>{title}</h1>{body}</body></html>
+"""

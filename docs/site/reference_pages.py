@@ -1,4 +1,4 @@
-"""Pages of the code: one a module, from its docstrings, and an index that begins with the names of ``import spectral_jepa``."""
+"""Pages of the code: one a module, from its docstrings, and an index that begins with the names of the package."""
 
 import html
 import importlib
@@ -6,7 +6,6 @@ import inspect
 import pkgutil
 
 import spectral_jepa as sj
-
 
 # Its functions are commands: their help is `spectral-jepa --help`.
 LEFT_OUT = ("spectral_jepa.cli", "spectral_jepa.pixels.cli")
@@ -48,7 +47,7 @@ def collect(places):
                 places.names[f"{name.split('.')[1]}.{own}"] = (document, full)
             if inspect.isclass(item) and getattr(sj, own, None) is item:
                 for method, function in vars(item).items():
-                    if not method.startswith("_") and isinstance(function, (property, staticmethod, classmethod)) or (
+                    if (not method.startswith("_") and isinstance(function, (property, staticmethod, classmethod))) or (
                         inspect.isfunction(function) and not method.startswith("_")
                     ):
                         places.names[f"{own}.{method}"] = (document, f"{full}.{method}")
@@ -57,7 +56,7 @@ def collect(places):
 
 def module_page(name):
     """reStructuredText of a module's page."""
-    return f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n"
+    return f":orphan:\n\n{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n"
 
 
 def index_page(places, found):
@@ -79,5 +78,5 @@ def index_page(places, found):
         said = html.escape((inspect.getdoc(module) or "").partition("\n")[0].replace("``", ""))
         link = places.anchor(here, f"<code>{name.removeprefix('spectral_jepa.')}</code>", f"api/{name}")
         lines.append(f"<tr><td>{link}</td><td>{said}</td></tr>")
-    lines += ["</tbody></table>", "", "```{toctree}", ":hidden:", "", *(f"{name}" for name in found), "```", ""]
+    lines += ["</tbody></table>", ""]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import html
 import re
 import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 from places import ROOT, figure_anchor
@@ -31,6 +32,8 @@ HOMES = {
 }
 TEXTS = tomllib.loads((ROOT / "experiments" / "claims.toml").read_text(encoding="utf-8"))
 CLAIMS = TEXTS["claim"]
+# Test files by name, which is unique.
+TESTS = {path.name: path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 TABLE = pd.read_csv(ROOT / "reference" / "claims.csv")
 
 
@@ -54,14 +57,13 @@ class Statement:
     text: str
     children: list = field(default_factory=list)
 
-    @property
+    @cached_property
     def tests(self):
         """Paths of the test files that the text names."""
         names = dict.fromkeys(re.findall(r"\btest_\w+\.py", self.text))
-        found = [next(iter(sorted((ROOT / "tests").rglob(name))), None) for name in names]
-        return [path.relative_to(ROOT).as_posix() for path in found if path]
+        return [TESTS[name] for name in names if name in TESTS]
 
-    @property
+    @cached_property
     def functions(self):
         """Names in the text that stand in code."""
         return list(dict.fromkeys(re.findall(r"`([A-Za-z_][\w.]*)", self.text)))

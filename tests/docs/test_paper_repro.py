@@ -34,6 +34,14 @@ def test_the_files_follow_from_their_table_and_no_other_lies_beside_them():
     )
 
 
+def test_the_readme_carries_the_score():
+    readme = (ROOT / "README.md").read_text()
+    assert EXPERIMENT.module.with_score(readme) == readme
+    score = PAGES["paper_repro.md"].splitlines()[2]
+    assert score.endswith("not run.**") and f"<!-- score -->{score}<!-- /score -->" in readme
+    assert EXPERIMENT.module.with_score(readme.replace("hold in part", "hold")) == readme
+
+
 def test_every_comparison_is_met_and_every_claim_has_one():
     assert REFERENCE["met"].all()
     assert list(dict.fromkeys(REFERENCE["claim"])) == [claim.id for claim in EXPERIMENT.module.CLAIMS]

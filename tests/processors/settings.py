@@ -69,6 +69,7 @@ OTHER = (
     "tests/docs/test_public_api.py",
     "tests/docs/test_readme.py",
     "tests/docs/test_rules.py",
+    "tests/docs/test_site.py",
     "tests/docs/test_verdicts.py",
     "tests/integration",
     "tests/logs/test_episodes.py",

@@ -2,8 +2,8 @@
 What survives a penalty
 =======================
 
-A whitening penalty of strength lambda keeps a direction whose singular value is s if 1 - s\\ :sup:`2` is below 2 lambda, at a
-size that is known in advance; all others collapse. Training finds these sizes (the tutorial, part 7).
+A whitening penalty of strength lambda keeps a direction whose singular value is s if 1 - s\\ :sup:`2` is below 2 lambda,
+at a size that is known in advance; all others collapse. Training finds these sizes (the tutorial, part 7).
 """
 
 import matplotlib.pyplot as plt

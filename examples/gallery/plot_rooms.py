@@ -2,8 +2,9 @@
 The spectrum is a map
 =====================
 
-The singular functions of four rooms tell rooms apart before any of them tells the cells of a room apart: the second separates two
-opposite rooms, the third the other two, the fourth one pair from the other. Three numbers a cell, and the rooms are known.
+The singular functions of four rooms tell rooms apart before any of them tells the cells of a room apart: the second
+separates two opposite rooms, the third the other two, the fourth one pair from the other. Three numbers a cell, and the
+rooms are known.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,9 @@
 A price instead of a dimension
 ==============================
 
-Cutting a spectrum off at k keeps strong directions whole and drops the others. A price takes the same amount off every singular
-value instead, and nobody has to choose k. From 4,000 transitions of a world of rank 8 the best price errs less than the best
-dimension; from 64,000 the best dimension errs less.
+Cutting a spectrum off at k keeps strong directions whole and drops the others. A price takes the same amount off every
+singular value instead, and nobody has to choose k. From 4,000 transitions of a world of rank 8 the best price errs less than
+the best dimension; from 64,000 the best dimension errs less.
 """
 
 import matplotlib.pyplot as plt

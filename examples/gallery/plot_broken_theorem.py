@@ -2,9 +2,9 @@
 A theorem that fails
 ====================
 
-In the reset world an action decides the next state whatever the present one. The published bound promises next to nothing as the
-angle between two predictions shrinks; the plan that the published planner makes is as bad as ever. Multiplying the score by the
-marginal of the next state mends it.
+In the reset world an action decides the next state whatever the present one. The published bound promises next to nothing
+as the angle between two predictions shrinks; the plan that the published planner makes is as bad as ever. Multiplying the
+score by the marginal of the next state mends it.
 """
 
 import matplotlib.pyplot as plt
