@@ -62,16 +62,33 @@ def test_the_controller_does_what_the_loop_written_out_does(run, history, execut
     assert len(controller.seconds) == -(-40 // (5 * execute)) and min(controller.seconds) > 0
 
 
-def test_actions_are_clipped_and_the_clipped_ones_are_what_happened(run):
-    goal, frames = camera(1, 1)[0], camera(12)
-    changes = {"planning.history": "2", "planning.execute": "1"}
-    free = open_controller(run, goal, overrides=changes)
-    bound = open_controller(run, goal, low=[0.0, -0.9], high=0.6, overrides=changes)
-    wild, tame = (np.array([c.next_action(frame) for frame in frames]) for c in (free, bound))
-    assert (wild[:, 0] > 0.6).any() and (wild[:, 1] < -0.9).any()
-    np.testing.assert_array_equal(tame[:5], np.clip(wild[:5], [0.0, -0.9], 0.6))
-    # The second plan is told other past actions.
-    assert not np.array_equal(tame[5:10], np.clip(wild[5:10], [0.0, -0.9], 0.6))
+class Wild:
+    """Asks for too much, and keeps what it was shown."""
+
+    name, history, action_block, chunk_size, device = "wild", 2, 2, 1, torch.device("cpu")
+
+    def __init__(self):
+        self.seen = []
+
+    def describe(self):
+        return {}
+
+    def prepare(self, frames, states):
+        return frames
+
+    def act(self, now, goals, generators):
+        self.seen.append(now)
+        return np.array([[[3.0, -3.0], [0.5, 0.25]]])
+
+
+def test_actions_are_clipped_and_the_clipped_ones_are_what_happened():
+    frames, policy = camera(6), Wild()
+    controller = Controller(policy, camera(1, 1)[0], low=[0.0, -0.9], high=0.6)
+    got = [controller.next_action(frame).tolist() for frame in frames]
+    assert got == 3 * [[0.6, -0.9], [0.5, 0.25]]
+    assert [now.past_actions.tolist() for now in policy.seen[1:]] == 2 * [[got[:2]]]
+    assert [now.frames.shape[1] for now in policy.seen] == [1, 2, 2]
+    np.testing.assert_array_equal(policy.seen[2].frames[0], frames[[2, 4]])
 
 
 def test_a_cloned_policy_can_be_called_too(tmp_path):
