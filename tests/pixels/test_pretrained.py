@@ -7,7 +7,6 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from spectral_jepa.cli import main
@@ -146,7 +145,9 @@ def test_the_card_says_what_was_measured(root, run, tmp_path):
     rows = pd.DataFrame({"policy": "p", "environment": "two_room", "goal_offset": 25, "budget": 50, "success": [True] * 3})
     config = preset("tiny")
     save_model(make_model(config), tmp_path / "run", config, load_scaler(), {"data": str(root / "data.h5"), "step": 20})
-    rows.assign(steps=9, pair=range(3), manifest="m", configuration="c").to_csv(tmp_path / "run/evaluation-25.csv", index=False)
+    rows.assign(steps=9, pair=range(3), manifest="m", configuration="c").to_csv(
+        tmp_path / "run/evaluation-25.csv", index=False
+    )
     card = (save_pretrained(tmp_path / "run", tmp_path / "shared") / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: spectral-jepa\n") and "Not measured: probing." in card
     assert "| deviation of the actions | 0.5, 2 |" in card and "| data | data.h5 |" in card and str(root) not in card
