@@ -3,8 +3,8 @@
 Run: python benchmarks/published_weights.py WHEEL [--site SITE] [--out FILE.json]
 
 WHEEL and SITE are those of ``against_stable_worldmodel.py``. At seeded weights, both ways: what their modules save is loaded
-by ``load_published``, and what ``write_published`` writes is loaded strictly by their modules. ``--out`` writes their numbers,
-which ``tests/pixels/model/test_published.py`` compares with ours where their package is not installed.
+by ``load_published``, and what ``write_published`` writes is loaded strictly by their modules. ``--out`` writes their
+numbers, which ``tests/pixels/model/test_published.py`` compares with ours where their package is not installed.
 """
 
 import argparse

@@ -309,7 +309,9 @@ class _Batch:
         values = {name: value.detach().tolist() for name, value in numbers.items()}
         for run in range(len(self.runs)):
             self.history.append({"run": run, "step": self.step} | {name: value[run] for name, value in values.items()})
-        self.trackers.on_log(self.step, {f"{run}/{name}": row[run] for name, row in values.items() for run in range(len(row))})
+        self.trackers.on_log(
+            self.step, {f"{run}/{name}": row[run] for name, row in values.items() for run in range(len(row))}
+        )
         self.optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:

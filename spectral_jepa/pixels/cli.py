@@ -189,8 +189,8 @@ def _own_plan(
     _, saved, _ = load_model(folder, device)
     if saved.kind != "world_model":
         raise InputError(
-            f"{folder} holds a {saved.kind}, which predicts nothing, expected a world model with --start and --goal: use its "
-            "actions by open_controller"
+            f"{folder} holds a {saved.kind}, which predicts nothing, expected a world model with --start and --goal: use "
+            "its actions by open_controller"
         )
     if "planning.history" in changes:
         raise InputError("--set planning.history has no use with --start, expected one picture to plan from: leave it out")
@@ -209,9 +209,9 @@ def _own_plan(
     figure = draw_own_plan(first, last, found.distances, film=film, action_block=block)
     save_figure(figure, target.parent, target.stem)
     print(
-        f"{len(table)} actions planned in {found.seconds:.2f} s: {target.with_suffix('.csv')} (raw, in the units of the training "
-        f"data). Squared latent distance to the goal: {found.distances[0]:.3g} at the start, {found.distances[-1]:.3g} predicted "
-        f"at the end. Figure: {target}"
+        f"{len(table)} actions planned in {found.seconds:.2f} s: {target.with_suffix('.csv')} (raw, in the units of the "
+        f"training data). Squared latent distance to the goal: {found.distances[0]:.3g} at the start, "
+        f"{found.distances[-1]:.3g} predicted at the end. Figure: {target}"
     )
     if film is None:
         print(f"No film: {folder} keeps no decoder of its weights, which spectral-jepa pixels report {folder} trains.")
@@ -320,7 +320,9 @@ def train(
     config = _configure(config, "train", options, set, used)
     base = base_folder(environment, preset)
     where = _folder("--folder", folder or base / run_name(config))
-    trackers = [] if tracker is None or os.environ.get("RANK", "0") != "0" else [make_tracker(tracker, config.to_dict(), where)]
+    trackers = (
+        [] if tracker is None or os.environ.get("RANK", "0") != "0" else [make_tracker(tracker, config.to_dict(), where)]
+    )
     run = train_model(
         config, data or base / "data.h5", where, device=device, stop_after=stop_after, cache=cache, initial=initial,
         trackers=trackers,
@@ -372,10 +374,11 @@ def plan(
     if own:
         unused = {"--data": data, "--pair": pair, "--proposal": proposal, "--cache": cache}
         if start is None or goal is None:
-            raise InputError(f"{'--start' if start is None else '--goal'} is missing, expected both pictures or neither: add it")
+            missing, given = ("--start", "--goal") if start is None else ("--goal", "--start")
+            raise InputError(f"{given} was given and {missing} is missing, expected both pictures or neither: add it")
         for option, value in unused.items():
             if value is not None:
-                raise InputError(f"{option} is {value}, expected nothing with --start: two pictures need no data, leave it out")
+                raise InputError(f"{option} is {value}, expected none with --start: two pictures need no data, leave it out")
         return _own_plan(folder, start, goal, target, set, device, open)
     _check_proposal(proposal, set)
     _, saved, _ = load_model(folder, device)
@@ -663,8 +666,8 @@ def import_weights(
     """
     from spectral_jepa.pixels.pretrained import import_run
 
-    _environment = _environment_of(data) if environment is None else environment
-    path = import_run(source, data, _folder("--folder", folder), environment=_environment, revision=revision, cache=cache)
+    world = _environment_of(data) if environment is None else environment
+    path = import_run(source, data, _folder("--folder", folder), environment=world, revision=revision, cache=cache)
     print(f"Run: {path}   Next: spectral-jepa pixels evaluate {path}")
 
 

@@ -1,4 +1,4 @@
-"""Weights of others as runs of ours, and runs of ours for others: a folder, or the id of a repository on the Hugging Face Hub.
+"""Weights of others as runs of ours, and runs for others: a folder, or the id of a repository on the Hugging Face Hub.
 
 Three layouts are read: the folder of a run (:mod:`spectral_jepa.pixels.model.saved`), the public one of LeWM
 (:mod:`spectral_jepa.pixels.model.published`), and what :func:`save_pretrained` writes. The last is the public one with what
@@ -34,7 +34,7 @@ from spectral_jepa.training.weights import WEIGHTS
 
 # What is fetched of a repository: no code.
 PATTERNS = ("*.json", "*.pt", "*.safetensors", "README.md")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 class Pretrained(NamedTuple):
@@ -112,8 +112,8 @@ def from_pretrained(
         return _ours(weights, settings[OWN])
     if data is None:
         raise InputError(
-            f"{source} does not say the mean and deviation of its actions, as no public checkpoint does, expected the data that "
-            "they are taken from: pass data, an HDF5 file"
+            f"{source} does not say the mean and deviation of its actions, as no public checkpoint does, expected the data "
+            "that they are taken from: pass data, an HDF5 file"
         )
     dataset = open_dataset(data, image_size=published_shape(settings, 1).image_size, cache=cache)
     return _public(weights, settings, dataset, environment)
@@ -260,7 +260,9 @@ def fetch(source: str | Path, revision: str | None = None) -> Path:
     folder = Path(source)
     if folder.exists():
         if revision is not None:
-            raise InputError(f"revision is {revision!r} of the folder {folder}, expected none: a folder has one, leave it out")
+            raise InputError(
+                f"revision is {revision!r} of the folder {folder}, expected none: a folder has one, leave it out"
+            )
         return folder
     if not HUB_ID.fullmatch(str(source)):
         raise InputError(f"there is no folder {source}, expected one, or OWNER/NAME of the hub: check the path")
@@ -270,8 +272,8 @@ def fetch(source: str | Path, revision: str | None = None) -> Path:
         return Path(snapshot_download(str(source), revision=revision, allow_patterns=list(PATTERNS)))
     except Exception as error:  # its own classes, those of requests, of the file system
         raise InputError(
-            f"there is no folder {source} and the hub gave none of that name ({first_line(error)[:160]}), expected one of them: "
-            "check the name, the network, or log in by hf auth login"
+            f"there is no folder {source} and the hub gave none of that name ({first_line(error)[:160]}), expected one of "
+            "them: check the name, the network, or log in by hf auth login"
         ) from None
 
 
@@ -280,15 +282,15 @@ def _ours(weights: Path, own: Any) -> Pretrained:
         config, scaler = PixelConfig.from_dict(own["config"]), ActionScaler.from_dict(own["scaler"])
     except (KeyError, TypeError):
         raise InputError(
-            f"{weights.parent / 'config.json'} has no config and scaler under {OWN!r}, expected those of save_pretrained: write "
-            "it again"
+            f"{weights.parent / 'config.json'} has no config and scaler under {OWN!r}, expected those of save_pretrained: "
+            "write it again"
         ) from None
     if config.kind == "world_model" and config.model.encoder == "vit":
         model: Any = load_published(weights, action_block=config.model.action_block)
         if model.config != config.model:
             raise InputError(
-                f"{weights.parent / 'config.json'} describes two shapes, expected the same under {OWN!r} and outside: write it "
-                "again by save_pretrained"
+                f"{weights.parent / 'config.json'} describes two shapes, expected the same under {OWN!r} and outside: "
+                "write it again by save_pretrained"
             )
         return Pretrained(model, config, scaler)
     model = make_model(config).eval()
@@ -303,12 +305,11 @@ def _public(weights: Path, settings: dict[str, Any], dataset: EpisodeDataset, en
     block_dim, action_dim = published_shape(settings, 1).action_dim, dataset.action_dim
     if block_dim % action_dim:
         raise InputError(
-            f"{dataset.path} has actions of {action_dim} coordinates and the checkpoint blocks of {block_dim} numbers, expected "
-            "a whole number of actions in a block: pass data of its own environment"
+            f"{dataset.path} has actions of {action_dim} coordinates and the checkpoint blocks of {block_dim} numbers, "
+            "expected a whole number of actions in a block: pass data of its own environment"
         )
     world = environment or asked_environment(dataset.origin) or "two_room"
     model = load_published(weights, action_block=block_dim // action_dim)
     # Published: over the whole data set. The paper's planner and evaluation are the preset's.
     scaler = ActionScaler.fit(raw_actions(dataset).reshape(-1, action_dim))
     return Pretrained(model, replace(preset("paper", world, action_dim), model=model.config), scaler)
-

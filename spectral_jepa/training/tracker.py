@@ -64,7 +64,9 @@ class Trackers:
             except Exception as error:  # whatever a dashboard raises: the training is worth more
                 self._told.remove(tracker)
                 name = type(tracker).__name__
-                warn_user(f"the tracker {name} failed ({first_line(error)}) and is told no more; the run goes on, see log.csv")
+                warn_user(
+                    f"the tracker {name} failed ({first_line(error)}) and is told no more; the run goes on, see log.csv"
+                )
 
 
 def check_tracker(name: str, tracker: Any) -> None:
@@ -90,8 +92,8 @@ def check_tracker(name: str, tracker: Any) -> None:
     for method in ("on_log", "on_end"):
         if not callable(getattr(tracker, method, None)):
             raise InputError(
-                f"{name} has {type(tracker).__name__} without {method}, expected an object with the methods on_log(step, numbers) "
-                "and on_end(finished): see docs/trackers.md"
+                f"{name} has {type(tracker).__name__} without {method}, expected an object with the methods on_log(step, "
+                "numbers) and on_end(finished): see docs/trackers.md"
             )
 
 
@@ -131,8 +133,8 @@ def make_tracker(name: str, settings: Mapping[str, Any], folder: str | Path) -> 
         found = getattr(import_module(module), word, None)
     except Exception as error:
         raise InputError(
-            f"tracker {name!r} cannot be imported ({first_line(error)}), expected module:callable of an importable module: check "
-            "the name, or run in the module's folder"
+            f"tracker {name!r} cannot be imported ({first_line(error)}), expected module:callable of an importable module: "
+            "check the name, or run in the module's folder"
         ) from None
     if not callable(found):
         raise InputError(f"tracker {name!r} is {found!r}, expected something that can be called: check the name")
@@ -140,7 +142,8 @@ def make_tracker(name: str, settings: Mapping[str, Any], folder: str | Path) -> 
         tracker = found(dict(settings), Path(folder))
     except Exception as error:
         raise InputError(
-            f"tracker {name!r} could not be made ({first_line(error)}), expected one of settings and folder: see docs/trackers.md"
+            f"tracker {name!r} could not be made ({first_line(error)}), expected one of settings and folder: "
+            "see docs/trackers.md"
         ) from None
     check_tracker(f"tracker {name!r}", tracker)
     return tracker

@@ -61,6 +61,8 @@ VALID = {
     | {"n_simulator": ["1"], "n_starts": ["2"], "n_plans": ["4"], "set": ["planning.n_iterations", "1"]},
     "pixels surprise": RUN | {"n_trajectories": ["2"]},
     "pixels report": RUN | {"decoder_steps": ["2"]},
+    "pixels import_weights": {"positional": ["public"], "data": ["data.h5"], "folder": ["imported"]},
+    "pixels export_weights": RUN | {"out": ["exported"]},
 }
 # Paths that a command writes to; the others it reads.
 WRITTEN = {"out", "folder", "cache"} - {"positional"}
@@ -261,6 +263,7 @@ def make_folder(root):
 
     from spectral_jepa.pixels.data import ActionScaler
     from spectral_jepa.pixels.data.collect import collect
+    from spectral_jepa.pixels.model.published import write_published
     from spectral_jepa.pixels.model.saved import make_model, save_model
     from spectral_jepa.pixels.presets import changed, preset
 
@@ -268,6 +271,8 @@ def make_folder(root):
     data = collect(config.data, root / "data.h5", n_jobs=1, progress=False)
     scaler = ActionScaler((0.0, 0.0), (1.0, 1.0))
     save_model(make_model(config), root / "run", config, scaler, {"data": str(data), "n_steps": 2})
+    vit = {"model.encoder": "vit", "model.patch_size": 16, "model.encoder_depth": 1, "model.encoder_heads": 2}
+    write_published(make_model(changed(config, vit)), root / "public")
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({name: rng.integers(0, n, 200) for name, n in (("state", 5), ("action", 2), ("next_state", 5))})
     rows.assign(reward=0.5).to_csv(root / "log.csv", index=False)

@@ -55,7 +55,7 @@ def read_picture(path: str | Path, image_size: int) -> UInt8[np.ndarray, "S S 3"
             picture = opened.convert("RGB")
     except Exception as error:  # of Pillow and its decoders
         raise InputError(
-            f"{path} is no picture that can be read ({first_line(error)[:100]}), expected such as a PNG or a JPEG: save it anew"
+            f"{path} is no picture that can be read ({first_line(error)[:100]}), expected a PNG or a JPEG: save it anew"
         ) from None
     if deep:
         raise InputError(f"{path} has more than 8 bits a colour, expected 8: convert it as the training pictures were")

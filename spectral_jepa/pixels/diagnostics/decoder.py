@@ -34,8 +34,8 @@ class Decoder(nn.Module):
     image_size : int
         Side of the pictures.
     patch_size : int, optional
-        Side of a query's patch. Default: 16 at 224 px (196 queries), otherwise an eighth of the side (64 queries), or the next
-        smaller one that divides it.
+        Side of a query's patch. Default: 16 at 224 px (196 queries), otherwise an eighth of the side (64 queries), or the
+        next smaller one that divides it.
     width, depth : int
         Of the queries; number of layers.
     seed : int

@@ -106,7 +106,9 @@ def published_name(name: str) -> str:
         found = re.match(rf"{pattern}(?=\.|$)", name)
         if found:
             return found.expand(theirs) + name[found.end() :]
-    raise InputError(f"entry {name!r} has no name in the public layout, expected one of a world model with the encoder 'vit'")
+    raise InputError(
+        f"entry {name!r} has no name in the public layout, expected one of a world model with the encoder 'vit'"
+    )
 
 
 def load_published(folder: str | Path, *, action_block: int = 5) -> WorldModel:
@@ -184,9 +186,7 @@ def write_published(
     """
     folder = Path(folder)
     content = published_settings(model.config) | ({OWN: dict(more)} if more else {})
-    tensors = {
-        published_name(name): value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()
-    }
+    tensors = {published_name(name): value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / weights, _bytes(tensors) if weights.endswith(".pt") else safetensors.torch.save(tensors))
     write_atomic(folder / "config.json", json.dumps(content, indent=2).encode() + b"\n")
@@ -288,9 +288,7 @@ def published_shape(settings: Mapping[str, Any], action_block: int = 5, where: s
     for name in (OWN, *TARGETS):
         top.known(name)
     top.done()
-    encoder, predictor, actions, projector, after = (
-        _Part(name, settings.get(name), where) for name in TARGETS if name
-    )
+    encoder, predictor, actions, projector, after = (_Part(name, settings.get(name), where) for name in TARGETS if name)
     size = encoder.known("size", "tiny")
     if size not in VIT_SIZES:
         encoder.refuse("size", size, " or ".join(map(repr, VIT_SIZES)))
@@ -407,7 +405,8 @@ def published_files(folder: str | Path) -> tuple[Path, dict[str, Any]]:
         if len(found) != 1:
             shown = ", ".join(path.name for path in found) or "none"
             raise InputError(
-                f"{folder} has {len(found)} files of tensors ({shown}), expected one .pt or .safetensors: name the file itself"
+                f"folder {folder} has {len(found)} files of tensors ({shown}), expected one .pt or .safetensors: "
+                "name the file itself"
             )
         (weights,) = found
     return weights, read_json(weights.parent / "config.json", (), REMEDY)
@@ -423,8 +422,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         # torch names the class that it did not load, over many lines.
         raise InputError(
-            f"{path} is not a file of tensors ({first_line(error)[:120]}), expected a state dict: whole pickled models are not "
-            "loaded, because that runs code which the file holds"
+            f"{path} is not a file of tensors ({first_line(error)[:120]}), expected a state dict: whole pickled models are "
+            "not loaded, because that runs code which the file holds"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} holds {type(state).__name__}, expected tensors by name: save model.state_dict()")
@@ -464,15 +463,20 @@ def _compare(path: Path, found: Mapping[str, Tensor], wanted: Mapping[str, Tenso
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(f"{path} {word} {names[0]!r}{more}, expected the {len(wanted)} tensors of its config.json: {REMEDY}")
+            raise InputError(
+                f"{path} {word} {names[0]!r}{more}, expected the {len(wanted)} tensors of its config.json: {REMEDY}"
+            )
     for name, value in wanted.items():
         if found[name].shape != value.shape:
             raise InputError(
-                f"{path}: {name} has shape {tuple(found[name].shape)}, expected {tuple(value.shape)} by its config.json: {REMEDY}"
+                f"{path}: {name} has shape {tuple(found[name].shape)}, expected {tuple(value.shape)} by its config.json: "
+                f"{REMEDY}"
             )
     broken = next((name for name, value in found.items() if not _finite([value])), None)
     if broken is not None:
-        raise InputError(f"{path}: {broken} is not finite, expected finite numbers: take another checkpoint of that training")
+        raise InputError(
+            f"{path}: {broken} is not finite, expected finite numbers: take another checkpoint of that training"
+        )
 
 
 def _finite(values: Iterable[Tensor]) -> bool:

@@ -1,7 +1,7 @@
 """Planning without data and without a simulator: from two pictures, or picture by picture in somebody's control loop.
 
-All that it takes is the folder of a run: weights, planner settings, mean and deviation of the training actions. The search is
-the published one of LeWM (arXiv 2603.19312, section on planning).
+All that it takes is the folder of a run: weights, planner settings, mean and deviation of the training actions. The search
+is the published one of LeWM (arXiv 2603.19312, section on planning).
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Controller:
         self._queue: list[Array] = []
         self._memory: dict[str, object] = {}
 
-    def next_action(self, picture: UInt8[np.ndarray, "S S 3"]) -> Float[np.ndarray, "A"]:
+    def next_action(self, picture: UInt8[np.ndarray, "S S 3"]) -> Array:
         """The raw action to carry out now; to be called once before each action.
 
         Parameters
@@ -180,8 +180,8 @@ def open_policy(
         found = getattr(config.planning, name)
         if found != usual:
             raise InputError(
-                f"planning.{name} is {found!r}, expected {usual!r}: without data nothing can be fitted, so --set planning.{name} "
-                f"{usual}"
+                f"planning.{name} is {found!r}, expected {usual!r}: without data nothing can be fitted, so --set "
+                f"planning.{name} {usual}"
             )
     return config, PlannerPolicy(model, scaler, config.planning, name=Path(folder).name)
 
@@ -313,6 +313,6 @@ def _picture(name: str, picture: Pictures) -> Pictures:
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
         raise InputError(
-            f"{name} has shape {array.shape} and type {array.dtype}, expected uint8 (height, width, 3): one picture in colour"
+            f"{name} has shape {array.shape} and type {array.dtype}, expected uint8 (height, width, 3): one colour picture"
         )
     return array

@@ -98,8 +98,8 @@ def train(
         Folder of a finished run of the same kind and model, whose weights this one begins at and whose mean and deviation of
         the actions it keeps: what the weights mean does not change with the data. The optimiser begins anew.
     trackers : sequence of Tracker
-        Told every row of ``log.csv`` as it is written, and the end; see :mod:`spectral_jepa.training.tracker`. Under torchrun
-        those of the first process.
+        Told every row of ``log.csv`` as it is written, and the end; see :mod:`spectral_jepa.training.tracker`. Under
+        torchrun those of the first process.
 
     Returns
     -------
@@ -179,8 +179,8 @@ def _initial(config: PixelConfig, folder: str | Path) -> tuple[Any, ActionScaler
     different = config_difference(asdict(replace(own.model, dropout=config.model.dropout)), asdict(config.model))
     if different:
         raise InputError(
-            f"initial is {folder}, whose model differs ({'; '.join(different)}), expected the same model: leave these settings "
-            "as they were there"
+            f"initial is {folder}, whose model differs ({'; '.join(different)}), expected the same model: leave these "
+            "settings as they were there"
         )
     return model, scaler
 

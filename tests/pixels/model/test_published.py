@@ -1,4 +1,4 @@
-"""The public layout against numbers that the field's own code computed (benchmarks/published_weights.py), and its refusals."""
+"""The public layout against numbers of the field's own code (benchmarks/published_weights.py), and what is refused."""
 
 import importlib
 import json
@@ -112,7 +112,9 @@ def test_both_spellings_both_files_and_the_file_itself(folder, tmp_path_factory)
     assert torch.equal(load_published(folder / "weights.pt").encode(pictures), wanted)
 
 
-@pytest.mark.parametrize("c", [ModelConfig(), TINY, replace(TINY, predictor_width=24, action_dim=3, action_block=2, history=2)])
+@pytest.mark.parametrize(
+    "c", [ModelConfig(), TINY, replace(TINY, predictor_width=24, action_dim=3, action_block=2, history=2)]
+)
 def test_a_shape_survives(c):
     assert published_shape(json.loads(json.dumps(published_settings(c))), c.action_block) == c
 
