@@ -180,11 +180,14 @@ def lost_submitter(experiment, cells, folder):
     return [watch]
 
 
+# Jobs of a queue must still run when the call is repeated, which takes Python seconds.
+PAUSE = {"serial": 0.0, "workers": 0.0, "scheduler": 0.0, "submitter": 0.02}
 CASES = {"serial": serial, "workers": lost_workers, "scheduler": lost_scheduler, "submitter": lost_submitter}
 
 
-def measure(case, n_cells, root, pause=0.0):
+def measure(case, n_cells, root, pause=None):
     """One row: what became of the cells, each of which waits so many seconds, and of the table."""
+    pause = PAUSE[case] if pause is None else pause
     here = root / case
     here.mkdir(parents=True)
     (here / "noted.py").write_text(EXPERIMENT.replace("N_CELLS", str(n_cells)).replace("PAUSE", str(pause)))
@@ -220,6 +223,9 @@ def main():
     parser.add_argument("--output", type=Path, help="write the table here as CSV, after every case")
     arguments = parser.parse_args()
     rows = []
+    if arguments.output and arguments.output.exists():  # cases that are not asked for stay
+        old = pd.read_csv(arguments.output)
+        rows = old[~old["case"].isin(arguments.only)].to_dict("records")
     with tempfile.TemporaryDirectory(dir=arguments.root) as root:
         for case in arguments.only:
             rows.append(measure(case, arguments.cells, Path(root)))

@@ -286,9 +286,10 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
         )
 
     def chunks() -> Iterator[list[pa.Array]]:
-        # Read ahead by one batch only: the default of sixteen would hold as many chunks.
-        batches = data.to_batches(columns=columns, batch_size=chunk_rows, batch_readahead=1, fragment_readahead=1)
-        for batch in batches:
+        # Read ahead by one batch only, and by no file: the defaults hold sixteen, and all of a file's compressed columns.
+        options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+        ahead = {"batch_readahead": 1, "fragment_readahead": 1, "fragment_scan_options": options}
+        for batch in data.to_batches(columns=columns, batch_size=chunk_rows, **ahead):
             if len(batch):
                 yield [batch.column(batch.schema.names.index(name)) for name in columns]
 
