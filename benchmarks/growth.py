@@ -171,6 +171,9 @@ def main():
         run_one(arguments.one[0], int(arguments.one[1]), arguments.root)
         return
     rows = []
+    if arguments.output and arguments.output.exists():  # kinds that are not asked for stay
+        old = pd.read_csv(arguments.output).drop(columns=["time_exponent", "memory_exponent"], errors="ignore")
+        rows = old[~old["kind"].isin(arguments.only)].to_dict("records")
     with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
         for kind in arguments.only:
             for size in SIZES[arguments.preset][kind]:

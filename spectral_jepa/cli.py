@@ -765,11 +765,15 @@ def _check_executor(executor: tuple[str, ...], queue: dict[str, str], n_jobs: in
         raise InputError(f"--n-jobs is {n_jobs} with Dask, whose workers are as many as it has, expected none: leave it out")
     if kind in ("slurm", "submitit") and n_jobs == -1:
         raise InputError(f"--executor {kind} needs --n-jobs, expected how many jobs share the cells: add it")
-    if kind == "submitit" and set(queue) - {"timeout_min", "tasks_per_node"}:
-        unknown = next(iter(set(queue) - {"timeout_min", "tasks_per_node"}))
-        raise InputError(f"--queue has {unknown!r}, expected timeout_min or tasks_per_node with submitit: leave it out")
     if queue and kind in ("local", "dask"):
         raise InputError(f"--queue sets the jobs of a queue and --executor is {kind}, expected slurm or submitit: leave it out")
+    for name, value in queue.items():
+        known = name in ("timeout_min", "tasks_per_node")
+        if kind == "submitit" and not (known and value.isdecimal() and int(value) > 0):
+            raise InputError(
+                f"--queue is {name} {value}, expected timeout_min or tasks_per_node with submitit and a whole number above 0: "
+                "correct it"
+            )
 
 
 def _open_executor(

@@ -266,8 +266,9 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
         )
     try:
         import pyarrow.dataset
+        import pyarrow.parquet
 
-        data = pyarrow.dataset.dataset(str(path), format="parquet", partitioning="hive" if path.is_dir() else None)
+        data = pyarrow.dataset.dataset(str(path), format="parquet")
         n_rows = data.count_rows()
     except (ValueError, OSError, *_arrow_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{path} cannot be read as parquet ({_reason(error)}), {_advice(path, error)}") from error
@@ -286,12 +287,12 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
         )
 
     def chunks() -> Iterator[list[pa.Array]]:
-        # Read ahead by one batch only, and by no file: the defaults hold sixteen, and all of a file's compressed columns.
-        options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-        ahead = {"batch_readahead": 1, "fragment_readahead": 1, "fragment_scan_options": options}
-        for batch in data.to_batches(columns=columns, batch_size=chunk_rows, **ahead):
-            if len(batch):
-                yield [batch.column(batch.schema.names.index(name)) for name in columns]
+        # One after the other and when asked for: a scan of a dataset decodes ahead of whoever counts, up to the whole file.
+        for file in data.files:
+            reader = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
+            for batch in reader.iter_batches(batch_size=chunk_rows, columns=columns, use_threads=False):
+                if len(batch):
+                    yield [batch.column(batch.schema.names.index(name)) for name in columns]
 
     return chunks, n_rows
 
