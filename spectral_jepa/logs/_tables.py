@@ -282,8 +282,8 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
     nested = [name for name in columns if pyarrow.types.is_nested(data.schema.field(name).type)]
     if nested:
         raise InputError(
-            f"{path} holds lists or structures as {nested[0]!r}, expected one value a row: write each part as a column and read "
-            "the log whole (read_log), or number the labels"
+            f"{path} holds lists or structures as {nested[0]!r}, expected one value a row: write each part as a column and "
+            "read the log whole (read_log), or number the labels"
         )
 
     def chunks() -> Iterator[list[pa.Array]]:

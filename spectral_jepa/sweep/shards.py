@@ -146,7 +146,8 @@ def merge_sweep(
     ...     return {"y": x * x}
     >>> cells, folder = [{"x": 1}, {"x": 2}, {"x": 3}], tempfile.mkdtemp()
     >>> for number in (1, 2):
-    ...     _ = run_sweep(square, shard_cells(cells, number, 2), str(shard_place(folder, number, 2)), n_jobs=1, progress=False)
+    ...     part = shard_cells(cells, number, 2)
+    ...     _ = run_sweep(square, part, shard_place(folder, number, 2), n_jobs=1, progress=False)
     >>> merge_sweep(square, cells, folder, progress=False)["y"].tolist()
     [1, 4, 9]
     """
@@ -200,6 +201,6 @@ def _compare(first: Record, second: Record, part: Place) -> None:
 
     if second["status"] == "ok" and without_clocks(first) != without_clocks(second):
         raise InputError(
-            f"{part} has another result of the cell {second['cell']} than was merged before, expected the same from the same "
-            "code: find out which machine differs, and merge without that shard"
+            f"{part} has another result of the cell {second['cell']} than was merged before, expected the same from the "
+            "same code: find out which machine differs, and merge without that shard"
         )

@@ -177,7 +177,7 @@ def wrong_words(command, name, hint):
 
 
 def wrong_settings(command):
-    """For --set, and for --queue of a sweep: names without a value, unknown names, and for every known one values that its type cannot be."""
+    """For --set: names without a value, unknown names, and for every known one values that its type cannot be."""
     if command == "spectrum":
         names = inspect.signature(generators.make_ring).parameters
         wrong = {"no value": ["n_states"], "unknown": ["nonsense", "1"], "no pairs": ["n_states", "3", "slip"]}
