@@ -9,8 +9,8 @@ counted already. cells: a sweep of cells that do nothing, in one process. frames
 and unpacked as training does.
 
 Every point is a process of its own, so that its peak memory is its own; making the log is not part of its counting. Seconds
-are processor time, children included: on a busy machine a clock on the wall says more about the others. The exponent is the slope of log(time) over log(size) between neighbours;
-below the bend a fixed cost hides it.
+are processor time, children included: on a busy machine a clock on the wall says more about the others. The exponent is the
+slope of log(time) over log(size) between neighbours; below the bend a fixed cost hides it.
 """
 
 import argparse
@@ -122,7 +122,8 @@ def run_one(kind, size, folder):
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - began[1] + children.ru_utime + children.ru_stime
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(json.dumps({"cpu_seconds": own or cpu, "wall_seconds": time.perf_counter() - began[0], "peak_gib": peak / 2**20}))
+    seconds = {"cpu_seconds": own or cpu, "wall_seconds": time.perf_counter() - began[0]}
+    print(json.dumps(seconds | {"peak_gib": peak / 2**20}))
 
 
 def measure(kind, size, folder):
@@ -152,8 +153,8 @@ def exponents(rows):
         last = table.loc[part.index].iloc[-1]
         faster = "faster than linear" if last["time_exponent"] > LINEAR else "linear or less"
         said.append(
-            f"{kind}: exponent {last['time_exponent']:.2f} of time ({faster}) and {last['memory_exponent']:.2f} of memory at "
-            f"the end; the fixed cost of {fixed:.2g} s is passed at {fixed / slope:.2g} {UNITS[kind]}; "
+            f"{kind}: exponent {last['time_exponent']:.2f} of time ({faster}) and {last['memory_exponent']:.2f} of memory "
+            f"at the end; the fixed cost of {fixed:.2g} s is passed at {fixed / slope:.2g} {UNITS[kind]}; "
             f"{1e6 * last['cpu_seconds'] / last['size']:.3g} microseconds each at {last['size']:.0e}"
         )
     return table, said
@@ -171,6 +172,9 @@ def main():
         run_one(arguments.one[0], int(arguments.one[1]), arguments.root)
         return
     rows = []
+    if arguments.output and arguments.output.exists():  # kinds that are not asked for stay
+        old = pd.read_csv(arguments.output).drop(columns=["time_exponent", "memory_exponent"], errors="ignore")
+        rows = old[~old["kind"].isin(arguments.only)].to_dict("records")
     with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
         for kind in arguments.only:
             for size in SIZES[arguments.preset][kind]:

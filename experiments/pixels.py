@@ -12,6 +12,7 @@ from dataclasses import replace
 import pandas as pd
 
 from spectral_jepa.pixels.presets import preset as preset_config
+from spectral_jepa.sweep.devices import cell_device
 from spectral_jepa.sweep.experiment import comparison
 from spectral_jepa.sweep.results import reference_table
 
@@ -86,8 +87,9 @@ def run_cell(environment, size, model, seed):
             else SimulatorPolicy(world, scaler, config.planning, config.model.action_block)
         )
     else:
-        train(config, data, folder, device="cpu", progress=False)
-        network, _, scaler = load_model(folder)
+        # A GPU where the worker was given one (--gpu), else the processor, on which two runs agree bit for bit.
+        train(config, data, folder, device=cell_device(), progress=False)
+        network, _, scaler = load_model(folder, cell_device())
         log = pd.read_csv(folder / "log.csv")
         extra = {"train_prediction": float(log["prediction"].dropna().iloc[-1]),
                  "samples_per_second": float(log["samples_per_second"].dropna().median()),
@@ -116,16 +118,17 @@ def measures(folder, data):
     from spectral_jepa.pixels.reports.tables import run_probe, run_surprise
 
     flat = {}
-    probes = run_probe(folder, data, ProbeConfig(n_train=8000, n_test=4000, max_epochs=60), progress=False)
+    device = cell_device()
+    probes = run_probe(folder, data, ProbeConfig(n_train=8000, n_test=4000, max_epochs=60), device=device, progress=False)
     for line in probes[(probes["coordinate"] == "mean")].itertuples():
         name = f"{line.input}_{line.probe}_{line.quantity}".replace(" ", "_")
         flat |= {f"probe_r2_{name}": line.r2, f"probe_mse_{name}": line.mse, f"probe_r_{name}": line.r}
-    _, summary = run_surprise(folder, data, progress=False)
+    _, summary = run_surprise(folder, data, device=device, progress=False)
     for line in summary.itertuples():
         name = f"{line.version}_{line.moment}"
         flat |= {f"surprise_d_{name}": line.d_z, f"surprise_auroc_{name}": line.auroc, f"surprise_p_{name}": line.p_t,
                  f"surprise_ratio_{name}": line.ratio, "surprise_n": line.n}  # fmt: skip
-    model, config, _ = load_model(folder)
+    model, config, _ = load_model(folder, device)
     dataset = open_dataset(data, image_size=config.model.image_size, progress=False)
     table = latent_geometry(model, dataset, dataset.split()["test"], every=config.model.action_block, cache=folder / CACHE)
     for line in table[table["measure"] != "eigenvalue"].itertuples():

@@ -767,11 +767,17 @@ def _check_executor(executor: tuple[str, ...], queue: dict[str, str], n_jobs: in
         raise InputError(f"--n-jobs is {n_jobs} with Dask, whose workers are as many as it has, expected none: leave it out")
     if kind in ("slurm", "submitit") and n_jobs == -1:
         raise InputError(f"--executor {kind} needs --n-jobs, expected how many jobs share the cells: add it")
-    if kind == "submitit" and set(queue) - {"timeout_min", "tasks_per_node"}:
-        unknown = next(iter(set(queue) - {"timeout_min", "tasks_per_node"}))
-        raise InputError(f"--queue has {unknown!r}, expected timeout_min or tasks_per_node with submitit: leave it out")
     if queue and kind in ("local", "dask"):
-        raise InputError(f"--queue sets the jobs of a queue and --executor is {kind}, expected slurm or submitit: leave it out")
+        raise InputError(
+            f"--queue sets the jobs of a queue and --executor is {kind}, expected slurm or submitit: leave it out"
+        )
+    for name, value in queue.items():
+        known = name in ("timeout_min", "tasks_per_node")
+        if kind == "submitit" and not (known and value.isdecimal() and int(value) > 0):
+            raise InputError(
+                f"--queue is {name} {value}, expected with submitit timeout_min or tasks_per_node and a number above 0: "
+                "correct it"
+            )
 
 
 def _open_executor(
@@ -799,8 +805,8 @@ def _open_executor(
         chosen.update_parameters(**{"timeout_min": 24 * 60} | settings)
     except Exception as error:  # no Slurm here, or settings that it does not have: submitit raises any of several
         raise InputError(
-            f"--executor {executor[0]} cannot be used ({first_line(error)}), expected Slurm's commands here and settings that "
-            "submitit knows (--queue): check them"
+            f"--executor {executor[0]} cannot be used ({first_line(error)}), expected Slurm's commands here and settings "
+            "that submitit knows (--queue): check them"
         ) from None
     return {"executor": chosen, "n_jobs": n_jobs}
 

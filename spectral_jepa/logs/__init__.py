@@ -5,4 +5,14 @@ from spectral_jepa.logs.counts import LogCounts, count_log, count_transitions
 from spectral_jepa.logs.files import log_to_mdp, read_log, write_log
 from spectral_jepa.logs.models import read_model
 
-__all__ = ["Analysis", "LogCounts", "analyze", "count_log", "count_transitions", "log_to_mdp", "read_log", "read_model", "write_log"]
+__all__ = [
+    "Analysis",
+    "LogCounts",
+    "analyze",
+    "count_log",
+    "count_transitions",
+    "log_to_mdp",
+    "read_log",
+    "read_model",
+    "write_log",
+]

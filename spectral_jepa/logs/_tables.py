@@ -266,8 +266,9 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
         )
     try:
         import pyarrow.dataset
+        import pyarrow.parquet
 
-        data = pyarrow.dataset.dataset(str(path), format="parquet", partitioning="hive" if path.is_dir() else None)
+        data = pyarrow.dataset.dataset(str(path), format="parquet")
         n_rows = data.count_rows()
     except (ValueError, OSError, *_arrow_errors()) as error:  # type: ignore[misc]
         raise InputError(f"{path} cannot be read as parquet ({_reason(error)}), {_advice(path, error)}") from error
@@ -281,16 +282,17 @@ def open_parquet(path: Path, columns: list[str], chunk_rows: int) -> tuple[Calla
     nested = [name for name in columns if pyarrow.types.is_nested(data.schema.field(name).type)]
     if nested:
         raise InputError(
-            f"{path} holds lists or structures as {nested[0]!r}, expected one value a row: write each part as a column and read "
-            "the log whole (read_log), or number the labels"
+            f"{path} holds lists or structures as {nested[0]!r}, expected one value a row: write each part as a column and "
+            "read the log whole (read_log), or number the labels"
         )
 
     def chunks() -> Iterator[list[pa.Array]]:
-        # Read ahead by one batch only: the default of sixteen would hold as many chunks.
-        batches = data.to_batches(columns=columns, batch_size=chunk_rows, batch_readahead=1, fragment_readahead=1)
-        for batch in batches:
-            if len(batch):
-                yield [batch.column(batch.schema.names.index(name)) for name in columns]
+        # One after the other and when asked for: a scan of a dataset decodes ahead of whoever counts, up to the whole file.
+        for file in data.files:
+            reader = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
+            for batch in reader.iter_batches(batch_size=chunk_rows, columns=columns, use_threads=False):
+                if len(batch):
+                    yield [batch.column(batch.schema.names.index(name)) for name in columns]
 
     return chunks, n_rows
 

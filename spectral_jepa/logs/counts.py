@@ -254,7 +254,9 @@ class _Counter:
 
     def _merge(self) -> None:
         if len(self._parts) > 1:
-            require_memory((sum(key.size for key, _ in self._parts),), "the counts of the log", "count a part of it", copies=4)
+            require_memory(
+                (sum(key.size for key, _ in self._parts),), "the counts of the log", "count a part of it", copies=4
+            )
             key = np.concatenate([key for key, _ in self._parts])
             count = np.concatenate([count for _, count in self._parts])
             self._parts = []
@@ -281,4 +283,3 @@ def _bar(total: int, path: Path, progress: bool) -> Any:
     from spectral_jepa._terminal import Bar
 
     return Bar(total=total, desc=f"counting {path.name}", unit="row", unit_scale=True, disable=not progress)
-

@@ -342,7 +342,9 @@ def _is_alive(job: Any) -> bool:
 
     if isinstance(job, LocalJob) and job._process is None:
         try:
-            return not job.paths.result_pickle.exists() and "submitit.local._local" in psutil.Process(int(job.job_id)).cmdline()
+            return (
+                not job.paths.result_pickle.exists() and "submitit.local._local" in psutil.Process(int(job.job_id)).cmdline()
+            )
         except (psutil.Error, ValueError):
             return False
     return not job.done()

@@ -52,10 +52,14 @@ class Forecast:
     def __str__(self) -> str:
         left = f"{self.cells - self.done} of {self.cells} cells to run"
         if not self.measured:
-            return f"{left}; no cell is measured yet, so nothing is known of their time: run a few, such as --shard 1/{self.cells}"
+            return (
+                f"{left}; no cell is measured yet, so nothing is known of their time: run a few, such as --shard "
+                f"1/{self.cells}"
+            )
         return (
             f"{left}: {self.core_hours:.3g} core hours, the longest cell {self.longest_hours:.2g} hours, "
-            f"{self.worker_gb:.2g} GB of memory a worker, {self.disk_gb:.2g} GB of files, from {self.measured} measured cells"
+            f"{self.worker_gb:.2g} GB of memory a worker, {self.disk_gb:.2g} GB of files, "
+            f"from {self.measured} measured cells"
         )
 
 

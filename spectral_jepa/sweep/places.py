@@ -247,7 +247,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
         files, path = url_to_fs(url)
     except Exception as error:  # an unknown protocol, a package that is missing, settings that a storage refuses
         raise InputError(
-            f"{url} cannot be opened ({first_line(error)}), expected an address that fsspec knows, such as s3://bucket/folder: "
-            "check it, and install the package of its storage"
+            f"{url} cannot be opened ({first_line(error)}), expected an address that fsspec knows, such as "
+            "s3://bucket/folder: check it, and install the package of its storage"
         ) from None
     return files, path.rstrip("/")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from spectral_jepa._files import decode_record, encode_record
 from spectral_jepa._validation import InputError, check_count, needs_package, warn_user
 from spectral_jepa.sweep import engines
-from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, cell_name, load_cells
+from spectral_jepa.sweep.cells import CELL_COLUMNS, RunCell, Task, cell_key, load_cells
 from spectral_jepa.sweep.experiment import Experiment, helpers_of
 from spectral_jepa.sweep.places import CELLS, Place, open_place
 
@@ -187,8 +187,6 @@ def _run_tasks(
     from spectral_jepa.sweep import results
 
     with needs_package("a sweep and its progress"):
-        import joblib
-
         from spectral_jepa._terminal import Bar
     _, _, name, version, source, folder, gpu = next(iter(tasks.values()))
     records, damaged = load_cells(folder, tasks)

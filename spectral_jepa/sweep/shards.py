@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectral_jepa._files import Record
+from spectral_jepa._files import Record, encode_record
 from spectral_jepa._validation import InputError
 from spectral_jepa.sweep.cells import RunCell, cell_name, load_cells
 from spectral_jepa.sweep.places import Place, open_place
@@ -146,7 +146,8 @@ def merge_sweep(
     ...     return {"y": x * x}
     >>> cells, folder = [{"x": 1}, {"x": 2}, {"x": 3}], tempfile.mkdtemp()
     >>> for number in (1, 2):
-    ...     _ = run_sweep(square, shard_cells(cells, number, 2), str(shard_place(folder, number, 2)), n_jobs=1, progress=False)
+    ...     part = shard_cells(cells, number, 2)
+    ...     _ = run_sweep(square, part, shard_place(folder, number, 2), n_jobs=1, progress=False)
     >>> merge_sweep(square, cells, folder, progress=False)["y"].tolist()
     [1, 4, 9]
     """
@@ -161,27 +162,27 @@ def merge_sweep(
         raise InputError(
             f"{place}/{SHARDS} holds no shard, expected the folders that --shard i/n wrote: run them first, or name them"
         )
+    found = []
     for part in parts:
         if not part.exists():
-            raise InputError(f"{part} does not exist, expected the folder of a shard: check the path")
+            raise InputError(f"{part} does not exist, expected the folder of one of the shards: check the path")
+        found.append(load_cells(part, keys))
+        if not any(found[-1]):
+            raise InputError(
+                f"{part} holds none of the {len(keys)} cells, expected one of the shards of this sweep, preset and version: "
+                "check the path"
+            )
     with place.hold():
         place.prepare()
         check_folder(place, *name_and_version(run_cell, experiment, version))
         records, _ = load_cells(place, keys)
         records = {key: record for key, record in records.items() if record["status"] == "ok"}
-        for part in parts:
-            found, damaged = load_cells(part, keys)
-            if not found and not damaged:
-                raise InputError(
-                    f"{part} holds none of the {len(keys)} cells, expected a shard of this sweep, preset and version: "
-                    "check the path"
-                )
-            contents = part.read_all(cell_name(key) for key in found)
-            for key, record in found.items():
+        for part, (own, _) in zip(parts, found, strict=True):
+            for key, record in own.items():
                 if key in records:
                     _compare(records[key], record, part)
                 elif record["status"] == "ok":
-                    place.write(cell_name(key), contents[cell_name(key)])
+                    place.write(cell_name(key), encode_record(record))
                     records[key] = record
     missing = [key for key in keys if key not in records]
     if missing:
@@ -200,6 +201,6 @@ def _compare(first: Record, second: Record, part: Place) -> None:
 
     if second["status"] == "ok" and without_clocks(first) != without_clocks(second):
         raise InputError(
-            f"{part} has another result of the cell {second['cell']} than was merged before, expected the same from the same "
-            "code: find out which machine differs, and merge without that shard"
+            f"{part} has another result of the cell {second['cell']} than was merged before, expected the same from the "
+            "same code: find out which machine differs, and merge without that shard"
         )

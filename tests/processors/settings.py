@@ -43,6 +43,7 @@ NUMERIC = (
     "tests/docs/test_paper_repro.py",
     "tests/jepa",
     "tests/logs/test_analysis.py",
+    "tests/logs/test_counts.py",
     "tests/logs/test_models.py",
     "tests/logs/test_recommended_price.py",
     "tests/losses",

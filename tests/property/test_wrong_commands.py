@@ -44,6 +44,7 @@ RUN = {"positional": ["run"]}
 VALID = {
     "demo": {},
     "sweep": {"positional": ["own.py"], "n_jobs": ["1"], "folder": ["swept"]},
+    "merge": {"positional": ["own.py"], "folder": ["merged"], "shards": ["swept"]},
     "status": {"positional": ["own.py"], "folder": ["swept"]},
     "figures": {"positional": ["own.py"], "folder": ["swept"]},
     "spectrum": {"positional": ["ring"], "dim": ["2"]},
@@ -70,6 +71,7 @@ READ_FOLDERS = {("status", "folder"), ("figures", "folder"), ("repro", "root")}
 # Rounds carried out one by one: a huge number of them is slow, not wrong.
 ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget", "n_simulator", "n_starts", "n_plans"}
 ZERO_IS_FINE = {"seed", "pair"}
+AFTER_POSITIONAL = ("analyze", "sweep", "merge", "status", "figures")
 
 
 def commands():
@@ -91,6 +93,8 @@ def options(function):
         kinds = [kind for kind in get_args(hint) if kind is not types.NoneType]
         if get_origin(hint) in (typing.Union, types.UnionType) and len(kinds) == 1:
             hint = kinds[0]
+        if name == "folder" and hint is str:  # or an address
+            hint = Path
         yield "positional" if positional else name, hint
 
 
@@ -148,10 +152,12 @@ def wrong_words(command, name, hint):
     elif hint == tuple[str, ...]:
         refused |= {"unknown": ["nothing"], "one unknown": ["state", "nothing"], "empty": [""], "twice": ["state", "state"]}
         refused |= strange
+        if name == "executor":
+            refused |= {"no address": ["dask"], "a word too many": ["local", "2"], "no queue": ["slurm"]}
     elif hint is str:
         refused |= {"unknown": ["nothing"], "empty": [""], "a path": ["../run"], "a number": ["-1"], "several": ["a", "b"]}
         refused |= {"another case": ["TINY"], "a space": [" "]} | strange
-        if name == "positional" and command in ("sweep", "status", "figures"):
+        if name == "positional" and command in ("sweep", "merge", "status", "figures"):
             refused |= {"a missing file": ["missing.py"], "a folder": ["folder.py"], "no Python": ["broken.py"]}
             refused |= {
                 "no experiment": ["empty.py"],
@@ -160,13 +166,13 @@ def wrong_words(command, name, hint):
                 "exits": ["exits.py"],
             }
             refused |= {"no cells": ["nocells.py"], "odd presets": ["odd.py"]}
-        if name == "dask":
-            refused |= {"a port that is closed": ["tcp://127.0.0.1:1"], "no port": ["tcp://127.0.0.1:abc"]}
+        if name == "shard":
+            refused |= {"none of them": ["0/2"], "beyond the last": ["3/2"], "more than cells": ["1/3"], "of none": ["1/0"]}
     elif get_origin(hint) is dict:
         refused |= wrong_settings(command)
     else:
         raise AssertionError(f"no wrong words for {hint}: say here what they are")
-    if hint is str and name in ("reward", "separator", "preset") and command in ("analyze", "sweep", "status", "figures"):
+    if hint is str and name in ("reward", "separator", "preset", "shard") and command in AFTER_POSITIONAL:
         refused.pop("several")  # which are several words behind a positional argument, refused as such elsewhere
         refused["several"] = ["a", "b"]
     return [(k, v, REFUSED) for k, v in refused.items()] + [(k, v, ALLOWED) for k, v in allowed.items() if k not in refused]
@@ -183,6 +189,8 @@ def wrong_settings(command):
         wrong |= {"no states": ["n_states", "0"], "a fraction of a state": ["n_states", "2.5"], "slip 2": ["slip", "2"]}
         wrong |= {"too many states": ["n_states", str(10**9)], "far too many": ["n_states", str(10**30)]}
         return wrong
+    if command == "sweep":
+        return {"no value": ["partition"], "no queue": ["partition", "gpu"], "no pairs": ["timeout_min", "3", "partition"]}
     from spectral_jepa.pixels.presets import preset
 
     config = preset("tiny")

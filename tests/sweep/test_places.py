@@ -110,7 +110,9 @@ def test_pictures_of_a_remote_sweep_go_to_this_machine(url, tmp_path, monkeypatc
     from spectral_jepa.cli import main
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.py").write_text('"""Own."""\nPRESETS = {"quick": {"x": [1, 2]}}\ndef run_cell(x):\n    return {"y": x}\n')
+    (tmp_path / "own.py").write_text(
+        '"""Own."""\nPRESETS = {"quick": {"x": [1, 2]}}\ndef run_cell(x):\n    return {"y": x}\n'
+    )
     main(["sweep", "own.py", "--folder", url, "--n-jobs", "1", "--no-figures"])
     main(["status", "own.py", "--folder", url])
     main(["sweep", "own.py", "--folder", url, "--dry-run"])

@@ -26,7 +26,7 @@ def run_shards(folder, total, numbers):
 @pytest.mark.parametrize("total", [1, 3, 5, 12])
 def test_shards_are_a_partition_and_their_merge_is_one_run(tmp_path, total):
     parts = [shard_cells(CELLS, number, total) for number in range(1, total + 1)]
-    assert sorted(map(repr, sum(parts, []))) == sorted(map(repr, CELLS))
+    assert sorted(repr(cell) for part in parts for cell in part) == sorted(map(repr, CELLS))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     run_shards(tmp_path / "sharded", total, range(1, total + 1))
     merged = merge_sweep(cube, CELLS, tmp_path / "sharded", progress=False)
