@@ -22,7 +22,8 @@ LABELS = {
     "whitened": "latent: soft whitening",
 }
 # At the ends of lines.
-SHORT = {"latent": "latent", "sigreg": "SIGReg", "sigreg, tenth strength": "SIGReg, tenth", "latent, full gradient": "full gradient",
+SHORT = {"latent": "latent", "sigreg": "SIGReg", "sigreg, tenth strength": "SIGReg, tenth",
+         "latent, full gradient": "full gradient",
          "latent, no regulariser": "no regulariser", "latent, stop-gradient only": "stop-gradient only",
          "input, noise not in loss": "input, clean loss"}  # fmt: skip
 FAR = 10

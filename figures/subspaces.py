@@ -65,6 +65,8 @@ def best_sentence(own, column, name):
     where = f"{what} in subspaces, {own['family'].iloc[0]}"
     if len(sizes) < 2:
         return f"{where}: the best K is {few} at N = {sizes[0]:,}."
+    if few == many:
+        return f"{where}: the best K is {few} at N = {sizes[0]:,} to {sizes[-1]:,}."
     return f"{where}: the best K is {few} at N = {sizes[0]:,} and {many} at N = {sizes[-1]:,}."
 
 

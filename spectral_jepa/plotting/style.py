@@ -48,7 +48,6 @@ TALK: Any = {
     "ytick.labelsize": 13,
     "lines.linewidth": 2.6,
     "lines.markersize": 7,
-    "savefig.dpi": 130,
 }
 # Okabe-Ito: told apart by readers with any colour vision. One meaning each, in every figure.
 COLORS = {
