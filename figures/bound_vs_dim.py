@@ -96,9 +96,8 @@ def family_figure(part, family):
         figure,
         sentence(rows, family),
         f"{mean_note(part['seed'].nunique())} Last panel: band of the middle half of the seeds; lines that coincide are "
-        "drawn "
-        f"a little apart. Hatched: a bound that says nothing. Oracle bounds: at N = {rows['n_transitions'].iloc[0]:,}. "
-        f"Hypothesis of Thm 4.1 met in {met:.0%} of the runs.",
+        "drawn a little apart. Hatched: a bound that says nothing. Oracle bounds: at N = "
+        f"{rows['n_transitions'].iloc[0]:,}. Hypothesis of Thm 4.1 met in {met:.0%} of the runs.",
     )
 
 
@@ -162,11 +161,9 @@ def overview(table, families):
     handles = {h.get_label(): h for axis in panels[:-1] for h in axis.get_legend_handles_labels()[0]}
     return finish(
         figure,
-        f"At N = {' to '.join(f'{n:,}' for n in dict.fromkeys((sizes[0], sizes[-1])))} fewer dimensions than states "
-        "have less "
-        f"error in {len(families) - len(full)} of {len(families)} worlds; the pointwise bound is "
-        f"{times('goal_pointwise'):.0f} times "
-        f"the regret (median), Thm 4.1 {times('goal_printed'):,.0f} times.",
+        f"At N = {' to '.join(f'{n:,}' for n in dict.fromkeys((sizes[0], sizes[-1])))} fewer dimensions than states have "
+        f"less error in {len(families) - len(full)} of {len(families)} worlds; the pointwise bound is "
+        f"{times('goal_pointwise'):.0f} times the regret (median), Thm 4.1 {times('goal_printed'):,.0f} times.",
         f"{mean_note(table['seed'].nunique())} Hatched: a bound that says nothing. One figure a world: bound_vs_dim_*.",
         legend=[handles[name] for _, name, *_ in GOAL if name in handles],
         columns=6,

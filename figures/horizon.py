@@ -89,8 +89,7 @@ def one_figure(table, families):
         figure,
         sentence(whole),
         "Mean over pairs of states and seeds. Hatched: above the best value, where a bound says nothing; a regret below "
-        "1e-5 is "
-        "drawn there. Thm 4.2 asks for deterministic actions, which no world here has."
+        "1e-5 is drawn there. Thm 4.2 asks for deterministic actions, which no world here has."
         + (" Thin: the hypothesis of the horizon-free bounds is not met." if thin else ""),
         legend=handles,
         columns=4,

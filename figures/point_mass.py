@@ -178,8 +178,7 @@ def draw_sweeps(table, runs, models, main):
     return finish(
         figure,
         f"At noise {noise:g} the latent model reaches {ends['latent']:.0%} of the far goals, the input model "
-        f"{ends['input']:.0%},"
-        f"{said}; noise drawn anew leaves the spectrum as it is.",
+        f"{ends['input']:.0%},{said}; noise drawn anew leaves the spectrum as it is.",
         f"{NOTE} Seeds: {spread_of_seeds(own)}. Dashed lines at the bottom left: controls, 3 seeds.",
     )
 

@@ -61,8 +61,8 @@ def eigenvalue_sentence(table):
     most = own[own["penalty"] == own["penalty"].max()]
     return (
         f"At the published strength SIGReg leaves eigenvalues of {at['smallest'].mean():.2f} to "
-        f"{at['largest'].mean():.2f}; at "
-        f"{most['penalty'].iloc[0]:g} they are {most['smallest'].mean():.2f} to {most['largest'].mean():.2f}."
+        f"{at['largest'].mean():.2f}; at {most['penalty'].iloc[0]:g} they are {most['smallest'].mean():.2f} to "
+        f"{most['largest'].mean():.2f}."
     )
 
 

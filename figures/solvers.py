@@ -87,9 +87,8 @@ def loss_figure(part, families, k):
     return finish(
         figure,
         sentence(part, families, k),
-        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one "
-        "encoder for all "
-        "actions costs, in per cent of the pretraining error with one encoder for each.",
+        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one encoder "
+        "for all actions costs, in per cent of the pretraining error with one encoder for each.",
         legend=list(handles.values()),
         columns=3,
     )
