@@ -86,7 +86,7 @@ def steps_panel(axis, runs, part, arms, *, cost="own", short=False):
         if len(chosen):
             curve = mean_band(chosen, by="required_steps", value="success")
             # A little apart, or bars hide bars.
-            curve["required_steps"] += 0.16 * (number - len(arms) // 2)
+            curve["required_steps"] += 0.1 * (number - len(arms) // 2)
             interval(axis, curve, "required_steps", arm, names=SHORT if short else LABELS)
     success_axis(axis)
     axis.set_xticks(sorted(part["required_steps"].unique()))

@@ -132,7 +132,7 @@ def overview_panel(axis, table, worlds):
             axis.plot(interval(rows, planner), [height] * 2, color=COLORS[color], lw=2.4)
             mean = rows[f"success_{planner}"].mean()
             axis.plot(mean, height, ls="", marker=marker, color=COLORS[color])
-            left = mean > 0.45
+            left = mean > 0.6
             name = arm if planner == "25" else f"{arm}, {'guided' if planner == 'guided' else 'history'}"
             low, high = interval(rows, planner)
             axis.annotate(name, (low if left else high, height), xytext=(-5 if left else 5, 0), textcoords="offset points",

@@ -13,10 +13,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from spectral_jepa.plotting.drawing import find_drawing
 from spectral_jepa.plotting.finding import finish, label_ends, talk_version
-from spectral_jepa.plotting.style import COLORS, STYLE, WORDS, new_figure, sequential_colors
+from spectral_jepa.plotting.style import COLORS, STYLE, WORDS, new_figure, save_figure, sequential_colors
 from spectral_jepa.sweep.experiment import load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +158,21 @@ def test_both_models_of_colour_vision_agree_on_what_stays():
             colour_vision.lab(colour_vision.machado(colors, kind)) - colour_vision.lab(colour_vision.linear(colors)), axis=1
         )
         assert np.median(apart) < np.median(plain)
+
+
+def test_a_small_picture_keeps_its_colours(tmp_path):
+    """The palette of a committed picture has every colour of the figure, also those of a thin line."""
+    with mpl.rc_context(STYLE):
+        figure, axes = new_figure(2, 3)
+        for axis in axes.ravel():
+            for place, color in enumerate([*COLORS.values(), *sequential_colors([1, 2, 4, 8]).values()]):
+                axis.plot([0, 1], [place, place + 1], color=color, lw=1.2)
+        (path,) = save_figure(figure, tmp_path, "small", small=True)
+    with Image.open(path) as picture:
+        assert picture.mode == "P"
+        kept = np.array(picture.getpalette()).reshape(-1, 3)
+    for color in [*COLORS.values(), *sequential_colors([1, 2, 4, 8]).values()]:
+        assert np.abs(kept - 255 * np.array(mpl.colors.to_rgb(color))).sum(1).min() < 25, color
 
 
 def test_what_is_wrong_with_a_figure_is_found():
