@@ -67,13 +67,11 @@ def world_figure(family, part):
     return finish(
         figure,
         f"{family.capitalize()}: without a device the encoder collapses; soft whitening ends at the predicted rank in "
-        f"{met} of "
-        f"{of} runs; stop-gradient and EMA lose {'nothing' if worst < 5e-4 else f'at most {worst:.1%}'} with a linear "
-        "predictor.",
+        f"{met} of {of} runs; stop-gradient and EMA lose {'nothing' if worst < 5e-4 else f'at most {worst:.1%}'} with a "
+        "linear predictor.",
         f"Top: free predictor, mean of {part['run_seed'].nunique()} seeds; strength in brackets; EMA is drawn as dashes on "
         "stop-gradient, which it follows. Effective rank has no scale: that of a collapsed encoder is one of rounding "
-        "errors. "
-        f"Bottom: disc, free predictor; cross, linear predictor; right, a mark a run, strength from left to right "
+        "errors. Bottom: disc, free predictor; cross, linear predictor; right, a mark a run, strength from top to bottom "
         "within a row.",
     )
 

@@ -84,14 +84,13 @@ def one_figure(table, families):
     handles = axes[0, 0].get_legend_handles_labels()[0]
     handles += [line for line in axes[1, 0].get_lines() if line.get_label().startswith("one encoder")]
     whole = table[table["family"].isin(families) & ~table["shared"].astype(bool)]
-    pale = not whole["hypothesis"].astype(bool).all()
+    thin = not whole["hypothesis"].astype(bool).all()
     return finish(
         figure,
         sentence(whole),
         "Mean over pairs of states and seeds. Hatched: above the best value, where a bound says nothing; a regret below "
-        "1e-5 is "
-        "drawn there. Thm 4.2 asks for deterministic actions, which no world here has."
-        + (" Pale: the hypothesis of the horizon-free bounds is not met." if pale else ""),
+        "1e-5 is drawn there. Thm 4.2 asks for deterministic actions, which no world here has."
+        + (" Thin: the hypothesis of the horizon-free bounds is not met." if thin else ""),
         legend=handles,
         columns=4,
     )
@@ -106,9 +105,9 @@ def steps_axis(axis, horizons):
 
 
 def style_of(name, met):
-    """A horizon-free curve is faint where its hypothesis is not met."""
+    """A horizon-free curve is thin where its hypothesis is not met."""
     color, style = next((color, style) for curve, color, style, _ in CURVES if curve == name)
-    return {"color": COLORS[color], "ls": style, "alpha": 0.4 if name.startswith("horizon_free") and not met else 1}
+    return {"color": COLORS[color], "ls": style, "lw": 0.7 if name.startswith("horizon_free") and not met else None}
 
 
 def regret_panel(axis, part):

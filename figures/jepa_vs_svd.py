@@ -30,8 +30,8 @@ def draw(table):
         figure,
         f"A JEPA trained with exact gradients and a free predictor is the truncated SVD, risk within {worst:.0e}; other "
         "predictors and losses span other functions and plan differently.",
-        "Top: largest distance of the seeds; what is below 1e-16 is drawn there. Bottom left: a dot a run, bar: median, "
-        f"k = {', '.join(map(str, DIMS))}. Bottom right: a mark a run; on the line a JEPA plans as well as the SVD.",
+        "Top: largest distance of the seeds; what is below 1e-16 is drawn there. Bottom left: a dot a run, bar: median, k "
+        f"= {', '.join(map(str, DIMS))}. Bottom right: a mark a run; on the line a JEPA plans as well as the SVD.",
     )
     talk = talk_version(
         f"Trained on the exact loss, a JEPA is the truncated SVD: risk within {worst:.0e}.",

@@ -28,19 +28,16 @@ def draw(table):
     seeds = ring["seed"].nunique()
     latent, other = shares(ring, MAIN_DIMS[0])
     note = (
-        "Blue: the latent model has less regret; orange: the input model; white: the same; grey: both lose more than "
-        "half of "
-        f"what a blind planner loses. Mean of {seeds} seeds. Dashed: right of it the latent drops the task, p = s. "
-        "Line: above "
-        "it the input drops the task, scale$^2$ p$^2$ / m = s$^2$ / n."
+        "Blue: the latent model has less regret; orange: the input model; white: the same; grey: both lose more than half "
+        f"of what a blind planner loses. Mean of {seeds} seeds. Dashed: right of it the latent drops the task, p = s. "
+        "Line: above it the input drops the task, scale$^2$ p$^2$ / m = s$^2$ / n."
     )
     main = draw_map(
         ring,
         MAIN_DIMS,
         f"With k = {MAIN_DIMS[0]} and exact matrices the latent model wins in {latent:.0%} of the settings, where the "
-        "nuisance "
-        f"is loud and unpredictable, the input model in {other:.0%}, where it is faint and predictable; room for both "
-        "ends it.",
+        f"nuisance is loud and unpredictable, the input model in {other:.0%}, where it is faint and predictable; room for "
+        "both ends it.",
         note,
     )
     more = draw_map(ring, MORE_DIMS, f"With k = {MORE_DIMS[0]} the map is that of k = {MAIN_DIMS[0]}.", note)
@@ -210,11 +207,10 @@ def draw_curves(ring, cycle):
     where = " and ".join(map(str, odd)) if odd else "no k"
     return finish(
         figure,
-        f"A loud background defeats the input model, a predictable distractor the latent one, which has less error and more "
-        f"regret at k = {where}; i.i.d. nuisance makes a model of the whole input costly.",
+        "A loud background defeats the input model, a predictable distractor the latent one, which has less error and "
+        f"more regret at k = {where}; i.i.d. nuisance makes a model of the whole input costly.",
         f"Mean and 95 % interval of the mean (Student t) over the seeds. Top left and middle: {fading(shades)}. Goal "
-        "regret: of "
-        "reaching the task's goal, a probability. Bottom: N for each action, m nuisance values.",
+        "regret: of reaching the task's goal, a probability. Bottom: N for each action, m nuisance values.",
     )
 
 

@@ -26,11 +26,10 @@ def draw(table):
     low, high = min(r.min() for r in ratios), max(r.max() for r in ratios)
     finish(
         figure,
-        f"Rank k costs of the order of k n / N with any estimator: the truncated SVD is {low:.0f} to {high:.0f} times above "
-        f"the lower bound, with slopes {found[0]:.2f}, {found[1]:.2f}, {found[2]:.2f} in N, k - 1, n.",
+        f"Rank k costs of the order of k n / N with any estimator: the truncated SVD is {low:.0f} to {high:.0f} times "
+        f"above the lower bound, with slopes {found[0]:.2f}, {found[1]:.2f}, {found[2]:.2f} in N, k - 1, n.",
         f"Dots: mean of {table['draw'].nunique()} draws; band: least to largest. Slopes: of the mean, from n (k - 1) "
-        "transitions "
-        "on; with fewer, predicting the marginal law is better than any count.",
+        "transitions on; with fewer, predicting the marginal law is better than any count.",
         legend=panels[0, 0].get_legend_handles_labels()[0],
         columns=5,
     )

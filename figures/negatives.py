@@ -26,11 +26,9 @@ def draw(table):
     finish(
         figure,
         f"With no pretraining error the paper's planner still loses up to {worst['euclidean']:.2f}, the score with each "
-        "action's "
-        f"own negatives up to {worst['own dot']:.2f}, with pooled negatives {pooled}.",
-        "Exact embeddings, k = n, one step. Left: mean over worlds of a family, mean regret over mean best value. "
-        "Middle and "
-        "right: the paper's planner; a regret below 2e-6 is drawn there.",
+        f"action's own negatives up to {worst['own dot']:.2f}, with pooled negatives {pooled}.",
+        "Exact embeddings, k = n, one step. Left: mean over worlds of a family, mean regret over mean best value. Middle "
+        "and right: the paper's planner; a regret below 2e-6 is drawn there.",
         legend=axes[0, 0].get_legend_handles_labels()[0],
         columns=3,
     )

@@ -35,11 +35,9 @@ def draw(table):
     sure = mean.index[mean["distance"] > mean["pooled score"]]
     finish(
         figure,
-        f"Where moves succeed {SHOWN:.0%} of the time LeWM's distance leaps and arrives in 20 steps "
-        f"{at['distance']:.0%} of the "
-        f"time, the pooled score on its latents {at['pooled score']:.0%}; the score is better at {words(fooled)}, the "
-        "distance "
-        f"at {words(sure)}.",
+        f"Where moves succeed {SHOWN:.0%} of the time LeWM's distance leaps and arrives in 20 steps {at['distance']:.0%} "
+        f"of the time, the pooled score on its latents {at['pooled score']:.0%}; the score is better at {words(fooled)}, "
+        f"the distance at {words(sure)}.",
         f"Mean of {table[table['model'] == LEWM]['seed'].nunique()} trainings of LeWM and "
         f"{table[table['model'] == WHITE]['seed'].nunique()} of the whitened model; solid: LeWM, dashed: whitened.",
         legend=axes[0, 0].get_legend_handles_labels()[0],

@@ -65,14 +65,13 @@ def world_figure(name, part):
     if "none" in set(trained["model"]):
         why = (
             "'none' has no regulariser: its latents shrink to nearly a point, and effective rank, which has no scale, "
-            "counts "
-            "the directions of what noise is left."
+            "counts the directions of what noise is left."
         )
     return finish(
         figure,
         headline(name, part),
-        f"A mark a training seed ({seeds} seed{'s' * (seeds > 1)}), the same held-out pairs for all, {part['size'].iloc[0]} "
-        f"preset; bars and bands: Wilson's 95 % interval, seeds pooled. {why}",
+        f"A mark a training seed ({seeds} seed{'s' * (seeds > 1)}), the same held-out pairs for all, "
+        f"{part['size'].iloc[0]} preset; bars and bands: Wilson's 95 % interval, seeds pooled. {why}",
     )
 
 

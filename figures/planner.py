@@ -38,8 +38,7 @@ def draw(table):
         figure,
         headline(table, worlds),
         f"{pairs} held-out pairs, the same for all; bars: Wilson's 95 % interval. Named are the settings that no other "
-        "beats in "
-        "both time and success; up and to the left is better.",
+        "beats in both time and success; up and to the left is better.",
         legend=list(marks.values()),
         columns=4,
     )
@@ -61,8 +60,8 @@ def headline(table, worlds):
         best = part.loc[part["success"].idxmax()]
         quick = part[part["high"] >= best["success"]].sort_values("milliseconds").iloc[0]
         said.append(
-            f"{NAMES.get(world, world)}: {quick['arm']} in {quick['milliseconds']:.0f} ms is not told from {best['arm']} in "
-            f"{best['milliseconds']:.0f} ms"
+            f"{NAMES.get(world, world)}: {quick['arm']} in {quick['milliseconds']:.0f} ms is not told from {best['arm']} "
+            f"in {best['milliseconds']:.0f} ms"
             if quick["arm"] != best["arm"]
             else f"{NAMES.get(world, world)}: {best['arm']} is the best and nothing quicker is as good"
         )

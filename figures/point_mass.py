@@ -22,7 +22,8 @@ LABELS = {
     "whitened": "latent: soft whitening",
 }
 # At the ends of lines.
-SHORT = {"latent": "latent", "sigreg": "SIGReg", "sigreg, tenth strength": "SIGReg, tenth", "latent, full gradient": "full gradient",
+SHORT = {"latent": "latent", "sigreg": "SIGReg", "sigreg, tenth strength": "SIGReg, tenth",
+         "latent, full gradient": "full gradient",
          "latent, no regulariser": "no regulariser", "latent, stop-gradient only": "stop-gradient only",
          "input, noise not in loss": "input, clean loss"}  # fmt: skip
 FAR = 10
@@ -85,7 +86,7 @@ def steps_panel(axis, runs, part, arms, *, cost="own", short=False):
         if len(chosen):
             curve = mean_band(chosen, by="required_steps", value="success")
             # A little apart, or bars hide bars.
-            curve["required_steps"] += 0.16 * (number - len(arms) // 2)
+            curve["required_steps"] += 0.1 * (number - len(arms) // 2)
             interval(axis, curve, "required_steps", arm, names=SHORT if short else LABELS)
     success_axis(axis)
     axis.set_xticks(sorted(part["required_steps"].unique()))
@@ -177,8 +178,7 @@ def draw_sweeps(table, runs, models, main):
     return finish(
         figure,
         f"At noise {noise:g} the latent model reaches {ends['latent']:.0%} of the far goals, the input model "
-        f"{ends['input']:.0%},"
-        f"{said}; noise drawn anew leaves the spectrum as it is.",
+        f"{ends['input']:.0%},{said}; noise drawn anew leaves the spectrum as it is.",
         f"{NOTE} Seeds: {spread_of_seeds(own)}. Dashed lines at the bottom left: controls, 3 seeds.",
     )
 

@@ -45,8 +45,7 @@ def draw(table):
         f"tails) and more in {more} (low rank, many data); whichever of the two the folds prefer is worse than the "
         f"dimension in {worse}, by {max(both.max() - 1, 0):.0%} at most.",
         f"Means of {table['seed'].nunique()} seeds; error: root of the pretraining error. Large marks: what the data "
-        "choose. "
-        "Below 1 the price is better. Bottom right: geometric means over worlds; marks: the price of least error.",
+        "choose. Below 1 the price is better. Bottom right: geometric means over worlds; marks: the price of least error.",
     )
     family, n = SHOWN[0]
     part = table[(table["family"] == family) & (table["n_transitions"] == n)]

@@ -55,11 +55,10 @@ def phase_figure(phase, minibatch):
     sampled(axes[0, 2], minibatch)
     return finish(
         figure,
-        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agreeing(near)} descents, from "
-        "small starts "
-        "and from large centred ones.",
-        "Open: collapsed; filled: grown. Left: batch sizes, which the axes make equal, are drawn a little apart. Middle: a "
-        "variance below 1e-13 is drawn there; dotted: where collapse is read; a mean far from 0 is slow, some are not "
+        f"Encoders collapse exactly where $1 - s_2^2 > \\lambda b (c - c'/N) / k$: {agreeing(near)} descents, from small "
+        "starts and from large centred ones.",
+        "Open: collapsed; filled: grown. Left: batch sizes, which the axes make equal, are drawn a little apart. Middle: "
+        "a variance below 1e-13 is drawn there; dotted: where collapse is read; a mean far from 0 is slow, some are not "
         "there yet.",
     )
 
@@ -147,8 +146,7 @@ def factor_figure(parts):
         f"{kept['rho_1']:g} and {kept['rho_2']:g}), and loses the faster one beside a slow one ({lost['r2_second']:.2f} at "
         f"{lost['rho_1']:g} and {lost['rho_2']:g}).",
         "Left: published constants, the start of least loss, sorted by what the second Hermite function of the slow "
-        "factor saves. "
-        "Middle: a mark a run and factor. Right: prediction error of embeddings that are exactly Gaussian.",
+        "factor saves. Middle: a mark a run and factor. Right: prediction error of embeddings that are exactly Gaussian.",
     )
 
 

@@ -61,8 +61,8 @@ def eigenvalue_sentence(table):
     most = own[own["penalty"] == own["penalty"].max()]
     return (
         f"At the published strength SIGReg leaves eigenvalues of {at['smallest'].mean():.2f} to "
-        f"{at['largest'].mean():.2f}; at "
-        f"{most['penalty'].iloc[0]:g} they are {most['smallest'].mean():.2f} to {most['largest'].mean():.2f}."
+        f"{at['largest'].mean():.2f}; at {most['penalty'].iloc[0]:g} they are {most['smallest'].mean():.2f} to "
+        f"{most['largest'].mean():.2f}."
     )
 
 
@@ -83,7 +83,7 @@ def appendix_sentence(table, row):
 
 
 NOTES = {
-    "eigenvalues": "Bars: least to largest eigenvalue; short lines: 1 less the gap predicted if slices were normal; dotted: white.",
+    "eigenvalues": "Bars: least to largest; short lines: 1 less the gap predicted if slices were normal; dotted: white.",
     "sigreg": "Solid: SIGReg trained; dashed: hard whitening; dotted: floor, the best atoms.",
     "wasserstein": "Solid: SIGReg trained; dashed: hard whitening; dotted: floor, the best atoms.",
     "excess": "Over the best of that dimension; solid: refitted, dashed: own read-out.",
@@ -112,7 +112,7 @@ def six_panels(table, row):
     low = min(axis.get_ylim()[0] for axis in axes.ravel())
     high = max(axis.get_ylim()[1] for axis in axes.ravel())
     for axis in axes.ravel():
-        axis.set_ylim(low, high)
+        axis.set_ylim(0 if row == "excess" else low, high)
     handles = [
         Line2D([], [], color=color, marker="o", lw=2, label=family)
         for family, color in zip(families_of(table), FAMILY_COLORS, strict=False)
@@ -126,12 +126,12 @@ def six_panels(table, row):
 def setting_panel(axis, table, name, row):
     """One quantity of both worlds along one setting."""
     parameter, label = AXES[name]
+    axis.set_yscale(ROWS[row][2], **({"linthresh": 1e-2} if row == "excess" else {}))
     part, others = moved(table, name)
     for family, color in zip(families_of(table), FAMILY_COLORS, strict=False):
         own, other = part[part["family"] == family], others[others["family"] == family]
         PANELS[row](axis, own, other, parameter, color)
     axis.set_xscale("log")
-    axis.set_yscale(ROWS[row][2], **({"linthresh": 1e-2} if row == "excess" else {}))
     values = sorted(part[parameter].unique())
     axis.set_xticks(values, [f"{value:g}" for value in values])
     axis.minorticks_off()

@@ -94,7 +94,7 @@ def scale_panel(axis, table):
         rows = table[table["penalty"] == penalty]
         ramp = np.maximum(0, 1 - (1 - square) / (2 * penalty))
         axis.plot(square, ramp, color=color, lw=1.2, label=rf"$\lambda$ = {penalty:g}", zorder=1)
-        axis.plot(rows["singular_value"] ** 2, rows["found_scale"], ls="", marker="o", ms=3.5, color=color, alpha=0.6)
+        axis.plot(rows["singular_value"] ** 2, rows["found_scale"], ls="", marker="o", ms=3.5, color=color)
     axis.set_xlabel("$s_i^2$, share of the direction that is predictable")
     axis.set_ylabel("squared scale $d_i^2$ found")
     axis.set_title("scales: found (dots), predicted (lines)")

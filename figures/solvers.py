@@ -60,11 +60,15 @@ def sentence(part, families, k):
     rows = part[part["family"].isin(families)]
     few, many = (worst(rows, f"randomized, {n} iterations") for n in (4, 16))
     lost = worst(rows, "Lanczos")
-    exact = "loses only rounding" if lost < 1e-12 else f"loses up to {lost:.0e}"
     return (
-        f"At k = {k} Lanczos {exact}; randomized iteration loses up to {few:.0e} of the energy in 4 rounds, "
-        f"{many:.0e} in 16."
+        f"At k = {k} Lanczos loses {words(lost)} of the energy; randomized iteration up to {words(few)} in 4 rounds, up to "
+        f"{words(many)} in 16."
     )
+
+
+def words(share):
+    """A share in words: what is rounding is called so."""
+    return "only rounding" if share < 1e-12 else f"{share:.1%}" if share >= 1e-3 else f"{share:.0e}"
 
 
 def loss_figure(part, families, k):
@@ -83,9 +87,8 @@ def loss_figure(part, families, k):
     return finish(
         figure,
         sentence(part, families, k),
-        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one "
-        "encoder for all "
-        "actions costs, in per cent of the pretraining error with one encoder for each.",
+        f"Mean (above: geometric) and 95 % interval of the mean, {part['seed'].nunique()} seeds. Below: what one encoder "
+        "for all actions costs, in per cent of the pretraining error with one encoder for each.",
         legend=list(handles.values()),
         columns=3,
     )
@@ -128,7 +131,7 @@ def loss_panel(axis, rows):
             band(axis, curve, "n_states", label=name, **line)
     axis.set_yscale("log")
     axis.axhspan(FLOOR / 5, 1e-13, color="0.93", zorder=0)
-    axis.set_ylim(bottom=FLOOR / 5)
+    axis.set_ylim(FLOOR / 5, 1)
     axis.set_ylabel("share of energy lost")
     states_axis(axis, rows)
     at = axis.get_yaxis_transform()

@@ -48,11 +48,9 @@ def rank_sentence(whitened):
     drawn = drawn[drawn["n_subspaces"] > 1]
     over = int((whitened["rank"] > whitened["pataki"]).sum())
     return (
-        f"Whitened in K parts of the coordinates, {int((part['rank'] == part['subspace_dim']).sum()):,} of "
-        f"{len(part):,} encoders "
-        f"keep rank k / K; in independent subspaces {int((drawn['rank'] > drawn['subspace_dim']).sum()):,} of "
-        f"{len(drawn):,} keep "
-        f"more, {over or 'none'} beyond Pataki's bound."
+        f"Whitened in K parts of the coordinates, {int((part['rank'] == part['subspace_dim']).sum()):,} of {len(part):,} "
+        f"encoders keep rank k / K; in independent subspaces {int((drawn['rank'] > drawn['subspace_dim']).sum()):,} of "
+        f"{len(drawn):,} keep more, {over or 'none'} beyond Pataki's bound."
     )
 
 
@@ -65,6 +63,8 @@ def best_sentence(own, column, name):
     where = f"{what} in subspaces, {own['family'].iloc[0]}"
     if len(sizes) < 2:
         return f"{where}: the best K is {few} at N = {sizes[0]:,}."
+    if few == many:
+        return f"{where}: the best K is {few} at N = {sizes[0]:,} to {sizes[-1]:,}."
     return f"{where}: the best K is {few} at N = {sizes[0]:,} and {many} at N = {sizes[-1]:,}."
 
 
@@ -87,9 +87,8 @@ def rank_figure(whitened, sampled, bounds):
     return finish(
         figure,
         rank_sentence(whitened),
-        "Marks: runs, area by their share; coloured lines: means; black lines: k / K, the sharp bound for any "
-        "subspaces, and "
-        "Pataki's bound (grey). Effective rank: exponential of the entropy of the spectrum.",
+        "Marks: runs, area by their share; coloured lines: means; black lines: k / K, the sharp bound for any subspaces, "
+        "and Pataki's bound (grey). Effective rank: exponential of the entropy of the spectrum.",
     )
 
 

@@ -9,7 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spectral_jepa._validation import Array
-from spectral_jepa.plotting.style import COLORS, dimension_axis, new_figure, own_axis, styled
+from spectral_jepa.plotting.finding import finish
+from spectral_jepa.plotting.style import COLORS, WORDS, dimension_axis, new_figure, own_axis, styled
+
+# Share of the squared singular values that the title of a spectrum counts directions for.
+CARRIED = 0.99
 
 
 @styled
@@ -39,7 +43,13 @@ def demo_figure(table: pd.DataFrame) -> Figure:
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
     plot_error(table, axis=axes[0, 0])
     plot_regret(table, axis=axes[0, 1])
-    return figure
+    error, regret = (int(table["k"].iloc[int(np.argmin(table[name]))]) for name in ("pretraining error", "goal regret"))
+    holds = bool((table["bound"] >= table["goal regret"]).all())
+    return finish(
+        figure,
+        f"The error is least at k = {error}, the regret at k = {regret}; the bound {'holds' if holds else 'fails'}.",
+        "The tail is the error of infinite data. A regret below 1e-5 is drawn there.",
+    )
 
 
 @styled
@@ -96,7 +106,7 @@ def plot_regret(table: pd.DataFrame, *, axis: Axes | None = None) -> Axes:
     regret = own_axis(axis)
     regret.plot(table["k"], table["bound"], color=COLORS["tight"], marker="s", label="corrected bound")
     regret.plot(table["k"], np.maximum(table["goal regret"], 1e-5), color=COLORS["measured"], marker="o", label="measured")
-    regret.set_ylabel("goal regret (probability)")
+    regret.set_ylabel(WORDS["goal regret"])
     regret.set_yscale("log")
     dimension_axis(regret, table["k"])
     regret.legend()
@@ -110,7 +120,7 @@ def spectrum_figure(name: str, per_action: Array, stacked: Array) -> Figure:
     Parameters
     ----------
     name : str
-        Of the world: the title.
+        Of the world: the title's first word.
     per_action : array (A, n)
         Singular values of each action, descending.
     stacked : array (n,)
@@ -130,8 +140,13 @@ def spectrum_figure(name: str, per_action: Array, stacked: Array) -> Figure:
     figure, axes = new_figure(1, 2, width=4.2, height=3.2)
     plot_spectrum(per_action, stacked, axis=axes[0, 0])
     plot_tails(per_action, stacked, axis=axes[0, 1])
-    figure.suptitle(name)
-    return figure
+    energy = np.cumsum(stacked**2) / np.sum(stacked**2)
+    k = int(np.searchsorted(energy, CARRIED)) + 1
+    return finish(
+        figure,
+        f"{name}: {k} of {len(stacked)} directions carry {CARRIED:.0%} of the squared singular values.",
+        "Blue: an action each; black: one encoder for all actions.",
+    )
 
 
 @styled
@@ -201,7 +216,7 @@ def plot_tails(per_action: Array, stacked: Array, *, axis: Axes | None = None) -
         tails.plot(index, _tails(row), color=COLORS["measured"], alpha=0.5, lw=0.8, label=label)
     tails.plot(index, _tails(stacked), color=COLORS["exact"], label="shared encoder (stacked)")
     tails.set_ylabel(r"approximation error $\mathrm{tail}_k$")
-    tails.set_xlabel("latent dimension k")
+    tails.set_xlabel(WORDS["dimension"])
     tails.xaxis.set_major_locator(MaxNLocator(integer=True))
     tails.legend()
     return tails

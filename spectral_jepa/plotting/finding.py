@@ -41,7 +41,7 @@ def ink(color: Any) -> tuple[float, float, float]:
     Orange becomes brown, blue and black stay.
 
     >>> [round(value, 2) for value in ink("#E69F00")], ink("k")
-    ([0.63, 0.44, 0.0], (0.0, 0.0, 0.0))
+    ([0.64, 0.44, 0.0], (0.0, 0.0, 0.0))
     """
     red, green, blue = to_rgb(color)
     light = 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -242,6 +242,9 @@ def finish(figure: Figure, title: str, note: str = "", *, legend: Sequence[Any] 
     'Error falls with every dimension.'
     """
     width, height = figure.get_size_inches()
+    # Letters are a little wider or narrower at another resolution: measured is what is saved.
+    shown = figure.dpi
+    figure.set_dpi(STYLE["savefig.dpi"])
     size = 1.2 * FontProperties(size="medium").get_size_in_points()
     small = FontProperties(size=mpl.rcParams["legend.fontsize"]).get_size_in_points()
     heading = _wrapped(figure, title, size=size, weight="bold")
@@ -264,6 +267,7 @@ def finish(figure: Figure, title: str, note: str = "", *, legend: Sequence[Any] 
     spread_labels(figure)
     # What was found stays: saving need not lay out again.
     figure.set_layout_engine("none")
+    figure.set_dpi(shown)
     return figure
 
 

@@ -76,4 +76,4 @@ def test_a_tiny_training_and_the_figures(module):
     rows = module.law_rows(("bits",), (0.8, 0.7), 3, 1, 30)
     assert {row["times"] for row in rows} == {1.0, 10.0} and all(0 <= row["r2"] <= 1 + 1e-9 for row in rows)
     drawn = find_drawing(load_experiment("sigreg_phase"))(reference_table("sigreg_phase"))
-    assert set(drawn) == {"sigreg_phase", "sigreg_factors"}
+    assert set(drawn) == {f"sigreg_{name}{talk}" for name in ("phase", "factors") for talk in ("", "_talk")}

@@ -8,6 +8,8 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
+from spectral_jepa.plotting.style import STYLE
+
 # Two colours nearer than this in L*a*b* are one to somebody; the default cycle of matplotlib has pairs at 5.
 APART = 10.0
 # Overlap of two boxes, in points, that is only the empty room of a font above small letters.
@@ -86,7 +88,8 @@ def series_colors(axis):
 
 
 def complaints(figure, least_size=0.0):
-    """All that is wrong with a figure, in words."""
+    """All that is wrong with a figure, in words, at the resolution at which it is saved."""
+    figure.set_dpi(STYLE["savefig.dpi"])
     found = []
     texts = written(figure)
     both, out, slanted = meeting_texts(figure, texts)
