@@ -30,6 +30,8 @@ PRESETS = {
         ASKED | {"ahead": [1, 2, 4], "history": 1, "n_clips": [[300, 10_000]]},
         ASKED | {"ahead": 1, "history": 3, "n_clips": [[300, 10_000]]},
         ASKED | {"ahead": 0, "history": 1, "n_clips": [[300]]},
+        # Small enough for a test to train it again.
+        ASKED | {"n_steps": 10, "seeds": [[0]], "ahead": 2, "history": 1, "n_clips": [[300]]},
     ],
     "paper": {
         "image_size": 64, "n_steps": 4000, "seeds": [[0, 1, 2, 3, 4]], "ahead": [0, 1, 2, 4], "history": [1, 3],

@@ -47,6 +47,8 @@ PRESETS = {
         QUICK | {"n_steps": 400, "persistence": [PERSISTENCE], "loudness": [LOUDNESS],
                  "arm": ["latent", "autoencoder", "regression", "untrained"]},
         QUICK | {"n_steps": 1600, "persistence": [[0.6]], "loudness": [[0.8]], "arm": "latent"},
+        # Small enough for a test to train it again.
+        QUICK | {"n_steps": 10, "persistence": [[0.6]], "loudness": [[0.8]], "arm": ["latent", "autoencoder"]},
     ],
     "paper": {
         "image_size": 64, "n_values": [3, 6], "n_steps": 6000, "seeds": [[0, 1, 2, 3, 4]],

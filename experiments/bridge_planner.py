@@ -48,6 +48,8 @@ PRESETS = {
     "quick": [
         {"image_size": 32, "n_steps": 300, "seeds": [[0, 1, 2]], "regularizer": "whitening", "worlds": GROUPS},
         {"image_size": 32, "n_steps": 300, "seeds": [[0, 1, 2]], "regularizer": "sigreg", "worlds": [LEAPS, ["scatter 6"]]},
+        # Small enough for a test to train it again.
+        {"image_size": 32, "n_steps": 10, "seeds": [[0]], "regularizer": ["whitening", "sigreg"], "worlds": [["reset"]]},
     ],
     "paper": {
         "image_size": 64, "n_steps": 4000, "seeds": [[0, 1, 2, 3, 4]], "regularizer": ["whitening", "sigreg"],

@@ -10,6 +10,7 @@ from spectral_jepa.plotting.style import COLORS, styled
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
+    table = table[table["n_steps"] == table["n_steps"].max()]
     figure = Figure(figsize=(11.5, 4.0), layout="constrained")
     axes = figure.subplots(1, 3)
     plain = table[(table["history"] == 1) & (table["ahead"] > 0)]

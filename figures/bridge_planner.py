@@ -11,6 +11,7 @@ LOOKS = {"whitening": ("o", "measured", "whitened"), "sigreg": ("D", "printed", 
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
+    table = table[table["n_steps"] == table["n_steps"].max()]
     figure = Figure(figsize=(10.5, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.1))
     most = max(table["exact_bias"].max(), table["bias"].max()) * 1.08
