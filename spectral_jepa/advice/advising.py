@@ -15,7 +15,7 @@ from spectral_jepa._validation import Array, InputError, as_float, check_count, 
 from spectral_jepa.advice.correlations import MOST_INTERVALS, correlations
 from spectral_jepa.advice.pairs import make_pairs
 from spectral_jepa.advice.regularizer import UNKNOWN, Regularizer, Threshold, fitting_subspaces, threshold
-from spectral_jepa.advice.risk import Share, bernstein, energy, half_sample_norms, held_out_means, unpredicted
+from spectral_jepa.advice.risk import Share, bernstein, captured_energy, half_sample_norms, held_out_means, unpredicted
 from spectral_jepa.logs import estimates
 from spectral_jepa.theory.bound import Assumption, Bound
 from spectral_jepa.theory.subspace_whitening import effective_rank
@@ -389,7 +389,7 @@ class Advice:
             return "Regulariser: none, so the prediction error alone is least at total collapse."
         text = (
             f"Regulariser: {kind} at strength {self.regularizer.strength:g} is {level.word} its collapse threshold: "
-            f"{level.ratio:.3g} times it ({level.low:.3g} to {level.high:.3g})"
+            f"{_times(level.ratio)} times it ({_times(level.low)} to {_times(level.high)})"
         )
         if level.grows_all:
             text += "; it holds up every direction, also one of noise, so it does not choose k for you"
@@ -397,6 +397,11 @@ class Advice:
 
     def _warnings(self) -> list[str]:
         found = []
+        if self.unpredicted_by_model is not None and self.unpredicted_by_model.high < self.unpredicted.low:
+            found.append(
+                "Warning: the model's own predictor leaves less than least squares, so transitions are not linear in these "
+                "latents and the world has larger singular values than are found here"
+            )
         if not self.known_episodes:
             found.append(
                 f"Warning: no episodes were given, so {self.n_groups} stretches of rows count as independent: pass episode "
@@ -413,6 +418,10 @@ class Advice:
                 "the latents have largely collapsed"
             )
         return [f"{text}." for text in found]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 @checked()
@@ -490,7 +499,7 @@ def advise(
     m = min(pairs.n_directions, MOST_INTERVALS)
     found = correlations(pairs, m, confidence)
     m = found.estimate.size
-    means, total = held_out_means(pairs, m), energy(pairs)
+    means, (captured, total) = held_out_means(pairs, m), captured_energy(pairs, m)
     norms = half_sample_norms(pairs, seed)
     now = np.asarray(latents, dtype=np.float64)
     covariance = np.atleast_2d(np.cov(pairs.next_latents.T, bias=True))
@@ -509,7 +518,7 @@ def advise(
         effective_rank=effective_rank(covariance),
         mean_variance=float(np.trace(covariance) / pairs.dim),
         energy=total,
-        tail=read_only(np.minimum.accumulate(np.maximum(1 + total - means.aligned.mean(axis=0), 0.0))),
+        tail=read_only(np.minimum.accumulate(np.maximum(total - captured, 0.0))),
         held_out_risk=read_only(means.independent - 2 * means.aligned),
         # A fold's fit saw (F - 1) / F of the rows, and the error of a fit goes as one over their number.
         sample_error=read_only((means.independent - means.aligned).mean(axis=0) * (n_folds - 1) / n_folds),

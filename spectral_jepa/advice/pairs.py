@@ -83,9 +83,7 @@ class Pairs:
         -------
         array (G, m)
         """
-        total = np.zeros((self.n_groups, values.shape[1]))
-        np.add.at(total, self.group, values)
-        return total
+        return np.stack([np.bincount(self.group, column, self.n_groups) for column in values.T], axis=1)
 
 
 def make_pairs(

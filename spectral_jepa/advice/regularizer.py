@@ -184,7 +184,7 @@ def fitting_subspaces(dim: int, wanted: int) -> tuple[int, int, int]:
     Examples
     --------
     >>> fitting_subspaces(12, 3), fitting_subspaces(192, 20), fitting_subspaces(12, 30)
-    ((4, 3, 6), (8, 24, 71), (1, 12, 12))
+    ((4, 3, 6), (8, 24, 68), (1, 12, 12))
     """
     check_count("dim", dim)
     check_count("wanted", wanted)

@@ -108,38 +108,49 @@ def held_out_means(pairs: Pairs, n_values: int) -> HeldOut:
     return HeldOut(read_only(aligned), read_only(independent))
 
 
-def energy(pairs: Pairs) -> float:
-    """Sum of all squared canonical correlations without the upward bias of the sample's: mean over pairs of folds.
+def captured_energy(pairs: Pairs, n_values: int) -> tuple[Array, float]:
+    """How much of the sum of all squared correlations k directions capture, and that sum, both without upward bias.
 
     Parameters
     ----------
     pairs : Pairs
+    n_values : int
+        The largest k, m.
 
     Returns
     -------
-    float
-        Products of independent parts, so it may come out below 0 where there is nothing; then 0.
+    captured : array (m + 1,)
+        <C_k, C'> for the k leading singular directions of the cross-covariance C of all folds but one and C' of that one.
+    energy : float
+        <C, C'> of every two folds, at least 0.
 
     Notes
     -----
-    Cross-covariances of every two folds, whitened by the covariances of all rows. O(N p d + F^2 p d).
+    In the coordinates that are white on all rows, so that both are of one matrix. O(N p d + p d min(p, d)) a fold.
 
     Examples
     --------
     >>> from spectral_jepa.advice.pairs import make_pairs
     >>> z = np.random.default_rng(0).standard_normal((2000, 3))
-    >>> round(energy(make_pairs(z, z)), 1)
-    3.0
+    >>> captured, energy = captured_energy(make_pairs(z, z), 3)
+    >>> captured.round(), round(energy, 1)
+    (array([0., 1., 2., 3.]), 3.0)
     """
     x, y = _white(pairs.current), _white(pairs.following)
-    parts = []
+    parts, sizes = [], []
     for fold in range(pairs.n_folds):
         test = pairs.fold == fold
-        parts.append((x[test] - x[test].mean(axis=0)).T @ (y[test] - y[test].mean(axis=0)) / int(test.sum()))
-    stack = np.array([part.ravel() for part in parts])
-    products = stack @ stack.T
-    n_folds = pairs.n_folds
-    return max(float((products.sum() - np.trace(products)) / (n_folds * (n_folds - 1))), 0.0)
+        parts.append(_about_mean(x[test]).T @ _about_mean(y[test]) / test.sum())
+        sizes.append(test.sum())
+    shares, n_folds = np.array(sizes) / len(pairs), pairs.n_folds
+    found = np.zeros((n_folds, n_values + 1))
+    for fold, part in enumerate(parts):
+        others = sum(share * one for i, (share, one) in enumerate(zip(shares, parts, strict=True)) if i != fold)
+        left, values, right = np.linalg.svd(others / (1 - shares[fold]), full_matrices=False)
+        found[fold, 1:] = np.cumsum(values * np.einsum("pi,pd,id->i", left, part, right, optimize=True))[:n_values]
+    products = np.tensordot(parts, parts, axes=((1, 2), (1, 2)))
+    energy = float((products.sum() - np.trace(products)) / (n_folds * (n_folds - 1)))
+    return found.mean(axis=0), max(energy, 0.0)
 
 
 def half_sample_norms(pairs: Pairs, seed: int) -> Array:
@@ -174,7 +185,7 @@ def half_sample_norms(pairs: Pairs, seed: int) -> Array:
     rng, norms = np.random.default_rng(seed), []
     for _ in range(N_SPLITS):
         first = (rng.permutation(pairs.n_groups) % 2 == 0)[pairs.group]
-        maps = [np.linalg.lstsq(_about_mean(x[half]), _about_mean(y[half]), rcond=1e-10)[0] for half in (first, ~first)]
+        maps = [_regression(_about_mean(x[half]), _about_mean(y[half])) for half in (first, ~first)]
         share = first.mean()
         norms.append(np.sqrt(share * (1 - share)) * np.linalg.norm(maps[0] - maps[1], ord=2))
     return read_only(np.array(norms))
@@ -251,13 +262,13 @@ def unpredicted(pairs: Pairs, confidence: float, predicted: Array | None = None)
     (0.64, 2.6)
     """
     left, total = np.zeros((2, len(pairs)))
+    current = _white(pairs.current)
     for fold in range(pairs.n_folds):
         test = pairs.fold == fold
         target, mean = pairs.next_latents[test], pairs.next_latents[~test].mean(axis=0)
         if predicted is None:
-            centre = pairs.current[~test].mean(axis=0)
-            solved = np.linalg.lstsq(pairs.current[~test] - centre, pairs.next_latents[~test] - mean, rcond=1e-10)[0]
-            guess = mean + (pairs.current[test] - centre) @ solved
+            centre = current[~test].mean(axis=0)
+            guess = mean + (current[test] - centre) @ _regression(current[~test] - centre, pairs.next_latents[~test] - mean)
         else:
             guess = predicted[test]
         left[test], total[test] = ((target - guess) ** 2).sum(axis=1), ((target - mean) ** 2).sum(axis=1)
@@ -272,6 +283,11 @@ def _white(values: Array) -> Array:
     centred = _about_mean(values)
     variances, basis = np.linalg.eigh(centred.T @ centred / len(centred))
     return (centred @ basis) / np.sqrt(variances)
+
+
+def _regression(x: Array, y: Array) -> Array:
+    """Least squares of y on x, which is nearly white: a part of it may lack a direction."""
+    return np.linalg.pinv(x.T @ x, rcond=1e-10, hermitian=True) @ (x.T @ y)
 
 
 def _about_mean(values: Array) -> Array:

@@ -12,7 +12,7 @@ from spectral_jepa.advice.risk import half_sample_norms
 
 
 def linear_system(kept, n_episodes, seed, length=40):
-    """z+ = kept z + noise, stationary with covariance I, mixed by a fixed matrix: its canonical correlations are ``kept``."""
+    """z+ = kept z + noise, stationary with covariance I, mixed by a fixed matrix: canonical correlations ``kept``."""
     rng, kept = np.random.default_rng(seed), np.asarray(kept)
     z = [rng.standard_normal((n_episodes, kept.size))]
     for _ in range(length):
@@ -161,7 +161,7 @@ def test_invariant_under_linear_maps():
 def test_held_out_risk_is_the_risk_of_the_fit():
     """With a fit of known error the held-out curve is -1 - sum of squares + sum of squared errors: a direct computation."""
     kept = np.array([0.8, 0.4, 0.0])
-    before, after, episodes = linear_system(kept, 1500, 0)
+    before, after, episodes = linear_system(kept, 700, 0)
     advice = sj.advise(before, after, episodes=episodes)
     assert advice.held_out_mean == pytest.approx(-1 - np.cumsum(np.append(0, kept**2)), abs=0.03)
     assert advice.tail == pytest.approx(np.append(np.cumsum(np.square(kept)[::-1])[::-1], 0), abs=0.03)
