@@ -33,7 +33,7 @@ KEPT = {
 }
 FINITE = {
     "block": lambda: sj.make_block(n_states=16, n_blocks=4, n_actions=2, seed=1),
-    "torus": lambda: sj.make_torus(side=4, slip=0.2, n_actions=2),
+    "torus": lambda: sj.make_torus(side=4, slip=0.2),
 }
 
 
@@ -50,6 +50,7 @@ def run_cell(world, n_transitions, seed):
     common = {
         "recommended": advice.recommended_dim,
         "least_risk": advice.held_out_dim,
+        "within_one_error": advice.one_standard_error_dim,
         "clear": advice.n_clear,
         "rank": int(np.count_nonzero(true > 1e-9)),
         "energy": advice.energy,

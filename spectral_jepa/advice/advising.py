@@ -134,12 +134,20 @@ class Advice:
         return excess.std(axis=0, ddof=1) / np.sqrt(len(excess))
 
     @property
+    def recommended_dim(self) -> int:
+        """As many directions as are clear of 0, between the smallest k within one standard error and that of least risk.
+
+        0 says that nothing is worth predicting but the mean.
+        """
+        return int(np.clip(self.n_clear, self.one_standard_error_dim, self.held_out_dim))
+
+    @property
     def held_out_dim(self) -> int:
-        """The k of least held-out risk; 0 says that nothing is worth predicting but the mean."""
+        """The k of least held-out risk."""
         return int(self.held_out_mean.argmin())
 
     @property
-    def recommended_dim(self) -> int:
+    def one_standard_error_dim(self) -> int:
         """The smallest k whose excess over the least held-out risk is within one standard error."""
         return int(np.flatnonzero(self.held_out_mean - self.held_out_error <= self.held_out_mean.min())[0])
 
@@ -280,6 +288,7 @@ class Advice:
             "recommended_dim": at,
             "recommended_subspaces": self.recommended_subspaces,
             "held_out_dim": self.held_out_dim,
+            "one_standard_error_dim": self.one_standard_error_dim,
             "oracle_dim": self.oracle_dim,
             "n_clear": self.n_clear,
             "price": self.price,
@@ -324,31 +333,32 @@ class Advice:
         return [self._dim_words(), self._subspace_words(), *self._evidence(), self._regularizer_words(), *self._warnings()]
 
     def _dim_words(self) -> str:
-        at, best, most = self.recommended_dim, self.held_out_dim, int(self.dims[-1])
+        at, least, small, most = self.recommended_dim, self.held_out_dim, self.one_standard_error_dim, int(self.dims[-1])
         if not at:
             return (
                 "k = 0: no direction of the latent predicts the next one on held-out rows, so there is no dimension to "
                 "recommend; see the unpredicted share."
             )
-        more = " all that were tried; a larger latent may hold more" if at == most else ""
-        reason = f"held-out risk is least at {best}" + (
-            "" if at == best else f" and within one standard error of that at {at}"
+        more = ", the most that were tried: a larger latent may hold more" if least == most else ""
+        near = "" if small == least else f", and from k = {small} on within one standard error of that"
+        return (
+            f"k = {at} of now {self.dim}: the held-out risk is least at k = {least}{more}{near}; directions clear of 0: "
+            f"{self.n_clear}."
         )
-        return f"k = {at} of now {self.dim}:{more + ';' if more else ''} {reason}; {self.n_clear} directions are clear of 0."
 
     def _subspace_words(self) -> str:
         if not self.recommended_dim:
             return "K: none to recommend without a k."
         n, rank, most = fitting_subspaces(self.dim, self.recommended_dim)
-        if n == 1:
-            return (
-                f"K = 1: more subspaces would leave a partition of {self.dim} coordinates fewer than k = "
-                f"{self.recommended_dim} directions."
-            )
-        return (
+        text = (
             f"K = {n}: the largest that divides {self.dim} and leaves rank {self.dim}/{n} = {rank} >= "
-            f"{self.recommended_dim} if subspaces partition the space (rank {rank} to {most} if drawn independently)."
+            f"{self.recommended_dim} if subspaces partition the space (rank {rank} to {most} if drawn independently)"
         )
+        if n == 1:
+            text = f"K = 1: K = 2 or more would leave a partition of {self.dim} coordinates fewer than k directions"
+        small = self.one_standard_error_dim
+        other = fitting_subspaces(self.dim, small)[0] if small else n
+        return text + (f"; K = {other} for k = {small}." if other != n else ".")
 
     def _evidence(self) -> list[str]:
         rows = f"{self.n_transitions:,} transitions, {self.n_groups:,} {'episodes' if self.known_episodes else 'stretches'}"
@@ -409,8 +419,6 @@ class Advice:
             )
         if self.n_groups < 20:
             found.append(f"Warning: only {self.n_groups} independent groups, so standard errors are themselves uncertain")
-        if self.recommended_dim < self.held_out_dim and self.held_out_dim == self.dims[-1]:
-            found.append("Warning: held-out risk still falls at the largest k tried: a larger latent may hold more")
         kind = None if self.regularizer is None else self.regularizer.kind
         if kind in ("sigreg", "subspace_sigreg", "whitening") and self.mean_variance < 0.1:
             found.append(

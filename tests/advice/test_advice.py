@@ -36,7 +36,7 @@ def test_a_linear_system_is_found():
     advice = sj.advise(before, after, episodes=episodes)
     assert np.abs(advice.estimate - kept).max() < 0.02
     assert (advice.low <= kept).all() and (kept <= advice.high).all()
-    assert advice.recommended_dim == advice.held_out_dim == advice.n_clear == 4
+    assert advice.recommended_dim == advice.one_standard_error_dim == advice.n_clear == 4
     assert advice.recommended_subspaces == 2
     assert advice.energy == pytest.approx(np.square(kept).sum(), abs=0.05)
     # What least squares cannot predict, in the units of the mixed latents.
