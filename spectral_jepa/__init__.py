@@ -2,6 +2,7 @@
 
 import spectral_jepa._processes  # noqa: F401  # isort: skip  # first: a command that is stopped while loading is quiet
 from spectral_jepa._validation import InputError
+from spectral_jepa.advice import Advice, Regularizer, advise, read_latents
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.data import Transitions, sample_transitions
 from spectral_jepa.embedding import Embedding, soft_threshold_embedding, spectral_embedding, spectrum, tail
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     *_generator_names,
     *_theory_names,
+    "Advice",
     "Analysis",
     "CoOccurrence",
     "Embedding",
@@ -40,8 +42,10 @@ __all__ = [
     "InputError",
     "InputLevelModel",
     "RewardPlan",
+    "Regularizer",
     "TabularMDP",
     "Transitions",
+    "advise",
     "analyze",
     "critical_nuisance_scale",
     "goal_regret",
@@ -50,6 +54,7 @@ __all__ = [
     "plan_goals",
     "plan_rewards",
     "product_observations",
+    "read_latents",
     "read_log",
     "reduced_rank_regression",
     "reward_regret",

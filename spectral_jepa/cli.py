@@ -13,6 +13,8 @@ import time
 import warnings
 import webbrowser
 from importlib.util import find_spec
+from io import BytesIO
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +39,7 @@ from spectral_jepa.sweep.results import clone_reference, read_manifest, read_tab
 from spectral_jepa.sweep.shards import SHARDS, merge_sweep, read_shard, shard_cells, shard_place
 
 if TYPE_CHECKING:
+    from spectral_jepa.advice import Advice, Regularizer
     from spectral_jepa.data import Transitions
     from spectral_jepa.logs import LogCounts
     from spectral_jepa.logs.analysis import Analysis
@@ -508,6 +511,138 @@ def _tried(analysis: Analysis) -> pd.DataFrame:
         "oracle bound of the error": missed + sampled,
     }
     return pd.DataFrame(columns)
+
+
+@commands.add
+def advise(
+    source: Positional[Path],
+    latents: str | None = None,
+    next_latents: str | None = None,
+    actions: str | None = None,
+    episodes: str | None = None,
+    predicted: str | None = None,
+    products: bool = False,
+    regularizer: str | None = None,
+    strength: float | None = None,
+    batch_size: int | None = None,
+    factor: float | None = None,
+    subspaces: int | None = None,
+    data: Path | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
+    folds: int = 5,
+    confidence: float = 0.95,
+    seed: int = 0,
+    out: Path | None = None,
+    json: Path | None = None,
+    frame: Path | None = None,
+    open: bool = False,
+) -> None:
+    """A trained world model: which k and K its latents support, and whether its regulariser is strong enough.
+
+    SOURCE is the folder of a pixel run, or a file of latents (.npz, .npy, .safetensors, .parquet) with arrays latents and
+    next_latents (or steps in order), and actions, episodes and predicted if there are such. See docs/advice.md.
+    Examples: spectral-jepa advise results/pixels/two_room-small/sigreg-0 |
+    spectral-jepa advise mine.npz --regularizer sigreg --strength 0.09 --batch-size 128
+
+    Args:
+        source: Folder of a run, or file of latents.
+        latents: Array of the latents. Default: latents.
+        next_latents: Array of the next latents. Default: next_latents if it is there, else the next row's latent.
+        actions: Array of action labels (whole numbers or words) or vectors. Default: actions if it is there.
+        episodes: Array of episode numbers. Default: episodes if it is there.
+        predicted: Array of the model's own predictions of the next latents. Default: predicted if it is there.
+        products: Products of latent and action vector as well.
+        regularizer: What a file's model was trained with: sigreg, subspace_sigreg, whitening, pldm or none.
+        strength: Its lambda, beside a prediction error that is a mean over coordinates. Default: 0.09.
+        batch_size: Samples that it scored at a step. Default: 128.
+        factor: What SIGReg multiplies its integral by. Default: the batch size.
+        subspaces: K of subspace_sigreg.
+        data: Of a run: its data file. Default: what it was trained on.
+        device: Of a run: where to embed. Default: cpu.
+        cache: Of a run: where the unpacked data go.
+        folds: Parts of the data, each held out once.
+        confidence: Of each interval by itself.
+        seed: Of folds and halves.
+        out: Of a file: folder of the figure. Default: results/advise. A run keeps its own.
+        json: Also write everything that was found to this file.
+        frame: Also write a row a number of directions to this .csv or .parquet file.
+        open: Show the figure.
+    """
+    from spectral_jepa.advice import advise as advise_on
+    from spectral_jepa.advice import read_latents
+
+    if frame is not None and frame.suffix not in (".csv", ".parquet"):
+        raise InputError(f"--frame is {frame}, expected the name of a table that ends in .csv or .parquet: add it")
+    for name, path in (("json", json), ("frame", frame)):
+        if path is not None and path.is_dir():
+            raise InputError(f"--{name} is {path}, a folder, expected the name of a file: add one")
+    settings = {"products": products, "n_folds": folds, "confidence": confidence, "seed": seed}
+    names = {"latents": latents, "next_latents": next_latents, "actions": actions, "episodes": episodes}
+    names |= {"predicted": predicted}
+    asked = {"regularizer": regularizer, "strength": strength, "batch_size": batch_size, "factor": factor}
+    asked |= {"subspaces": subspaces}
+    if source.is_dir():
+        _refuse(source, "is a folder, whose run says so itself", names | asked | {"out": out})
+        from spectral_jepa.pixels.reports.advice import advise_run
+
+        found = advise_run(source, data, device=device, cache=cache, **settings)
+        path = source / "figures" / "advice.png"
+        print(f"Table: {source / 'advice.csv'}, also in: spectral-jepa report {source}")
+    else:
+        _refuse(source, "is no folder of a run", {"data": data, "device": device, "cache": cache})
+        rows = read_latents(source, **names)
+        given = {key: value for key, value in (*rows._asdict().items(), *settings.items())}
+        found = advise_on(**given, regularizer=_regularizer(asked))
+        from spectral_jepa.plotting.advice import advice_figure
+
+        path = _save(advice_figure(found, source.name), out or Path("results/advise"), source.stem)
+    print(f"{found.verdict()}\n")
+    print_frame(found.short_frame(), "{:.3f}")
+    _write_advice(found, json, frame)
+    print(f"Figure: {path}")
+    if open:
+        open_file(path)
+
+
+def _refuse(source: Path, why: str, options: dict[str, Any]) -> None:
+    """Refuse options that this kind of source does not read."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} was given and {source} {why}, expected one of the two: leave it out"
+            )
+
+
+def _regularizer(asked: dict[str, Any]) -> Regularizer | None:
+    """What the options say of the regulariser of somebody else's model."""
+    from spectral_jepa.advice import Regularizer
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    if "regularizer" not in given:
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        raise InputError(f"{option} was given without --regularizer, expected both: say which it belongs to")
+    names = {"regularizer": "kind", "subspaces": "n_subspaces"}
+    return Regularizer(**{names.get(name, name): value for name, value in given.items()})
+
+
+def _write_advice(found: Advice, json: Path | None, frame: Path | None) -> None:
+    """The two files that another program reads."""
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(json, dumps(found.to_dict(), indent=1).encode())
+        print(f"Found: {json}")
+    if frame is not None:
+        table, buffer = found.to_frame(), BytesIO()
+        if frame.suffix == ".csv":
+            buffer.write(table.to_csv(index=False).encode())
+        else:
+            table.to_parquet(buffer, index=False)
+        frame.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(frame, buffer.getvalue())
+        print(f"Table: {frame}")
 
 
 @commands.add

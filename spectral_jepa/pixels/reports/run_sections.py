@@ -184,6 +184,9 @@ def run_study(
     diagnosed = [run for run in runs if (run.folder / "diagnosis.csv").is_file()]
     if diagnosed:
         study.sections.append(("Diagnosis", _each(diagnosed, _diagnosis)))
+    advised = [run for run in runs if run.finished and (run.folder / "advice.json").is_file()]
+    if advised:
+        study.sections.append(("Advice on the latent space", _each(advised, _advice)))
     study.sections += measured or _kept(runs)
     study.sections.append(("Training", _each(runs, _training)))
     study.sections.append(("Settings", [*facts, *_settings(runs)]))
@@ -413,6 +416,14 @@ def _diagnosis(run: Run) -> list[Part]:
     return parts
 
 
+def _advice(run: Run) -> list[Part]:
+    found = read_json(run.folder / "advice.json", ["findings"], f"run spectral-jepa advise {run.folder} again")["findings"]
+    table, notes = load_table(run.folder, "advice")
+    picture = run.folder / "figures" / "advice.png"
+    pictures = [Picture(picture, "Spectrum, held-out risk and worst case.")] if picture.is_file() else []
+    return [*notes, *found, *pictures, *([] if table is None else [Folded("Every number of directions", [table])])]
+
+
 # --- What pixels report left ---------------------------------------------------------------------------------------------
 
 
@@ -525,6 +536,7 @@ def _origin(runs: Sequence[Run], command: str) -> list[Part]:
             ("probe.csv", "pixels probe"),
             ("surprise.csv", "pixels surprise"),
             ("diagnosis.csv", "pixels diagnose"),
+            ("advice.csv", "advise"),
             ("geometry.csv", "pixels report"),
         ):
             if any(run.folder.glob(f"{file}*")):
