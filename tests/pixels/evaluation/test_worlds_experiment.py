@@ -23,14 +23,14 @@ def tiny(tmp_path_factory):
         rows = [cell | experiment(**cell) | {"status": "ok"} for cell in experiment.cells("tiny")]
         saved = {
             arm: json.loads((FOLDER / WORLDS.run_name(arm, 0) / "config.json").read_text())["config"]
-            for arm in ("LeWM", "cloning")
+            for arm in ("LeWM", "cloning", WORLDS.MODEL)
         }
     return pd.DataFrame(rows).set_index("arm"), saved
 
 
 def test_the_experiment_runs_tiny(tiny):
     table, saved = tiny
-    assert list(table.index) == ["LeWM", "cloning", "nothing"]
+    assert list(table.index) == ["LeWM", "cloning", "nothing", WORLDS.FROM_CLONING]
     tasks = ("25", "50", "rest")
     for task in tasks:
         marks = table[f"outcomes_{task}"]
@@ -43,10 +43,12 @@ def test_the_experiment_runs_tiny(tiny):
     assert table.loc["nothing", "median_distance_25"] == table.loc["nothing", "median_distance_rest"]
     assert table.loc["nothing", "success_25"] == 0
     # Real history for the model that reads several frames, alone.
-    assert table["success_history"].notna().tolist() == [True, False, False]
+    assert table["success_history"].notna().tolist() == [True, False, False, False]
     for column in ("effective_rank", "probe_agent_position", "n_parameters", "training_seconds"):
-        assert table[column].notna().tolist() == [True, True, False], column
+        assert table[column].notna().tolist() == [True, True, False, False], column
     assert (saved["LeWM"]["kind"], saved["cloning"]["kind"]) == ("world_model", "cloning")
+    # The search from cloning trained what it plans with, at the same seed.
+    assert saved[WORLDS.MODEL]["objective"]["inverse_dynamics"] == 1
 
 
 def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
@@ -58,7 +60,7 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
     assert WORLDS.settings("two_room", "small", "LeWM", 0).objective.inverse_dynamics == 0
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
-        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS}
+        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS, WORLDS.FROM_CLONING}
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
     assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
 
