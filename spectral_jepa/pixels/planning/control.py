@@ -88,7 +88,7 @@ class Controller:
             for name, bound, default in (("low", low, -np.inf), ("high", high, np.inf))
         )
         if (self.low >= self.high).any():
-            raise InputError(f"low is {low} and high {high}, expected low below high: exchange them")
+            raise InputError(f"low is {low!r} and high {high!r}, expected low below high: exchange them")
         self._goals = policy.prepare(_picture("goal", goal)[None], np.zeros((1, 0)))
         self._generator = torch_generator(seed, STREAM)
         self._frames: list[Pictures] = []
