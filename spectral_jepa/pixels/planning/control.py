@@ -10,11 +10,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._streams import torch_generator
@@ -78,8 +77,8 @@ class Controller:
         policy: Policy,
         goal: Pictures,
         *,
-        low: ArrayLike | None = None,
-        high: ArrayLike | None = None,
+        low: Any = None,
+        high: Any = None,
         seed: int = 0,
     ) -> None:
         self.policy, self.seconds = policy, list[float]()
@@ -190,8 +189,8 @@ def open_controller(
     folder: str | Path,
     goal: str | Path | Pictures,
     *,
-    low: ArrayLike | None = None,
-    high: ArrayLike | None = None,
+    low: Any = None,
+    high: Any = None,
     seed: int = 0,
     device: str | None = None,
     overrides: Mapping[str, str] | None = None,
