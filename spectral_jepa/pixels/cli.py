@@ -313,7 +313,7 @@ def train(
         "kind": ("--kind", kind),
         "data.environment": ("--environment", None),
     }
-    used = ("model.", "objective.", "training.", "kind")
+    used: tuple[str, ...] = ("model.", "objective.", "training.", "kind")
     config = preset_config(preset, environment)
     if initial is not None:
         config, used = _begun_at(config, initial, kind, folder), ("objective.", "training.", "model.dropout")

@@ -308,7 +308,7 @@ def _public(weights: Path, settings: dict[str, Any], dataset: EpisodeDataset, en
             f"{dataset.path} has actions of {action_dim} coordinates and the checkpoint blocks of {block_dim} numbers, "
             "expected a whole number of actions in a block: pass data of its own environment"
         )
-    world = environment or asked_environment(dataset.origin) or "two_room"
+    world = (asked_environment(dataset.origin) or "two_room") if environment is None else environment
     model = load_published(weights, action_block=block_dim // action_dim)
     # Published: over the whole data set. The paper's planner and evaluation are the preset's.
     scaler = ActionScaler.fit(raw_actions(dataset).reshape(-1, action_dim))

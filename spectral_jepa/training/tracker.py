@@ -50,7 +50,15 @@ class Trackers:
         self._told = list(trackers)
 
     def on_log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Tell all of them; each gets its own copy of the numbers."""
+        """Tell all of them.
+
+        Parameters
+        ----------
+        step : int
+            Optimiser steps taken.
+        numbers : dict of float
+            By name; each tracker gets its own copy.
+        """
         self._tell(lambda tracker: tracker.on_log(step, dict(numbers)))
 
     def on_end(self, finished: bool) -> None:

@@ -61,7 +61,7 @@ def test_so_do_plan_surprise_and_diagnose(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pixels("plan", run, *SMALL, "evaluation.n_pairs", "2")
     pixels("surprise", run, "--n-trajectories", "2")
-    pixels("diagnose", run, "--n-simulator", "1", "--n-starts", "2", "--n-plans", "4", *SMALL)
+    pixels("diagnose", run, "--n-simulator", "1", "--n-starts", "2", "--n-plans", "4", *SMALL, "evaluation.n_pairs", "2")
     assert (run / "figures" / "plan_0.png").is_file() and (run / "diagnosis.csv").is_file()
 
 

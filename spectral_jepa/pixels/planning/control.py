@@ -10,11 +10,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from spectral_jepa._shapes import Float, UInt8
 from spectral_jepa._streams import torch_generator
@@ -78,8 +77,8 @@ class Controller:
         policy: Policy,
         goal: Pictures,
         *,
-        low: ArrayLike | None = None,
-        high: ArrayLike | None = None,
+        low: Any = None,
+        high: Any = None,
         seed: int = 0,
     ) -> None:
         self.policy, self.seconds = policy, list[float]()
@@ -88,7 +87,7 @@ class Controller:
             for name, bound, default in (("low", low, -np.inf), ("high", high, np.inf))
         )
         if (self.low >= self.high).any():
-            raise InputError(f"low is {low} and high {high}, expected low below high: exchange them")
+            raise InputError(f"low is {low!r} and high {high!r}, expected low below high: exchange them")
         self._goals = policy.prepare(_picture("goal", goal)[None], np.zeros((1, 0)))
         self._generator = torch_generator(seed, STREAM)
         self._frames: list[Pictures] = []
@@ -190,8 +189,8 @@ def open_controller(
     folder: str | Path,
     goal: str | Path | Pictures,
     *,
-    low: ArrayLike | None = None,
-    high: ArrayLike | None = None,
+    low: Any = None,
+    high: Any = None,
     seed: int = 0,
     device: str | None = None,
     overrides: Mapping[str, str] | None = None,

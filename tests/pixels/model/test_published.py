@@ -199,3 +199,20 @@ def test_other_folders_are_refused(folder, refused, tmp_path_factory):
         write_published(WorldModel(preset("tiny").model), folder)
     with refused("1 head of its own width"):
         published_settings(replace(TINY, predictor_heads=1, predictor_head_dim=TINY.predictor_width))
+
+
+def test_the_released_settings_are_the_published_model():
+    """As the released config.json has them, in the spelling of the paper's own code."""
+    mlp = {"_target_": "module.MLP", "input_dim": 192, "output_dim": 192, "hidden_dim": 2048}
+    mlp["norm_fn"] = {"_target_": "torch.nn.BatchNorm1d", "_partial_": True}
+    vit = {"size": "tiny", "patch_size": 14, "image_size": 224, "pretrained": False, "use_mask_token": False}
+    sizes = {"num_frames": 3, "input_dim": 192, "hidden_dim": 192, "output_dim": 192, "depth": 6, "heads": 16}
+    released = {
+        "_target_": "jepa.JEPA",
+        "encoder": {"_target_": "stable_pretraining.backbone.utils.vit_hf", **vit},
+        "predictor": {"_target_": "module.ARPredictor", **sizes, "mlp_dim": 2048, "dim_head": 64, "dropout": 0.1},
+        "action_encoder": {"_target_": "module.Embedder", "input_dim": 25, "emb_dim": 192},
+        "projector": mlp,
+        "pred_proj": mlp,
+    }
+    assert published_shape(released) == ModelConfig(action_dim=5)
