@@ -38,7 +38,7 @@ PRESETS = {
 def run_cell(world, method, seed, n_steps):
     """One training: a row a look and group. Or what stands beside it: a row a method, of group 0."""
     if method == "beside":
-        return beside(settings(world, "whitening", DIM, seed, n_steps, **SMALL), seed)
+        return beside(settings(world, "whitening", DIM, seed, n_steps, **SMALL))
     config = settings(world, method, DIM, seed, n_steps, **SMALL)
     environment = environment_class(config.data.environment)
     exact = sj.CoOccurrence.exact(environment.world)
@@ -58,16 +58,19 @@ def run_cell(world, method, seed, n_steps):
     return rows
 
 
-def beside(config, seed):
+def beside(config):
     """Closed forms, principal components, and tabular JEPAs with the same losses on the counts of the same data."""
     environment = environment_class(config.data.environment)
     counts = sj.CoOccurrence.from_transitions(recorded_transitions(episodes(config.data), environment))
+    seed, n_steps = config.training.seed, config.training.n_steps
     rows = [{"arm": name, "step": -1, "group": 0, **row} for name, row in closed_forms(config, DIM).items()]
     for name, (options, strength) in {
         "tabular JEPA, whitening": ({"regularizer": "whitening", "centered": True}, 1.0),
         "tabular JEPA, SIGReg": ({"regularizer": "sigreg", "factor": 128.0}, from_lewm(dim=DIM).strength),
     }.items():
-        trained = train_jepa(counts, [Run(DIM, seed, strength)], JepaConfig(n_steps=1500, record_every=1500, **options))
+        trained = train_jepa(
+            counts, [Run(DIM, seed, strength)], JepaConfig(n_steps=n_steps, record_every=n_steps, **options)
+        )
         table = trained.embedding(0)
         row = measure_table(environment, table, 8, conditional_ahead(environment.world, table, counts))
         rows.append({"arm": name, "step": -1, "group": 0, **row})

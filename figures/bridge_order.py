@@ -39,8 +39,8 @@ def draw(table):
         row[-1].set_yticklabels([])
     ends = table[(table["group"] == 0) & (table["arm"] == "whitening")]["correlation"]
     figure.suptitle(
-        f"Whitened JEPAs learn the leading singular functions of the world from pictures (mean canonical correlation at least "
-        f"{np.floor(100 * ends.min()) / 100:.2f} of 1 in all {len(ends)} runs), those of larger singular value first;\n"
+        f"Whitened JEPAs learn the leading singular functions of the world from pictures (mean canonical correlation "
+        f"at least {np.floor(100 * ends.min()) / 100:.2f} of 1 in all {len(ends)} runs), larger singular values first;\n"
         "lines: means over seeds, bands: all seeds",
         size=11,
     )
@@ -50,6 +50,9 @@ def draw(table):
 def curves(axis, part):
     """Share of each group over the steps."""
     part = part[part["group"].between(1, N_GROUPS)]
+    axis.set_ylim(0, 1.02)
+    if part.empty:
+        return
     colors = mpl.colormaps["viridis"](np.linspace(0, 0.9, N_GROUPS))
     for number, rows in part.groupby("group"):
         of_step = rows.groupby("step")["share"]
@@ -58,7 +61,6 @@ def curves(axis, part):
         axis.fill_between(of_step.min().index, of_step.min(), of_step.max(), color=colors[int(number) - 1], alpha=0.15, lw=0)
     axis.set_xscale("symlog", linthresh=10)
     axis.set_xlim(0, part["step"].max())
-    axis.set_ylim(0, 1.02)
     axis.set_xlabel("step of training")
 
 

@@ -236,7 +236,8 @@ def collect(
     Example: spectral-jepa pixels collect --environment two_room --preset small
 
     Args:
-        environment: two_room, push_t, reacher, cube, or module:Class of your own.
+        environment: two_room, push_t, reacher, cube, a drawn world such as mdp_torus (docs/bridge.md), or module:Class of
+            your own.
         preset: tiny (seconds), small (2 cores) or paper (a GPU).
         policy: scripted or random. Default: of the preset (random in Reacher, else scripted).
         out: The file. Default: results/pixels/ENVIRONMENT-PRESET/data.h5.

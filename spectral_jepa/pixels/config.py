@@ -181,7 +181,8 @@ class DataConfig:
     Parameters
     ----------
     environment : str
-        A built-in one ("two_room", "push_t", "reacher", "cube") or ``module:Class``.
+        A built-in one ("two_room", "push_t", "reacher", "cube"), a drawn world ("mdp_torus" and others, see
+        :func:`spectral_jepa.pixels.environments.mdp_names.rendered_class`) or ``module:Class``.
     n_episodes : int
         Published: 10,000; Push-T 20,000 (its released file has 18,685).
     max_steps : int

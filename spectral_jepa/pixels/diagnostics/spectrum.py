@@ -22,7 +22,9 @@ from spectral_jepa.embedding import Embedding
 from spectral_jepa.linalg import inverse_or_zero, squared_norm
 from spectral_jepa.mdp import TabularMDP
 from spectral_jepa.planning import plan_goals, reward_regret
-from spectral_jepa.theory import effective_rank, mse_loss, pooled_risk
+from spectral_jepa.theory.risks import pooled_risk
+from spectral_jepa.theory.subspace_whitening import effective_rank
+from spectral_jepa.theory.whitening import mse_loss
 
 # Singular values closer than this are one group: no data tell their functions apart.
 GAP = 0.01
