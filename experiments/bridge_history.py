@@ -45,9 +45,7 @@ def counted_share(world, states, actions, ahead, exact):
     numbers = np.zeros(len(actions), dtype=np.int64)
     for taken in actions[:, :ahead].T:
         numbers = numbers * world.n_actions + taken
-    data = sj.Transitions(
-        states[:, 0], numbers, states[:, ahead], n_states=world.n_states, n_actions=world.n_actions**ahead
-    )
+    data = sj.Transitions(states[:, 0], numbers, states[:, ahead], n_states=world.n_states, n_actions=world.n_actions**ahead)
     fitted = sj.spectral_embedding(sj.CoOccurrence.from_transitions(data, unseen_actions="zero"), 1 + DIM, shared=True)
     return float(match_spectrum(exact, fitted.target, DIM).shares.mean())
 
@@ -93,3 +91,25 @@ def run_cell(ahead, history, n_clips, image_size, n_steps, seeds):
             }
         )
     return rows
+
+
+def summary(table):
+    """One line a way to predict and size of log: means over seeds."""
+    columns = ["share", "counted_share", "unpredicted", "regret", "function_regret"]
+    return table[table["status"] == "ok"].groupby(["n_steps", "ahead", "history", "clips"])[columns].mean().reset_index()
+
+
+def same_functions(rng, n):
+    """What the kept table says of predicting four steps at once."""
+    del rng, n
+    table = reference_table("bridge_history")
+    table = table[(table["n_steps"] == table["n_steps"].max()) & (table["clips"] == 10_000)]
+    mean = (
+        table[table["history"] == 1]
+        .groupby("ahead")[["share", "unpredicted", "regret", "function_regret", "leading"]]
+        .mean()
+    )
+    return [
+        comparison(f"H = {ahead}: leading singular value", mean.loc[ahead, "leading"], "=", mean.loc[1, "leading"] ** ahead)
+        for ahead in (2, 4)
+    ]
