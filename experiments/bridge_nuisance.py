@@ -1,8 +1,8 @@
 """From pixels, latent or input level: which of the two sees the task behind a nuisance, and does the exact boundary say so?
 
 A ring of 6 states (slip .4, steps -1, 0, +1; singular values 1, .8, .8, .4, .4, .2) is drawn at 32 px before a flickering
-background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0: i.i.d.,
-1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and the
+background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0:
+i.i.d., 1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and the
 same networks, transitions and steps:
 
 - "latent": a JEPA under a whitening penalty, whose optimum keeps the k most predictable functions (docs/theory.md, 2.6): the
@@ -161,7 +161,7 @@ def sides(rng, n):
 
     agreed = (pictures["task_share"] > 0.5) == (pictures["exact_task_share"] > 0.5)
     return [
-        comparison("i.i.d. background of loudness .8: the JEPA's share of the task, least", at(jepa, 0, 0.8).min(), ">=", 0.9),
+        comparison("i.i.d. background, loudness .8: the JEPA's share of the task, least", at(jepa, 0, 0.8).min(), ">=", 0.9),
         comparison("the same: the autoencoder's, most", at(pictures, 0, 0.8).max(), "<=", 0.1),
         comparison("the same: regret of the autoencoder over that of a blind planner, least",
                    (at(pictures, 0, 0.8, "regret") / at(pictures, 0, 0.8, "blind_regret")).min(), ">=", 0.9),

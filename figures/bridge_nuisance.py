@@ -28,9 +28,10 @@ def draw(table):
     shades.set_label("share of the task's functions that is kept")
     jepa, pictures = (table[table["arm"] == arm] for arm in ("latent", "autoencoder"))
     figure.suptitle(
-        f"A JEPA trained on pixels filters a background that cannot be predicted, however loud ({task_kept(jepa, 0.0, 0.8)} runs "
-        f"keep the task; autoencoder {task_kept(pictures, 0.0, 0.8)}).\nOf two predictable things it keeps the louder, whatever "
-        f"its optimum: {agreement(jepa[jepa['kept'] > 0])} runs with a predictable background end on the optimum's side, "
+        "A JEPA trained on pixels filters a background that cannot be predicted, however loud "
+        f"({task_kept(jepa, 0.0, 0.8)} runs keep the task; autoencoder {task_kept(pictures, 0.0, 0.8)}).\n"
+        "Of two predictable things it keeps the louder, whatever its optimum: "
+        f"{agreement(jepa[jepa['kept'] > 0])} runs beside a predictable background end on the optimum's side, "
         f"{agreement(pictures)} of the autoencoder's",
         size=11,
     )
