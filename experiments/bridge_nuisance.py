@@ -2,8 +2,8 @@
 
 A ring of 6 states (slip .4, steps -1, 0, +1; singular values 1, .8, .8, .4, .4, .2) is drawn at 32 px before a flickering
 background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0:
-i.i.d., 1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and the
-same networks, transitions and steps:
+i.i.d., 1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and
+the same networks, transitions and steps:
 
 - "latent": a JEPA under a whitening penalty, whose optimum keeps the k most predictable functions (docs/theory.md, 2.6): the
   task's pair where .8 is above the persistence, the nuisance's where it is below, whatever the loudness; "sigreg": the same
