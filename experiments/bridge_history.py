@@ -7,9 +7,9 @@ values are exactly s_i^H (``horizon_singular_values``): .827 and .655 for the fi
 training on ``n_clips`` clips: ``share``, R^2 of the four leading functions; ``unpredicted``, the error of g over the
 variance of f on the exact world (1 - s^2H at best); and two exact regrets over plans of four raw actions (4 / H predictions
 rolled out), in probability to end in the goal: ``regret`` of the model's own f and g by squared distance, and
-``function_regret`` of its f with the exact conditional mean for g, what the functions alone are worth. ``counted_share``: the SVD of the counts
-of the same clips. Controls: ``history`` = 3 frames of context, which in a Markov world tell nothing new (same optimum), and
-the untrained encoder ("ahead" 0).
+``function_regret`` of its f with the exact conditional mean for g, what the functions alone are worth. ``counted_share``:
+the SVD of the counts of the same clips. Controls: ``history`` = 3 frames of context, which in a Markov world tell nothing
+new (same optimum), and the untrained encoder ("ahead" 0).
 """
 
 import numpy as np
