@@ -28,13 +28,13 @@ def draw(table):
     shades.set_label("share of the task's functions that is kept")
     jepa, pictures = (table[table["arm"] == arm] for arm in ("latent", "autoencoder"))
     figure.suptitle(
-        "A JEPA trained on pixels filters a background that cannot be predicted, however loud "
-        f"({task_kept(jepa, 0.0, 0.8)} runs keep the task; autoencoder {task_kept(pictures, 0.0, 0.8)}).\n"
-        "Of two predictable things it keeps the louder, whatever its optimum: "
-        f"{agreement(jepa[jepa['kept'] > 0])} runs beside a predictable background end on the optimum's side, "
-        f"{agreement(pictures)} of the autoencoder's",
+        "Trained on pixels a JEPA filters a background that nobody can predict "
+        f"({task_kept(jepa, 0.0, 0.8)} runs keep the task at loudness .8; autoencoder {task_kept(pictures, 0.0, 0.8)}),\n"
+        f"but of two predictable things it keeps the louder: {agreement(jepa[jepa['kept'] > 0])} of these runs end on its "
+        f"optimum's side (autoencoder {agreement(pictures[pictures['kept'] > 0])})",
         size=11,
     )
+    figure.supxlabel("tile: exact optimum of the loss; dots: three trained runs", size=9)
     return {"bridge_nuisance": figure}
 
 
@@ -47,7 +47,7 @@ def task_kept(part, kept, loud):
 def agreement(part):
     """Runs whose task share is on the same side of one half as the optimum's, of all."""
     same = (part["task_share"] > 0.5) == (part["exact_task_share"] > 0.5)
-    return f"{int(same.sum())} of {len(same)}"
+    return f"{int(same.sum())} in {len(same)}"
 
 
 def tiles(axis, part):
