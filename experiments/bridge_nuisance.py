@@ -1,9 +1,9 @@
 """From pixels, latent or input level: which of the two sees the task behind a nuisance, and does the exact boundary say so?
 
 A ring of 6 states (slip .4, steps -1, 0, +1; singular values 1, .8, .8, .4, .4, .2) is drawn at 32 px before a flickering
-background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0: i.i.d.,
-1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and the
-same networks, transitions and steps:
+background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0:
+i.i.d., 1: frozen) and makes up the share ``loudness`` of the background's colour. Every arm has k = 2 latent dimensions and
+the same networks, transitions and steps:
 
 - "latent": a JEPA under a whitening penalty, whose optimum keeps the k most predictable functions (docs/theory.md, 2.6): the
   task's pair where .8 is above the persistence, the nuisance's where it is below, whatever the loudness; "sigreg": the same
@@ -138,3 +138,38 @@ def run_cell(arm, persistence, loudness, n_values, image_size, n_steps, seeds):
         blind = sj.Embedding(np.zeros((world.n_states, 1)), np.zeros((n_actions, world.n_states, 1)), law)
         rows.append(row | {"blind_regret": place_regret(world, blind, n_values=n_values)})
     return rows
+
+
+def summary(table):
+    """One line an arm and background: means over seeds."""
+    columns = ["task_share", "exact_task_share", "regret", "exact_regret"]
+    return (
+        table[table["status"] == "ok"].groupby(["arm", "n_steps", "kept", "loud"], sort=False)[columns].mean().reset_index()
+    )
+
+
+def sides(rng, n):
+    """What the kept table says of whose side trained runs end on."""
+    del rng, n
+    table = reference_table("bridge_nuisance")
+    steps = PRESETS["quick"][0]["n_steps"]
+    main = table[table["n_steps"] == steps]
+    jepa, pictures = main[main["arm"] == "latent"], main[main["arm"] == "autoencoder"]
+
+    def at(part, kept, loud, column="task_share"):
+        return part[(part["kept"] == kept) & (part["loud"] == loud)][column]
+
+    agreed = (pictures["task_share"] > 0.5) == (pictures["exact_task_share"] > 0.5)
+    return [
+        comparison("i.i.d. background, loudness .8: the JEPA's share of the task, least", at(jepa, 0, 0.8).min(), ">=", 0.9),
+        comparison("the same: the autoencoder's, most", at(pictures, 0, 0.8).max(), "<=", 0.1),
+        comparison("the same: regret of the autoencoder over that of a blind planner, least",
+                   (at(pictures, 0, 0.8, "regret") / at(pictures, 0, 0.8, "blind_regret")).min(), ">=", 0.9),
+        comparison("autoencoder: share of runs that end on their optimum's side", agreed.mean(), ">=", 0.9),
+        comparison("JEPA, persistence .6, loudness .8: the optimum's share of the task",
+                   at(jepa, 0.6, 0.8, "exact_task_share").min(), ">=", 0.99),
+        comparison("the same: trained, most", at(jepa, 0.6, 0.8).max(), "<=", 0.1),
+        comparison("JEPA, persistence .9, loudness .1: the optimum's share of the task",
+                   at(jepa, 0.9, 0.1, "exact_task_share").max(), "<=", 0.01),
+        comparison("the same: trained, least", at(jepa, 0.9, 0.1).min(), ">=", 0.9),
+    ]  # fmt: skip
