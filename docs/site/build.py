@@ -56,9 +56,8 @@ def figures(places, homes, titles):
         about += [places.to_file(here, script) for script in scripts if "claims/" not in name]
         lines += [
             "",
-            f"## {path.stem}",
-            "",
-            f'<figure class="evidence" id="{figure_anchor(name)}"><img loading="lazy" src="{name}" '
+            f'<figure class="evidence" id="{figure_anchor(name)}"><p><strong>{path.stem}</strong></p>'
+            f'<img loading="lazy" src="{name}" '
             f'alt="{html.escape("; ".join(c["statement"] for c in shown) or path.stem)}">'
             f"<figcaption>{' · '.join(about)}</figcaption></figure>",
         ]

@@ -6,7 +6,6 @@ import spectral_jepa
 
 project = "spectral_jepa"
 author = "The spectral_jepa developers"
-copyright = "MIT licence"
 version = release = spectral_jepa.__version__
 
 extensions = [
@@ -20,14 +19,16 @@ extensions = [
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
-# A page is named in more than one list where that helps; the others are of sphinx-gallery's own pages.
-suppress_warnings = ["config.cache"]
+# The kind of an argument, "Run", is a link by its name alone, and two classes may share one; sphinx-gallery's settings hold
+# functions, which are not kept from one build to the next.
+suppress_warnings = ["config.cache", "ref.python"]
 exclude_patterns = ["examples"]
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 # Shapes and meanings stand in the docstring; the annotations would only repeat them at length.
 autodoc_typehints = "none"
-autodoc_preserve_defaults = True
+# Looked for in the source of every function, which takes long, and there are none.
+autodoc_use_type_comments = False
 # The list of pages at the side of every page would hold every function.
 toc_object_entries = False
 napoleon_google_docstring = False
@@ -55,6 +56,7 @@ html_static_path = ["static"]
 html_extra_path = ["extra"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 # Kept as it is: literals, roles, and what follows.
 KEPT = re.compile(r"``.+?``|:[a-z:]+:`[^`]+`")
-ORDERS = ("escape", 400), ("links", 900)
 
 
 def escaped(text):
@@ -80,8 +79,14 @@ def _related(app):
     return app._spectral_related
 
 
+def skip(app, what, name, obj, skipped, options):
+    """Leave out methods that scikit-learn writes into a class: their texts lead into its own pages."""
+    return True if (getattr(obj, "__module__", None) or "").startswith("sklearn.") else None
+
+
 def setup(app):
     """Sphinx calls this."""
+    app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", escape, priority=400)
     app.connect("autodoc-process-docstring", links, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -78,6 +78,8 @@ def visit(display):
 
             logging.getLogger(__name__).warning(str(error), location=node)
             markup = f"<code>{translator.encode(node.astext())}</code>"
+        if display == "inline" and len(node.astext()) > 40:
+            markup = f'<span class="long">{markup}</span>'
         if display == "block":
             markup = f'<div class="formula">{markup}</div>\n'
         translator.body.append(markup)

@@ -22,7 +22,9 @@ PAGES = {
     "paper_repro.md": "claims",
 }
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|mailto:|#)([^)\s]+)\)")
-CODE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(\([^`]*\))?`(?!`)")
+CODE = re.compile(r"(?<!`)`([A-Za-z_][\w./-]*)(\([^`]*\))?`(?!`)")
+# Test files by name, which is unique.
+TESTS = {path.name: path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 FENCE = re.compile(r"(^ *(?:```+|~~~+|:::+).*?^ *(?:```+|~~~+|:::+) *$)", re.DOTALL | re.MULTILINE)
 LEXERS = {
     ".py": "python",
@@ -100,7 +102,11 @@ class Places:
         def replace(match):
             place = self.names.get(match[1].removeprefix("sj.").removeprefix("spectral_jepa."))
             shown = f"<code>{html.escape(match[0].strip('`'))}</code>"
-            return self.anchor(here, shown, *place) if place else match[0]
+            if place:
+                return self.anchor(here, shown, *place)
+            path = TESTS.get(match[1], match[1])
+            known = path in self.documents or ((ROOT / path).suffix in LEXERS and (ROOT / path).is_file())
+            return self.to_file(here, path, shown) if known else match[0]
 
         return replace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
-from places import ROOT, figure_anchor
+from places import ROOT, TESTS, figure_anchor
 
 # Pages of docs/ that are one statement each, in the order in which they are read.
 WHOLE = (
@@ -32,8 +32,6 @@ HOMES = {
 }
 TEXTS = tomllib.loads((ROOT / "experiments" / "claims.toml").read_text(encoding="utf-8"))
 CLAIMS = TEXTS["claim"]
-# Test files by name, which is unique.
-TESTS = {path.name: path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 TABLE = pd.read_csv(ROOT / "reference" / "claims.csv")
 
 
@@ -99,6 +97,8 @@ def whole_pages(places):
 def homes(statements):
     """Claim -> the documents that state it: they name its test and a function of it, or it names them, or its theme does."""
     found = {}
+    # Section 0 has the notation, sections with others below them an introduction.
+    stating = [s for s in statements if s.document != "theory/0" and not s.children]
     for claim in CLAIMS:
         test, functions = claim["tests"], set(claim["functions"])
         sections = re.findall(r"docs/theory\.md (\d(?:\.\d+)?)", claim["printed"])
@@ -106,10 +106,10 @@ def homes(statements):
         named = [f"theory/{number.replace('.', '-')}" for number in sections]
         chosen = [s.document for s in statements if s.document in (*named, *pages)]
         chosen += [s.document for s in statements if test in s.tests and functions & set(s.functions)]
-        if not chosen:
-            mentions = [s.document for s in statements if functions & set(s.functions)]
+        for function in claim["functions"]:
+            mentions = [s.document for s in stating if function in s.functions]
             # A function that everything uses says nothing of where a claim belongs.
-            chosen = mentions if len(mentions) <= 2 else []
+            chosen += mentions if len(mentions) <= 2 else []
         found[claim["id"]] = list(dict.fromkeys(chosen or [HOMES.get(claim["theme"], "theory/index")]))
     return found
 
