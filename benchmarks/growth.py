@@ -121,7 +121,9 @@ def run_one(kind, size, folder):
     own = MEASURED[kind](size, folder)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() - began[1] + children.ru_utime + children.ru_stime
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Not the system's count of this process, which begins with that of the one that started it.
+    own_peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    peak = max(int(own_peak.split()[1]), children.ru_maxrss)
     seconds = {"cpu_seconds": own or cpu, "wall_seconds": time.perf_counter() - began[0]}
     print(json.dumps(seconds | {"peak_gib": peak / 2**20}))
 
@@ -160,10 +162,15 @@ def exponents(rows):
     return table, said
 
 
+def chosen_sizes(arguments, kind):
+    return [size for size in SIZES[arguments.preset][kind] if arguments.sizes is None or size in arguments.sizes]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", choices=list(SIZES), default="quick")
     parser.add_argument("--only", nargs="+", choices=list(MEASURED), default=list(MEASURED))
+    parser.add_argument("--sizes", nargs="+", type=int, help="only these of the preset's sizes")
     parser.add_argument("--root", type=Path, help="where the files go")
     parser.add_argument("--output", type=Path, help="write the table here as CSV, after every point")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -172,14 +179,16 @@ def main():
         run_one(arguments.one[0], int(arguments.one[1]), arguments.root)
         return
     rows = []
-    if arguments.output and arguments.output.exists():  # kinds that are not asked for stay
+    if arguments.output and arguments.output.exists():  # points that are not asked for stay
         old = pd.read_csv(arguments.output).drop(columns=["time_exponent", "memory_exponent"], errors="ignore")
-        rows = old[~old["kind"].isin(arguments.only)].to_dict("records")
+        asked = [(kind, size) for kind in arguments.only for size in chosen_sizes(arguments, kind)]
+        rows = [row for row in old.to_dict("records") if (row["kind"], row["size"]) not in asked]
     with tempfile.TemporaryDirectory(dir=arguments.root) as folder:
         for kind in arguments.only:
-            for size in SIZES[arguments.preset][kind]:
+            for size in chosen_sizes(arguments, kind):
                 rows.append(measure(kind, size, Path(folder)))
-                print(rows[-1], flush=True)
+                rows.sort(key=lambda row: (list(MEASURED).index(row["kind"]), row["size"]))
+                print(next(row for row in rows if (row["kind"], row["size"]) == (kind, size)), flush=True)
                 if arguments.output:
                     exponents(rows)[0].to_csv(arguments.output, index=False, float_format="%.4g")
     table, said = exponents(rows)

@@ -6,9 +6,7 @@ that whatever is lost, a worker, a scheduler, or the process that waits here, co
 
 from __future__ import annotations
 
-import asyncio
 import collections
-import concurrent.futures
 import contextlib
 import time
 import traceback
@@ -98,6 +96,11 @@ def run_on_joblib(run_cell: RunCell, tasks: list[Task], n_jobs: int) -> Contents
     ------
     InputError
         A worker died.
+
+    Examples
+    --------
+    >>> list(run_on_joblib(lambda x: {"y": x}, [], 1))
+    []
     """
     if not tasks:
         return
@@ -126,6 +129,17 @@ def check_client(client: Any) -> None:
     Parameters
     ----------
     client : distributed.Client
+
+    Raises
+    ------
+    InputError
+        Another type, or no Dask here.
+
+    Examples
+    --------
+    >>> check_client("tcp://scheduler:8786")
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: client is a str, expected a distributed.Client: pass Client(address) or None
     """
     try:
         from distributed import Client
@@ -161,6 +175,9 @@ def run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Contents:
     Cells are sent in batches of about half a second, two for each thread; whoever gets a batch of a lost worker skips the
     cells whose files are there.
     """
+    import asyncio
+    from concurrent.futures import CancelledError
+
     from distributed import as_completed
 
     queue, alone = collections.deque(tasks), collections.deque[Task]()
@@ -207,7 +224,7 @@ def run_on_dask(run_cell: RunCell, tasks: list[Task], client: Any) -> Contents:
                 del future
                 send()
                 yield from contents
-        except (OSError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+        except (OSError, asyncio.CancelledError, CancelledError) as error:
             raise InputError(
                 f"the Dask scheduler or its answer was lost ({first_line(error)}), expected it to stay until "
                 "the end: run the same command again, finished cells are kept"
@@ -224,6 +241,17 @@ def check_executor(executor: Any, n_jobs: int) -> None:
     ----------
     executor : submitit.Executor
     n_jobs : int
+
+    Raises
+    ------
+    InputError
+        Another type, a number below 1, or no submitit here.
+
+    Examples
+    --------
+    >>> check_executor("slurm", 2)
+    Traceback (most recent call last):
+    spectral_jepa._validation.InputError: executor is a str, expected a submitit.Executor: pass submitit.AutoExecutor(folder)
     """
     try:
         from submitit import Executor
@@ -277,8 +305,14 @@ def run_on_submitit(run_cell: RunCell, tasks: list[Task], executor: Any, n_jobs:
 
     Notes
     -----
+    A job that is sent in the instant in which this process is killed may have no record: its cells are then computed twice.
     ``jobs/ID.json`` beside the cells says which cells a job has. While it lives they are nobody else's; when it ends (its
     time is over, its node is lost) what it has not done is given to a new job.
+
+    Examples
+    --------
+    >>> list(run_on_submitit(lambda x: {"y": x}, [], None, 1))
+    []
     """
     if not tasks:
         return

@@ -87,7 +87,14 @@ class LocalPlace:
         return found
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            Within this place.
+        content : bytes
+        """
         path = self.folder / name
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +188,14 @@ class RemotePlace:
         return found
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file; whether whole or not at all is the storage's promise, not ours."""
+        """Write a file; whether whole or not at all is the storage's promise, not ours.
+
+        Parameters
+        ----------
+        name : str
+            Within this place.
+        content : bytes
+        """
         files, path = self._there
         folder = f"{path}/{name}".rpartition("/")[0]
         if not getattr(files, "async_impl", False):  # object stores have no folders

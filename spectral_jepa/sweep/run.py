@@ -169,6 +169,21 @@ def cell_keys(
 def name_and_version(run_cell: RunCell, experiment: str | None, version: str | None) -> tuple[str, str]:
     """What enters the keys of cells beside their parameters: the given ones, or those of the function and the package.
 
+    Parameters
+    ----------
+    run_cell : callable, or Experiment
+    experiment, version : str, optional
+        As in :func:`run_sweep`.
+
+    Returns
+    -------
+    name, version : str
+
+    Raises
+    ------
+    InputError
+        A function without a name.
+
     Examples
     --------
     >>> name_and_version(len, None, "1.0")
@@ -344,6 +359,10 @@ def check_folder(folder: Place, experiment: str, version: str) -> None:
     ------
     InputError
         Another experiment or version ran there.
+
+    Examples
+    --------
+    >>> check_folder(open_place("no_such_folder"), "spectra", "1.0")
     """
     from spectral_jepa.sweep import results
 

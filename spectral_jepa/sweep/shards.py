@@ -48,7 +48,7 @@ def read_shard(text: str) -> tuple[int, int]:
     return number, total
 
 
-def shard_cells(cells: Sequence[Mapping[str, Any]], number: int, total: int) -> list[Mapping[str, Any]]:
+def shard_cells(cells: Sequence[dict[str, Any]], number: int, total: int) -> list[dict[str, Any]]:
     """The cells of one shard: every ``total``-th, so that slow ones, which stand together, are spread.
 
     Parameters

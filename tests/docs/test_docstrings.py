@@ -29,6 +29,10 @@ WITHOUT_EXAMPLE = {
     "spectral_jepa.pixels.reports.run_sections.run_study",
     "spectral_jepa.pixels.reports.tables.run_probe",
     "spectral_jepa.pixels.reports.tables.run_surprise",
+    # A graphics card, a scheduler, a job of a queue: tests/sweep.
+    "spectral_jepa.sweep.devices.claim_gpu",
+    "spectral_jepa.sweep.engines.run_on_dask",
+    "spectral_jepa.sweep.engines.run_share",
 }
 # Modules whose functions come from a paper or from our own proofs say which, in the module's docstring or in their own.
 SOURCED = ("theory", "losses", "input_level", "embedding", "planning", "pixels.model", "pixels.training", "jepa.objective")
