@@ -109,7 +109,7 @@ def run_sweep(
     name = experiment or getattr(run_cell, "name", None) or getattr(run_cell, "__name__", None)
     if name is None:
         raise InputError(f"run_cell is {run_cell!r}, which has no name, expected one for the cells' keys: pass experiment=")
-    version = version or _installed_version()
+    version = version or installed_version()
     with needs_package("a sweep"):
         import joblib  # noqa: F401  # what it runs on and what its table is written with: told now, not after an hour
         import pyarrow  # noqa: F401
@@ -307,7 +307,8 @@ def _open_folder(folder: Path, experiment: str, version: str, source: str, keys:
     write_atomic(folder / "manifest.json", encode_record(content))
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
+    """The version of this package."""
     from importlib.metadata import version
 
     return version("spectral-jepa")
