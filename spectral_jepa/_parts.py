@@ -34,8 +34,8 @@ def part_name(what: str, value: str | Callable[..., Any], known: Sequence[str]) 
     Examples
     --------
     >>> from spectral_jepa._validation import nearest
-    >>> part_name("cost", "end", ("end", "sum")), part_name("cost", "mine:late", ("end",)), part_name("cost", nearest, ("end",))
-    ('end', 'mine:late', 'spectral_jepa._validation:nearest')
+    >>> [part_name("cost", one, ("end", "sum")) for one in ("end", "mine:late", nearest)]
+    ['end', 'mine:late', 'spectral_jepa._validation:nearest']
     >>> part_name("cost", "smu", ("end", "sum"))
     Traceback (most recent call last):
     spectral_jepa._validation.InputError: cost is 'smu', expected one of 'end', 'sum' (nearest: 'sum'): ... 'module:function'
@@ -48,8 +48,8 @@ def part_name(what: str, value: str | Callable[..., Any], known: Sequence[str]) 
             same = False
         if not same:
             raise InputError(
-                f"{what} is {shown(value)}, which no module knows by its name, expected a function that is defined by def at the "
-                "top of a module or notebook, so that a file can name it: define it there"
+                f"{what} is {shown(value)}, which no module knows by its name, expected a function that is defined by def at "
+                "the top of a module or notebook, so that a file can name it: define it there"
             )
         return name
     if isinstance(value, str) and all(value.partition(":")):

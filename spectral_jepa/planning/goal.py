@@ -356,7 +356,7 @@ def _own_scores(score: Callable[[Array, Array], Array], latent: Array, target: A
     expected = (*latent.shape[:-1], target.shape[1])
     if found.shape != expected or not np.isfinite(found).all():
         raise InputError(
-            f"score gave an array of shape {found.shape} for latents {latent.shape} and goals {target.shape}, expected finite "
-            f"scores {expected}: reduce the coordinates alone"
+            f"score gave an array of shape {found.shape} for latents {latent.shape} and goals {target.shape}, expected "
+            f"finite scores {expected}: reduce the coordinates alone"
         )
     return found

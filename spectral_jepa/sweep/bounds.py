@@ -42,8 +42,8 @@ def sweep_bounds(
     families : dict of str to callable
         Name -> function of a seed that returns a TabularMDP with a reward; one finite world a seed.
     fit : callable, optional
-        ``fit(sampled, dim, seed)`` returns the Embedding of a CoOccurrence of counts, such as that of a trained JEPA. Default:
-        the spectral optimum, for rewards with one encoder for all actions, for goals with one an action.
+        ``fit(sampled, dim, seed)`` returns the Embedding of a CoOccurrence of counts, such as that of a trained JEPA.
+        Default: the spectral optimum, for rewards with one encoder for all actions, for goals with one an action.
     dims : sequence of int, optional
         Latent dimensions; those below the number of states are used, and that number. Default: the experiment's.
     n_transitions : sequence of int
@@ -68,7 +68,8 @@ def sweep_bounds(
     Raises
     ------
     InputError
-        No family, a family or fit that is no function or fails (its first error), a count below 1, a folder of other results.
+        No family, a family or fit that is no function or fails (its first error), a count below 1, a folder of other
+        results.
 
     Notes
     -----

@@ -51,6 +51,13 @@ def test_there_is_no_example_that_nobody_runs():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTS)
 
 
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="not a clone")
+def test_the_page_shows_the_examples():
+    page = (EXAMPLES.parent / "docs" / "own_parts.md").read_text()
+    assert page.count("```python") == len(PRINTS)
+    assert all(f"```python\n{(EXAMPLES / f'{name}.py').read_text()}```" in page for name in PRINTS)
+
+
 def whitening(values, weight=None):
     return losses.whitening_penalty(values, weight, centered=False)
 
@@ -217,5 +224,5 @@ class TestSweepBounds:
             sj.sweep_bounds({})
         with pytest.raises(InputError, match="function of a seed"):
             sj.sweep_bounds({"w": 3})
-        with pytest.raises(InputError, match="1 of 1 cells failed.*ZeroDivisionError"):
+        with pytest.raises(InputError, match=r"1 of 1 cells failed.*ZeroDivisionError"):
             sj.sweep_bounds({"w": lambda seed: 1 // 0}, n_seeds=1, n_transitions=[100], progress=False)

@@ -28,7 +28,7 @@ def test_what_no_file_can_name_is_refused(value):
 
 @pytest.mark.parametrize("value", ["smu", "", ":f", "m:", 3, None])
 def test_an_unknown_name_lists_the_known_ones(value):
-    with pytest.raises(InputError, match="expected one of 'end', 'sum'.*module:function"):
+    with pytest.raises(InputError, match=r"expected one of 'end', 'sum'.*module:function"):
         part_name("cost", value, KNOWN)
 
 

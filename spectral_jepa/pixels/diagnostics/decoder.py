@@ -133,8 +133,8 @@ def fit_decoder(
     width, depth : int
         See :class:`Decoder`.
     emphasis : float >= 0
-        A pixel that differs from the mean picture by more than a tenth counts 1 + ``emphasis`` times. Above 0 where what moves
-        is a few pixels wide: leaving it out costs the mean square next to nothing.
+        A pixel that differs from the mean picture by more than a tenth counts 1 + ``emphasis`` times. Above 0 where what
+        moves is a few pixels wide: leaving it out costs the mean square next to nothing.
     seed : int
         Initial weights and batches.
     device : str or torch.device

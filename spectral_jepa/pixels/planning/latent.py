@@ -231,7 +231,8 @@ def latent_cost(
     Raises
     ------
     InputError
-        An unknown kind, one's own beside a score, goals of another shape than the latents, or no blocks between several latents.
+        An unknown kind, one's own beside a score, goals of another shape than the latents, or no blocks between several
+        latents.
 
     Notes
     -----
