@@ -48,8 +48,8 @@ def part_name(what: str, value: str | Callable[..., Any], known: Sequence[str]) 
             same = False
         if not same:
             raise InputError(
-                f"{what} is {shown(value)}, which no module knows by its name, expected a function that is defined by def at "
-                "the top of a module or notebook, so that a file can name it: define it there"
+                f"{what} is {shown(value)}, which no module knows by its name, expected a function that is defined by def "
+                "at the top of a module or notebook, so that a file can name it: define it there"
             )
         return name
     if isinstance(value, str) and all(value.partition(":")):

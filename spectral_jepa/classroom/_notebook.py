@@ -65,6 +65,7 @@ def show(figure: Figure) -> Any:
     cuts = [0, pixels.shape[1]]
     if len(figure.axes) == 2:
         left, right = (axis.get_tightbbox() for axis in figure.axes)
+        assert left is not None and right is not None
         cuts.insert(1, round((left.x1 + right.x0) / 2))
     pictures = []
     for start, stop in pairwise(cuts):

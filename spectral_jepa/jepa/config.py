@@ -88,8 +88,8 @@ class JepaConfig:
         One of ``REGULARIZERS``, or one's own: ``module:function``, or the function, which is kept by that name. It is called
         with f (R, N, D) of R runs at N samples and their weights (R, N), None for equal ones, and returns one value a run,
         (R,), as :func:`spectral_jepa.losses.vicreg` does. "hard_whitening" is no penalty: it makes E[f f^T] = I by the
-        symmetric inverse root at each step (:func:`spectral_jepa.losses.whiten`). "norms" is E||f+||^2 + E||g||^2: beside the spectral loss the price of
-        docs/price.md, the strength being theta (arXiv 2606.27014, eq. 3, has 1).
+        symmetric inverse root at each step (:func:`spectral_jepa.losses.whiten`). "norms" is E||f+||^2 + E||g||^2: beside
+        the spectral loss the price of docs/price.md, the strength being theta (arXiv 2606.27014, eq. 3, has 1).
     centered : bool
         Ask for mean zero as well, which excludes the constant function (the three kinds of whitening only).
     n_subspaces, subspace_kind, subspace_dim, orthogonality

@@ -190,8 +190,8 @@ class Objective(nn.Module):
             if not isinstance(regularizer, Tensor) or regularizer.shape not in ((), values.shape[:1]):
                 got = tuple(regularizer.shape) if isinstance(regularizer, Tensor) else type(regularizer).__name__
                 raise InputError(
-                    f"the regularizer {config.regularizer} gave {got} for embeddings of shape {tuple(values.shape)}, expected "
-                    f"a tensor of one value, or of one a time step, ({len(values)},): average over the rest"
+                    f"the regularizer {config.regularizer} gave {got} for embeddings of shape {tuple(values.shape)}, "
+                    f"expected a tensor of one value, or of one a time step, ({len(values)},): average over the rest"
                 )
             return regularizer.mean(), strength * regularizer.mean()
         if config.regularizer == "whitening":
