@@ -21,7 +21,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures classroom-page docs test-browser check test test-slow mutate nightly processors lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures classroom-page classroom-wasm docs test-browser test-browser-quick check test test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -93,10 +93,13 @@ classroom-page: $(STAMP)  ## The classroom's offline page, classroom/offline.htm
 docs: $(STAMP)  ## The site, strictly, from docs/, the claims, the code and the examples: build/site/index.html (about a minute)
 	$(BIN)/python docs/site/build.py build/site
 
+classroom-wasm: $(STAMP)  ## Lessons 1, 2, 4 and 5 as web pages in site/; they need a network when opened (pip install uv)
+	$(BIN)/python classroom/to_browser.py site
+
 # One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
-check test test-browser test-slow nightly: export OMP_NUM_THREADS = 1
-check test test-browser test-slow nightly: export OPENBLAS_NUM_THREADS = 1
-check test test-browser test-slow nightly: export MPLBACKEND = Agg
+check test test-browser test-browser-quick test-slow nightly: export OMP_NUM_THREADS = 1
+check test test-browser test-browser-quick test-slow nightly: export OPENBLAS_NUM_THREADS = 1
+check test test-browser test-browser-quick test-slow nightly: export MPLBACKEND = Agg
 
 check: lint types  ## Under a minute: lint, types, the rules of the house, and the fast tests
 	$(PYTEST) $(PARALLEL) $(FAST)
@@ -108,7 +111,11 @@ test-slow: nightly mutate  ## Everything that takes over a minute: marked tests,
 	$(PYTEST) -m slow || [ $$? -eq 5 ] # 5: no test carries the marker
 
 test-browser: $(STAMP)  ## The classroom's page and apps in headless Chromium (apt-get install chromium chromium-driver)
-	$(PYTEST) -m browser tests/browser
+	$(PYTEST) -m browser -rs tests/browser
+
+# One server, one lesson more than needed to see that they share it.
+test-browser-quick: $(STAMP)  ## The essential ones of them: the pages without a network, two of the apps (under two minutes)
+	$(PYTEST) -m browser -rs tests/browser -k 'offline or study or (1280px and (the_u or break_the_theorem))'
 
 mutate: $(STAMP)  ## Wrong versions of the theory code, each of which a test must kill, as a table (about 12 minutes)
 	$(BIN)/python tests/mutation/run.py --jobs $(JOBS)

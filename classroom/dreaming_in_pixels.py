@@ -35,7 +35,9 @@ def _(InputError, load_dream, mo):
     except InputError as _error:
         shipped, _problem = None, str(_error)
     train = mo.ui.run_button(label="train a small one now (a minute or two)", disabled="torch" in _problem)
-    mo.vstack([mo.callout(_problem, kind="warn"), train]) if _problem else mo.md(f"The model: {shipped.origin}.")
+    mo.vstack([mo.callout(_problem, kind="warn"), train]) if _problem else mo.md(
+        f"The model: {shipped.origin}. So short a training rarely arrives: see where imagination and world part."
+    )
     return shipped, train
 
 

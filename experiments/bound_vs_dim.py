@@ -41,7 +41,14 @@ PRESETS = {
 
 def run_cell(family, n_transitions, seed):
     """One world, one sample: a row for each dimension."""
-    mdp = FAMILIES[family](seed)
+    return measure(FAMILIES[family](seed), n_transitions, seed)
+
+
+def measure(mdp, n_transitions, seed, dims=DIMS, fit=None):
+    """A row for each dimension of any world; ``sj.sweep_bounds`` calls it with the user's worlds and fits.
+
+    ``fit(sampled, dim, seed)`` returns an embedding, which then plans for goals and for rewards alike.
+    """
     exact = sj.CoOccurrence.exact(mdp)
     # The data depend on (seed, sample size) and not on the dimension, so that curves are paired.
     data = sj.sample_transitions(mdp, n_transitions=n_transitions, seed=np.random.default_rng([seed, n_transitions]))
@@ -54,8 +61,9 @@ def run_cell(family, n_transitions, seed):
     left, values, right = np.linalg.svd(known.stacked * weight, full_matrices=False)
     error_norm = np.linalg.norm(error, ord=2)
     bernstein = sj.bernstein_bound(exact, n_transitions, shared=True)[0]
-    dims = [k for k in DIMS if k < mdp.n_states] + [mdp.n_states]
-    models = np.stack([sj.spectral_embedding(sampled, k, shared=True).transition() for k in dims])
+    dims = [k for k in dims if k < mdp.n_states] + [mdp.n_states]
+    shared = [sj.spectral_embedding(sampled, k, shared=True) if fit is None else fit(sampled, k, seed) for k in dims]
+    models = np.stack([embedding.transition() for embedding in shared])
     reward_plan = sj.plan_rewards(mdp, models, horizon=HORIZON)
     tight, loose = sj.reward_bound_values(mdp, exact, models, reward_plan)
     rows = []
@@ -76,13 +84,13 @@ def run_cell(family, n_transitions, seed):
             "reward_tight": float(tight[i]),
             "reward_loose": float(loose[i]),
         }
-        rows.append(row | goal_metrics(mdp, exact, sampled, dim, n_transitions))
+        embedding = sj.spectral_embedding(sampled, dim) if fit is None else shared[i]
+        rows.append(row | goal_metrics(mdp, exact, embedding, dim, n_transitions))
     return rows
 
 
-def goal_metrics(mdp, exact, sampled, dim, n_transitions):
-    """Regret and bounds of one-step goal reaching with one encoder an action."""
-    embedding = sj.spectral_embedding(sampled, dim)
+def goal_metrics(mdp, exact, embedding, dim, n_transitions):
+    """Regret and bounds of one-step goal reaching; with one encoder an action unless the user fits another."""
     plan = sj.plan_goals(mdp, embedding)
     dot_plan = sj.plan_goals(mdp, embedding, score="dot")
     ceiling = sj.spectral_embedding(exact, dim).coordinate_ceiling

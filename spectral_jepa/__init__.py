@@ -25,7 +25,7 @@ from spectral_jepa.planning import (
     plan_rewards,
     reward_regret,
 )
-from spectral_jepa.sweep import run_sweep
+from spectral_jepa.sweep import run_sweep, sweep_bounds
 from spectral_jepa.theory import *  # noqa: F403
 from spectral_jepa.theory import __all__ as _theory_names
 
@@ -63,6 +63,7 @@ __all__ = [
     "soft_threshold_embedding",
     "spectral_embedding",
     "spectrum",
+    "sweep_bounds",
     "tail",
     "write_log",
 ]

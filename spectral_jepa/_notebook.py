@@ -15,9 +15,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, as_float, check_indices, shown, shown_shape
 
 # Anchors of viridis, which every colour vision orders; and from white to the blue of our figures and beyond.

@@ -161,8 +161,11 @@ def _outline(
 
     def keywords() -> dict[str, _Reader]:
         # Late: a module may define what its annotations name after the function.
-        hints = typing.get_type_hints(inspect.unwrap(function), localns=NAMES)
-        pairs = [(n, _reader(n, hint, infinite, missing)) for n, hint in hints.items() if n != "return" and n not in options]
+        # What is returned is not read: its type may be one that only the type checker imports.
+        inner = inspect.unwrap(function)
+        asked = types.SimpleNamespace(__annotations__={n: h for n, h in inner.__annotations__.items() if n != "return"})
+        hints = typing.get_type_hints(asked, inner.__globals__, NAMES)
+        pairs = [(n, _reader(n, hint, infinite, missing)) for n, hint in hints.items() if n not in options]
         return {name: found for name, found in pairs if found is not None}
 
     return names, {}, keywords, rest

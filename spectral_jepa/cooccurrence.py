@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import matrices_html
 from spectral_jepa._validation import (
     Array,
@@ -34,7 +35,7 @@ from spectral_jepa.data import Transitions
 from spectral_jepa.linalg import inverse_or_zero, singular_value_decomposition, squared_norm
 from spectral_jepa.mdp import TabularMDP
 
-Matrices = Array | tuple[sp.csr_array, ...]
+Matrices = Array | tuple[Any, ...]  # csr_arrays
 NORMALIZATIONS = ("plug-in", "known", "reference")
 # Above this many entries (64 MiB of float64) sampled counts are held as CSR unless the caller says otherwise.
 DENSE_ENTRIES = 2**23

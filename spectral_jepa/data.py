@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import MAX_ROWS, frame_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import matrices_html
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_array, as_float, check_count, read_only, require_memory

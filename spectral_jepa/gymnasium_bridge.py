@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-import scipy.sparse as sp
 from gymnasium.error import DeprecatedEnv, VersionNotFound
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, as_distribution, require_memory, warn_user
 from spectral_jepa.mdp import TabularMDP
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse as sp
-import scipy.sparse.linalg
 
+from spectral_jepa._late import linalg, sparse_linalg
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, check_count, require_memory
 
 
@@ -313,15 +312,15 @@ def _largest_eigenpairs(
     n_vectors = max(2 * dim + 1, 20)
     if n_vectors >= n:  # the Krylov basis would fill the space, and ARPACK fail on repeated values
         return _ritz_pairs(image, np.eye(n), dim)
-    operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda v: image(np.ravel(v)), dtype=np.float64)
+    operator = sparse_linalg.LinearOperator((n, n), matvec=lambda v: image(np.ravel(v)), dtype=np.float64)
     # Operations of one restart: its products, and as many steps of orthogonalisation.
     restart = (n_vectors - dim) * (cost + 4 * n * n_vectors)
     limit = int(max(MIN_RESTARTS, MAX_OPERATIONS / restart))
     plain = limit if n <= GRAM_STATES else int(max(PLAIN_RESTARTS, PLAIN_OPERATIONS / restart))
     start = rng.standard_normal(n)
     try:
-        values, vectors = scipy.sparse.linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=plain)
-    except scipy.sparse.linalg.ArpackNoConvergence as error:
+        values, vectors = sparse_linalg.eigsh(operator, dim, v0=start, tol=tolerance, ncv=n_vectors, maxiter=plain)
+    except sparse_linalg.ArpackNoConvergence as error:
         if n > GRAM_STATES:
             found = np.asarray(error.eigenvectors)
             # Without a vector found or known the lifted one may still be among what is sought.
@@ -329,7 +328,7 @@ def _largest_eigenpairs(
             skipped = found if known is None else np.hstack([known, found])
             return _filtered_eigenpairs(image, cheap, found, skipped, dim, tolerance, start, cost)
         return _ritz_pairs(image, np.eye(n), dim)
-    except scipy.sparse.linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
+    except sparse_linalg.ArpackError:  # a handful of distinct values leaves it nothing to restart with
         advice = "ask for fewer dimensions, or use RandomizedSVD, which is exact where values repeat"
         require_memory((n, n), "the dense Gram matrix, needed because Lanczos broke down,", advice, copies=4)
         return _ritz_pairs(image, np.eye(n), dim)
@@ -392,12 +391,12 @@ def _filtered_eigenpairs(
     n_vectors = min(max(4 * missing, 40), n - 1)
     restart = (n_vectors - missing) * (degree * (cost + 4 * n) + 4 * n * n_vectors)
     limit = int(max(1, MIN_RESTARTS // 10, MAX_OPERATIONS / restart))
-    operator = scipy.sparse.linalg.LinearOperator((n, n), matvec=lambda v: polynomial(np.ravel(v)), dtype=np.float64)
+    operator = sparse_linalg.LinearOperator((n, n), matvec=lambda v: polynomial(np.ravel(v)), dtype=np.float64)
     try:
-        _, vectors = scipy.sparse.linalg.eigsh(
+        _, vectors = sparse_linalg.eigsh(
             operator, missing, which="LA", v0=rest(start), tol=tolerance, ncv=n_vectors, maxiter=limit
         )
-    except scipy.sparse.linalg.ArpackError as error:
+    except sparse_linalg.ArpackError as error:
         n_found = found.shape[1] + len(getattr(error, "eigenvalues", ()))
         raise InputError(
             f"Lanczos found {n_found} of {dim} singular values of a matrix with {n} columns within "
@@ -481,7 +480,7 @@ def subspace_angles(first: Array, second: Array) -> Array:
         raise InputError(
             f"the bases have {first.shape[0]} and {second.shape[0]} rows, expected equal: they live in one space"
         )
-    return scipy.linalg.subspace_angles(first, second)
+    return linalg.subspace_angles(first, second)
 
 
 def project_to_capped_simplex(values: Array, cap: float = 1.0) -> Array:

@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import (
     Picture,
     find_map,
@@ -45,7 +45,7 @@ from spectral_jepa._validation import (
     warn_user,
 )
 
-Transition = Array | tuple[sp.csr_array, ...]
+Transition = Array | tuple[Any, ...]  # csr_arrays
 # Tables printed with a few digits have rows that sum to 1 as nearly as this.
 NEAR_ONE = 1e-6
 

@@ -18,7 +18,7 @@ from spectral_jepa.classroom.lessons import Lesson
 
 # Of a picture: two panels of 3.7 inches fill marimo's column without being enlarged.
 DPI = 144
-SHRINKS = "flex:0 1 530px;min-width:min(100%,320px);height:auto"
+SHRINKS = "flex:1 1 400px;min-width:min(100%,320px);height:auto;max-width:"
 # Code and formulas wider than a telephone are wrapped or scrolled, not cut.
 WRAPS = "<style>.codehilite pre,.codehilite code{white-space:pre-wrap;overflow-wrap:anywhere}</style>"
 
@@ -51,7 +51,7 @@ def number(value: str, caption: str) -> Any:
 
 def beside(lesson: Lesson, value: str) -> Any:
     """Formula, code and number side by side; below each other where the page is narrow."""
-    formulas = mo.vstack([mo.md(f"$${part}$$") for part in lesson.formula.split(r"\qquad")])
+    formulas = mo.vstack([mo.md(f"$${part.rstrip(', ')}$$") for part in lesson.formula.split(r"\qquad")])
     parts = [formulas, mo.md(f"```python\n{lesson.code}\n```"), mo.md(f"**= {value}**")]
     return mo.hstack(parts, wrap=True, justify="start", gap=2, align="center")
 
@@ -65,14 +65,17 @@ def show(figure: Figure) -> Any:
     cuts = [0, pixels.shape[1]]
     if len(figure.axes) == 2:
         left, right = (axis.get_tightbbox() for axis in figure.axes)
+        assert left is not None and right is not None
         cuts.insert(1, round((left.x1 + right.x0) / 2))
     pictures = []
     for start, stop in pairwise(cuts):
         drawn = io.BytesIO()
         image.imsave(drawn, pixels[:, start:stop], format="png")
         data = base64.b64encode(drawn.getvalue()).decode()
-        pictures.append(f'<img alt="the picture of this lesson" src="data:image/png;base64,{data}" style="{SHRINKS}">')
-    return mo.Html(f'<div style="display:flex;flex-wrap:wrap;justify-content:center">{"".join(pictures)}</div>')
+        pictures.append(
+            f'<img alt="the picture of this lesson" src="data:image/png;base64,{data}" style="{SHRINKS}{stop - start}px">'
+        )
+    return mo.Html(f'<div style="display:flex;flex-wrap:wrap;align-items:flex-start">{"".join(pictures)}</div>')
 
 
 def closing(lesson: Lesson, fields: Any) -> Any:

@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, as_float, check_count, warn_user
 from spectral_jepa.factorizers._base import check_rank
 from spectral_jepa.factorizers.svd import FullSVD, LanczosSVD

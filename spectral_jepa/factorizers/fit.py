@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.base import clone
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.cooccurrence import CoOccurrence
 from spectral_jepa.embedding import Embedding, spectral_embedding

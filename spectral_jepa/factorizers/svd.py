@@ -7,10 +7,10 @@ statement for X = Mbar(a). ``residual_`` is what the solver reached, so a gap to
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils import check_random_state
 from sklearn.utils.extmath import randomized_svd
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, require_memory
 from spectral_jepa.factorizers._base import TruncatedSVDBase
 from spectral_jepa.linalg import largest_singular_triplets, singular_value_decomposition

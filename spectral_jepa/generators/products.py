@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import scipy.sparse as sp
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, check_choice, check_count, check_fraction, check_whole, require_memory
 from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, require_dense

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import check_count
 from spectral_jepa.generators._common import REWARD_DISCOUNT, Seed, as_generator, check_positive, draw_reward, require_dense

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from spectral_jepa._parts import part_name
 from spectral_jepa._signatures import check_fields
 from spectral_jepa._validation import InputError, as_number, check_choice, check_count
 
@@ -82,10 +84,12 @@ class JepaConfig:
     target : {"gradient", "stop_gradient", "ema"}
         What stands in for f+ in the prediction loss: the encoder, the encoder as a constant, or a moving average of its
         weights.
-    regularizer : str
-        One of ``REGULARIZERS``. "hard_whitening" is no penalty: it makes E[f f^T] = I by the symmetric inverse root at each
-        step (:func:`spectral_jepa.losses.whiten`). "norms" is E||f+||^2 + E||g||^2: beside the spectral loss the price of
-        docs/price.md, the strength being theta (arXiv 2606.27014, eq. 3, has 1).
+    regularizer : str or callable
+        One of ``REGULARIZERS``, or one's own: ``module:function``, or the function, which is kept by that name. It is called
+        with f (R, N, D) of R runs at N samples and their weights (R, N), None for equal ones, and returns one value a run,
+        (R,), as :func:`spectral_jepa.losses.vicreg` does. "hard_whitening" is no penalty: it makes E[f f^T] = I by the
+        symmetric inverse root at each step (:func:`spectral_jepa.losses.whiten`). "norms" is E||f+||^2 + E||g||^2: beside
+        the spectral loss the price of docs/price.md, the strength being theta (arXiv 2606.27014, eq. 3, has 1).
     centered : bool
         Ask for mean zero as well, which excludes the constant function (the three kinds of whitening only).
     n_subspaces, subspace_kind, subspace_dim, orthogonality
@@ -124,7 +128,7 @@ class JepaConfig:
     loss: str = "prediction"
     negatives: str = "pooled"
     target: str = "gradient"
-    regularizer: str = "whitening"
+    regularizer: str | Callable[..., Any] = "whitening"
     centered: bool = False
     n_subspaces: int = 1
     subspace_kind: str = "orthogonal"
@@ -156,11 +160,11 @@ class JepaConfig:
             ("loss", LOSSES),
             ("negatives", NEGATIVES),
             ("target", TARGETS),
-            ("regularizer", REGULARIZERS),
             ("subspace_kind", SUBSPACE_KINDS),
             ("optimizer", OPTIMIZERS),
         ):
             check_choice(name, getattr(self, name), known)
+        object.__setattr__(self, "regularizer", part_name("regularizer", self.regularizer, REGULARIZERS))
         for name in ("n_subspaces", "n_slices", "hidden", "n_features", "n_steps", "record_every"):
             check_count(name, getattr(self, name))
         check_count("n_knots", self.n_knots, 2)

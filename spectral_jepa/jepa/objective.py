@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from spectral_jepa._parts import find_part
 from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import InputError, require_memory
-from spectral_jepa.jepa.config import JepaConfig, Run
+from spectral_jepa.jepa.config import REGULARIZERS, JepaConfig, Run
 from spectral_jepa.losses import (
     expected_negatives_spectral_loss,
     expected_prediction_loss,
@@ -76,7 +77,7 @@ def draw_subspaces(config: JepaConfig, runs: Sequence[Run], dtype: torch.dtype) 
     >>> torch.equal(both[1:], draw_subspaces(config, [Run(dim=4, seed=1)], torch.float64))
     True
     """
-    if not config.regularizer.startswith("subspace"):
+    if config.regularizer not in ("subspace_whitening", "subspace_sigreg"):
         return None
     dims = sorted({run.dim for run in runs})
     if len(dims) > 1:
@@ -222,6 +223,11 @@ def regularizer_value(
     Tensor (R,)
         0 for "none" and "hard_whitening", which are no penalties, and for "norms", which needs the prediction, too.
 
+    Raises
+    ------
+    InputError
+        A regulariser of one's own that is not there or gives something else than one value a run.
+
     Notes
     -----
     O(R N D^2) for whitening and VICReg, O(R N M (D + n_knots)) for SIGReg. Source: the functions of
@@ -252,7 +258,26 @@ def regularizer_value(
         assert subspaces is not None
         value = subspace_whitening_penalty(values, subspaces, weight, centered=config.centered)
         return value + config.orthogonality * orthogonality_penalty(subspaces)
+    if config.regularizer not in REGULARIZERS:
+        return _own_value(find_part("regularizer", str(config.regularizer)), values, weight, n_padded)
     return values.new_zeros(len(values))
+
+
+def _own_value(own: Callable[..., Tensor], values: Tensor, weight: Tensor | None, n_padded: Tensor) -> Tensor:
+    """A regulariser of the user's: runs of one dimension at a time, so that it never sees padding."""
+    result = values.new_zeros(len(values))
+    for padded in n_padded.unique().tolist():
+        chosen = n_padded == padded
+        law = weight if weight is None or len(weight) == 1 else weight[chosen]
+        found = own(values[chosen][..., : values.shape[-1] - int(padded)], law)
+        if not isinstance(found, Tensor) or found.shape != (int(chosen.sum()),):
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"the regularizer {own.__name__} gave {got} for f of shape {tuple(values[chosen].shape)}, expected a tensor "
+                f"of one value a run, ({int(chosen.sum())},): sum or average over the samples and coordinates"
+            )
+        result = result.masked_scatter(chosen, found)
+    return result
 
 
 def negative_law(config: JepaConfig, joint: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def optimal_loss(data: CoOccurrence, config: JepaConfig, dim: int, strength: flo
         if config.negatives == "uniform":
             rows = np.sqrt(data.pooled_weight)[:, :, None] * data.conditional()
             values = np.linalg.svd(rows.reshape(-1, data.n_states) * np.sqrt(data.n_states), compute_uv=False)
-        price = {"none": 0.0, "norms": strength}.get(config.regularizer, np.nan)
+        price = {"none": 0.0, "norms": strength}.get(str(config.regularizer), np.nan)
         return -float(np.sum(np.maximum(values[:dim] - price, 0.0) ** 2))
     if config.target != "gradient":
         return float("nan")

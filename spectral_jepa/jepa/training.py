@@ -236,7 +236,7 @@ class _Batch:
 
     def step_directions(self) -> Tensor | None:
         config = self.config
-        if not config.regularizer.endswith("sigreg"):
+        if config.regularizer not in ("sigreg", "subspace_sigreg"):
             return None
         if self.directions is None or config.fresh_directions:
             drawn = draw_directions(config, self.runs, self.subspace_dim, self.step)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import table_html
 from spectral_jepa._validation import (
     Array,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, check_count, require_memory
 from spectral_jepa.data import Ids
 from spectral_jepa.linalg import inverse_or_zero, largest_right_vectors, squared_norm
@@ -158,6 +157,8 @@ def groups(matrix: sp.csr_array) -> tuple[int, NDArray[np.int32], NDArray[np.int
     m, n = matrix.shape
     starts = np.concatenate([matrix.indptr, np.full(n, matrix.indptr[-1], dtype=matrix.indptr.dtype)])
     edges = sp.csr_array((np.ones(matrix.nnz), matrix.indices + m, starts), shape=(m + n, m + n))
+    from scipy.sparse.csgraph import connected_components
+
     n_groups, labels = connected_components(edges, directed=False)
     return int(n_groups), labels[:m], labels[m:]
 

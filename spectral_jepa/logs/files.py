@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from spectral_jepa._files import write_atomic
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, check_choice, first_line, nearest, needs_package, shown, warn_user
 from spectral_jepa.data import Ids, Transitions
 from spectral_jepa.linalg import inverse_or_zero

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._validation import Array, InputError, check_choice, first_line, nearest, require_memory
 from spectral_jepa.mdp import TabularMDP
 

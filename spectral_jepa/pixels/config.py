@@ -7,9 +7,11 @@ epochs are the text's (the released file says 100), and 200 pairs are ours (50).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from spectral_jepa._parts import part_name
 from spectral_jepa._validation import InputError, check_choice, check_count
 from spectral_jepa.pixels.fields import BELOW_ONE, LARGEST_COUNT, POSITIVE, SEED, SHARE, Range, check_fields
 
@@ -112,9 +114,10 @@ class ObjectiveConfig:
 
     Parameters
     ----------
-    regularizer : {"sigreg", "subspace_sigreg", "pldm", "whitening", "none"}
+    regularizer : {"sigreg", "subspace_sigreg", "pldm", "whitening", "none"} or callable
         "sigreg" is LeWM's (arXiv 2603.19312), "subspace_sigreg" Sub-JEPA's (arXiv 2605.09241), "pldm" that of LeWM's
-        baseline, "whitening" ours (docs/theory.md, 2.6).
+        baseline, "whitening" ours (docs/theory.md, 2.6). One's own is ``module:function``, or the function, which is kept by
+        that name: it is called with the embeddings (T, B, D), time first, and returns a number or one a time step.
     strength : float
         lambda of both papers: what the regulariser is multiplied by before it is added. Published: .09 in both codes (LeWM's
         text says .1). Not read by "pldm", whose weights are its own; for "whitening" try 1.
@@ -151,7 +154,7 @@ class ObjectiveConfig:
         An unknown regulariser or kind of subspaces, a number that is negative, not finite or of another type.
     """
 
-    regularizer: str = "sigreg"
+    regularizer: str | Callable[..., Any] = "sigreg"
     strength: float = 0.09
     n_slices: int = 1024
     n_knots: int = 17
@@ -170,7 +173,7 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, {"n_knots": Range(2, LARGEST_COUNT), "t_max": POSITIVE, "factor": POSITIVE})
-        check_choice("regularizer", self.regularizer, REGULARIZERS)
+        object.__setattr__(self, "regularizer", part_name("regularizer", self.regularizer, REGULARIZERS))
         check_choice("subspace_kind", self.subspace_kind, SUBSPACE_KINDS)
 
 
@@ -302,7 +305,9 @@ class PlanningConfig:
         most ``model.history``. Published: 1.
     cost : {"end", "sum", "closest"}
         Squared latent distance to the goal of the last predicted block, summed over all blocks, or the least over them.
-        Published: "end"; "closest" in eb_jepa (97 % against 89).
+        Published: "end"; "closest" in eb_jepa (97 % against 89). One's own is ``module:function``, or the function, which is
+        kept by that name: it is called with the predicted latents (E, S, H, D) of S plans and the goals (E, 1, 1, D), and
+        returns a cost a plan, (E, S).
     warm_start : bool
         Start the search's mean from the blocks of the last plan that were not carried out, and 0 behind them. Published:
         True, but with ``execute`` equal to ``horizon``, where nothing is left of a plan.
@@ -339,7 +344,7 @@ class PlanningConfig:
     horizon: int = 5
     execute: int = 5
     history: int = 1
-    cost: str = "end"
+    cost: str | Callable[..., Any] = "end"
     warm_start: bool = False
     proposal: str = "none"
     noise: str = "white"
@@ -352,7 +357,7 @@ class PlanningConfig:
     def __post_init__(self) -> None:
         check_fields(self, {"initial_std": POSITIVE, "temperature": POSITIVE, "learning_rate": POSITIVE})
         check_choice("method", self.method, ("cem", "mppi", "adam", "random"))
-        check_choice("cost", self.cost, COSTS)
+        object.__setattr__(self, "cost", part_name("cost", self.cost, COSTS))
         check_choice("proposal", self.proposal, PROPOSALS)
         check_choice("noise", self.noise, NOISES)
         check_choice("precision", self.precision, ("bf16", "float32", "float64"))

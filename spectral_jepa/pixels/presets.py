@@ -203,7 +203,7 @@ def unread_settings(config: PixelConfig) -> dict[str, str]:
     objective, model, planning = config.objective, config.model, config.planning
     leave(
         "objective",
-        (slices | subspaces | pldm) - read[objective.regularizer],
+        (slices | subspaces | pldm) - read.get(str(objective.regularizer), {"strength"}),  # one's own reads the strength
         f"objective.regularizer is {objective.regularizer!r}",
     )
     if objective.regularizer == "subspace_sigreg" and objective.subspace_kind != "trainable":

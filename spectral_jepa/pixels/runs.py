@@ -118,7 +118,7 @@ def run_name(config: PixelConfig) -> str:
     elif objective.regularizer == "subspace_sigreg":
         name = f"subspace_sigreg_{objective.subspace_kind}_{objective.n_subspaces}"
     else:
-        name = objective.regularizer
+        name = str(objective.regularizer).rpartition(":")[2]  # of one's own, module:function, the function
     return f"{name}-{config.training.seed}"
 
 

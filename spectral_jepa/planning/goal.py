@@ -13,6 +13,7 @@ rollout "operator"  z_{t+1} = T z_t, T = sum_x w+(x) g(f(x),a) f(x)^T: multiplie
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,7 @@ def plan_goals(
     embedding: Embedding,
     *,
     horizon: int = 1,
-    score: str = "transition",
+    score: str | Callable[[Array, Array], Array] = "transition",
     rollout: str = "operator",
     starts: ArrayLike | None = None,
     goals: ArrayLike | None = None,
@@ -166,7 +167,9 @@ def plan_goals(
     embedding : Embedding
     horizon : int
         Length T of the sequences.
-    score : {"transition", "dot", "euclidean"}
+    score : {"transition", "dot", "euclidean"} or callable
+        One's own is called with the latents (..., A, n, k) to which sequences lead, by their last action, and f at the goals
+        (A, m, k); it returns a score, larger is better, of each: (..., A, n, m).
     rollout : {"operator", "latent"}
         Without effect at T = 1. "latent" needs a shared encoder.
     starts, goals : integer ids, boolean mask or weights (S,), optional
@@ -196,7 +199,8 @@ def plan_goals(
     [[0, 0], [0, 1], [1, 1]]
     """
     check_count("horizon", horizon)
-    check_choice("score", score, SCORES)
+    if not callable(score):
+        check_choice("score", score, SCORES)
     check_choice("rollout", rollout, ROLLOUTS)
     got, expected = (embedding.n_actions, embedding.n_states), (mdp.n_actions, mdp.n_states)
     if got != expected:
@@ -239,7 +243,8 @@ def plan_goals(
         goal_weight[goal_ids],
         horizon,
         mdp.n_actions,
-        score,
+        # Never the name of a built-in one: what a bound holds for is read from it.
+        f"own:{getattr(score, '__name__', type(score).__name__)}" if callable(score) else score,
         rollout,
     )
 
@@ -250,7 +255,7 @@ def goal_regret(
     embedding: Embedding,
     *,
     horizon: int = 1,
-    score: str = "transition",
+    score: str | Callable[[Array, Array], Array] = "transition",
     rollout: str = "operator",
     starts: ArrayLike | None = None,
     goals: ArrayLike | None = None,
@@ -263,7 +268,9 @@ def goal_regret(
     embedding : Embedding
     horizon : int
         Length T of the sequences.
-    score : {"transition", "dot", "euclidean"}
+    score : {"transition", "dot", "euclidean"} or callable
+        One's own is called with the latents (..., A, n, k) to which sequences lead, by their last action, and f at the goals
+        (A, m, k); it returns a score, larger is better, of each: (..., A, n, m).
     rollout : {"operator", "latent"}
         Without effect at T = 1. "latent" needs a shared encoder.
     starts, goals : integer ids, boolean mask or weights (S,), optional
@@ -314,7 +321,7 @@ def _plan_block(
     starts: NDArray[np.int64],
     goals: NDArray[np.int64],
     horizon: int,
-    score: str,
+    score: str | Callable[[Array, Array], Array],
     steps: Array | None,
 ) -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
     """best, planned, best_sequence, planned_sequence for a block of starts."""
@@ -331,7 +338,7 @@ def _plan_block(
         latent = np.einsum("pbxk,bakl->pbaxl", latent, steps, optimize=True)
         latent = latent.reshape(-1, n_actions, n_starts, embedding.dim)
     target = embedding.targets[:, goals]
-    scores = latent @ np.swapaxes(target, 1, 2)
+    scores = _own_scores(score, latent, target) if callable(score) else latent @ np.swapaxes(target, 1, 2)
     if score == "transition":
         scores = scores * embedding.column_weight[:, goals][:, None, :]
     elif score == "euclidean":
@@ -342,3 +349,14 @@ def _plan_block(
     chosen, best = first_best(scores, axis=0), first_best(reach, axis=0)
     planned = np.take_along_axis(reach, chosen[None], axis=0)[0]
     return reach.max(axis=0), planned, best, chosen
+
+
+def _own_scores(score: Callable[[Array, Array], Array], latent: Array, target: Array) -> Array:
+    found = np.asarray(score(latent, target))
+    expected = (*latent.shape[:-1], target.shape[1])
+    if found.shape != expected or not np.isfinite(found).all():
+        raise InputError(
+            f"score gave an array of shape {found.shape} for latents {latent.shape} and goals {target.shape}, expected "
+            f"finite scores {expected}: reduce the coordinates alone"
+        )
+    return found

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse as sp
-import scipy.sparse.linalg
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import breadth_first_order, reverse_cuthill_mckee
 
+from spectral_jepa._late import linalg, sparse_linalg
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._notebook import short_repr
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
@@ -341,9 +339,9 @@ def _evaluate(rows: Array | sp.csr_array, reward: Array, gamma: float, earning: 
     scaled = sp.csr_array(sp.diags_array(gamma * earning) @ chain)
     target = np.where(earning, reward, 0.0)
     if chain.nnz > SPARSE_SHARE * n * n:
-        values = scipy.linalg.solve(np.eye(n) - scaled.toarray(), target, assume_a="gen", check_finite=False)
+        values = linalg.solve(np.eye(n) - scaled.toarray(), target, assume_a="gen", check_finite=False)
     else:
-        values = scipy.sparse.linalg.splu(sp.csc_array(sp.eye_array(n, format="csc") - scaled.tocsc())).solve(target)
+        values = sparse_linalg.splu(sp.csc_array(sp.eye_array(n, format="csc") - scaled.tocsc())).solve(target)
     return np.where(earning, values, 0.0)
 
 
@@ -374,6 +372,8 @@ def _can_reach(moves: sp.csr_array, goal: NDArray[np.bool_]) -> NDArray[np.bool_
     backward = sp.csr_array(moves.T)
     into = sp.csr_array(goal.astype(np.float64)[None, :])
     graph = sp.block_array([[sp.csr_array((1, 1)), into], [sp.csr_array((n, 1)), backward]], format="csr")
+    from scipy.sparse.csgraph import breadth_first_order
+
     order = breadth_first_order(graph, 0, return_predecessors=False)
     found = np.zeros(n + 1, dtype=bool)
     found[order] = True
@@ -419,6 +419,8 @@ def _is_banded(stacked: sp.csr_array, n_states: int) -> bool:
     """Whether states can be ordered so that a factorisation of S times the bandwidth entries is small."""
     n_actions = stacked.shape[0] // n_states
     union = sp.csr_array(sum((stacked[a * n_states : (a + 1) * n_states] for a in range(1, n_actions)), stacked[:n_states]))
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     order = reverse_cuthill_mckee(union, symmetric_mode=False)
     place = np.empty(n_states, dtype=np.int64)
     place[order] = np.arange(n_states)

@@ -46,6 +46,37 @@ def find_drawing(experiment: Experiment) -> Draw | None:
     return _load_draw(path) if path.is_file() else None
 
 
+def bounds_figures(table: pd.DataFrame) -> dict[str, Figure]:
+    """Draw what :func:`spectral_jepa.sweep_bounds` returned, as ``figures/bound_vs_dim.py`` draws the headline experiment.
+
+    Parameters
+    ----------
+    table : DataFrame
+
+    Returns
+    -------
+    dict of str to matplotlib Figure
+        ``bound_vs_dim``, all families, and one a family; save with ``figure.savefig(path)``.
+
+    Raises
+    ------
+    InputError
+        Another table.
+
+    Examples
+    --------
+    >>> from spectral_jepa import make_block, sweep_bounds
+    >>> worlds = {"three blocks": lambda seed: make_block(12, 3, 2, seed=seed)}
+    >>> table = sweep_bounds(worlds, dims=[1, 3, 6], n_transitions=[1000], n_seeds=2, progress=False)
+    >>> list(bounds_figures(table))
+    ['bound_vs_dim_three_blocks', 'bound_vs_dim']
+    """
+    missing = {"family", "n_transitions", "dim", "root_risk", "goal_regret", "reward_regret"} - set(table.columns)
+    if missing:
+        raise InputError(f"table has no columns {', '.join(sorted(missing))}, expected what sweep_bounds returns: pass that")
+    return _load_draw(shipped_folder("figures") / "bound_vs_dim.py")(table)
+
+
 def _load_draw(path: Path) -> Draw:
     spec = importlib.util.spec_from_file_location(f"spectral_jepa_figure_{path.stem}", path)
     assert spec is not None and spec.loader is not None

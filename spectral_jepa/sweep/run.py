@@ -192,7 +192,7 @@ def name_and_version(run_cell: RunCell, experiment: str | None, version: str | N
     name = experiment or getattr(run_cell, "name", None) or getattr(run_cell, "__name__", None)
     if name is None:
         raise InputError(f"run_cell is {run_cell!r}, which has no name, expected one for the cells' keys: pass experiment=")
-    return name, version or _installed_version()
+    return name, version or installed_version()
 
 
 def _run_tasks(
@@ -392,7 +392,8 @@ def _open_folder(folder: Place, experiment: str, version: str, source: str, keys
     folder.write("manifest.json", encode_record(content))
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
+    """The version of this package."""
     from importlib.metadata import version
 
     return version("spectral-jepa")

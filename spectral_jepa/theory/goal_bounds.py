@@ -516,7 +516,7 @@ def _scores_like_dot(exact: CoOccurrence, embedding: Embedding, plan: GoalPlan) 
         "transition": float(np.ptp(embedding.column_weight, axis=0).max()) < TOLERANCE,
         "euclidean": bool(embedding.shared and np.ptp(norms, axis=0).max() < TOLERANCE),
     }
-    return Assumption("the planner ranks actions as g^T f does", same[plan.score], printed=False)
+    return Assumption("the planner ranks actions as g^T f does", same.get(plan.score, False), printed=False)
 
 
 def _is_stationary(exact: CoOccurrence) -> bool:

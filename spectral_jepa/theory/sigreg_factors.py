@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import (
@@ -201,6 +200,8 @@ def plane_filling_error(correlation: float, *, order: int = 6, n_terms: int = 20
     rho = check_fraction("correlation", correlation)
     check_count("order", order, 1, 9, "a table of 4^order cells")
     check_count("n_terms", n_terms, 1, 10_000)
+    from scipy.special import ndtri  # slow to import, and only this needs it
+
     side = 2**order
     edges = ndtri(np.arange(side + 1) / side)
     density = np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi)

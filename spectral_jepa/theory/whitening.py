@@ -18,9 +18,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import Array, InputError, as_number, check_count, require_memory
 from spectral_jepa.cooccurrence import CoOccurrence

@@ -1,8 +1,6 @@
 """The offline page and the six apps in a browser without a network: a slider moves, number and picture follow, no error."""
 
 import importlib.util
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +16,6 @@ from spectral_jepa.sweep.experiment import shipped_folder
 
 pytestmark = pytest.mark.browser
 FOLDER = shipped_folder("classroom")
-# Set to a folder to keep pictures of what was seen.
-SHOTS = os.environ.get("SCREENSHOTS")
 # A busy machine may need a minute for marimo's page and the first import of everything.
 SECONDS = 240
 # What is in the last slider of the page's lesson, before and after it is moved; and what is wider than the window.
@@ -37,50 +33,7 @@ slider.dispatchEvent(new Event("input", {bubbles: true}));
 GUESS = "document.querySelector(`#lesson-${arguments[0]} input[type=radio]`).click()"
 
 
-@pytest.fixture(scope="module", params=[(1280, 900), (390, 844)], ids=["1280px", "390px"])
-def browser(request):
-    """A window that resolves no name but this machine's."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    width, height = request.param
-    for word in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--window-size={max(width, 500)},{height}",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    ):  # fmt: skip
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    # A window of Chromium is at least 500 px wide; the page is told another width.
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    window.set_script_timeout(SECONDS)
-    window.set_page_load_timeout(SECONDS)
-    yield window
-    window.quit()
-
-
-def errors(window):
-    return [entry["message"] for entry in window.get_log("browser") if entry["level"] == "SEVERE"]
-
-
-def keep(window, name):
-    """A picture of the whole page, if they are wanted."""
-    if not SHOTS:
-        return
-    width, height = window.execute_script("return [innerWidth, innerHeight]")
-    metrics = {"width": width, "deviceScaleFactor": 1, "mobile": width < 500}
-    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"height": 2600 if width < 500 else 1500})
-    os.makedirs(SHOTS, exist_ok=True)
-    window.save_screenshot(os.path.join(SHOTS, f"{name}-{width}.png"))
-    window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"height": height})
-
-
-def test_the_offline_page(browser):
+def test_the_offline_page(browser, errors, keep):
     browser.get((FOLDER / "offline.html").as_uri())
     assert len(browser.find_elements("css selector", "section")) == 6
     for number in range(1, 7):
@@ -178,7 +131,7 @@ def wait_for(window, script, *arguments):
 
 
 @pytest.mark.parametrize("slug", [lesson.slug for lesson in LESSONS])
-def test_an_app(browser, served, slug):
+def test_an_app(browser, served, slug, errors, keep):
     browser.get(f"{served}/?file={slug}.py")
     if slug == "dreaming_in_pixels" and not (FOLDER / "data/dream.safetensors").is_file():
         wait_for(browser, "return document.body.innerText.includes('train a small one now')")

@@ -6,13 +6,14 @@ The model needs one method only, ``rollout(latents (N, h, D), blocks (N, H, bloc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from spectral_jepa._parts import find_part, part_name
 from spectral_jepa._shapes import Float, Int
 from spectral_jepa._validation import InputError, check_choice, check_count, require_memory
 from spectral_jepa.action_search import (
@@ -210,7 +211,7 @@ def latent_cost(
     past_blocks: Float[Tensor, "E p A"] | None = None,
     chunk: int | None = None,
     score: PooledScore | None = None,
-    kind: str = "end",
+    kind: str | Callable[..., Any] = "end",
 ) -> PlannerCost:
     """Squared distances, summed over coordinates, of the predicted latents and the goal's.
 
@@ -218,8 +219,9 @@ def latent_cost(
     ----------
     model, latents, goals, past_blocks, chunk, score
         As in :func:`plan`.
-    kind : {"end", "sum", "closest"}
-        Of the last predicted latent (published), summed over all blocks, or the least over them.
+    kind : {"end", "sum", "closest"} or callable
+        Of the last predicted latent (published), summed over all blocks, or the least over them; or one's own, as
+        ``config.cost`` has it.
 
     Returns
     -------
@@ -229,7 +231,8 @@ def latent_cost(
     Raises
     ------
     InputError
-        An unknown kind, goals of another shape than the latents, or no blocks between several latents.
+        An unknown kind, one's own beside a score, goals of another shape than the latents, or no blocks between several
+        latents.
 
     Notes
     -----
@@ -247,7 +250,12 @@ def latent_cost(
     >>> cost(torch.tensor([[[[0.0, 0.0]], [[3.0, 4.0]]]]))
     tensor([[25.,  0.]])
     """
-    check_choice("cost", kind, COSTS)
+    kind = part_name("cost", kind, COSTS)
+    own = None if kind in COSTS else find_part("cost", kind)
+    if own is not None and score is not None:
+        raise InputError(
+            f"cost is {kind!r} and a score was given, expected one of them, because each ranks plans: leave one out"
+        )
     latents = latents[:, None] if latents.ndim == 2 else latents
     n_episodes, history, dim = latents.shape
     if goals.shape != (n_episodes, dim):
@@ -268,7 +276,7 @@ def latent_cost(
             past = None if past_blocks is None else past_blocks[part]
             pieces = plans[part].split(samples, 1)
             ends = latents[part], goals[part]
-            rows.append(torch.cat([_costs(model, *ends, past, piece, score, kind) for piece in pieces], 1))
+            rows.append(torch.cat([_costs(model, *ends, past, piece, score, kind, own) for piece in pieces], 1))
         return torch.cat(rows)
 
     return cost
@@ -282,6 +290,7 @@ def _costs(
     plans: Float[Tensor, "E S H A"],
     score: PooledScore | None,
     kind: str,
+    own: Callable[..., Tensor] | None,
 ) -> Float[Tensor, "E S"]:
     """Costs (E, S) by one call of the model."""
     shape = plans.shape[:2]
@@ -293,6 +302,15 @@ def _costs(
     predicted = model.rollout(repeat(latents), plans.flatten(0, 1), *more)
     predicted = (predicted[:, -1:] if kind == "end" else predicted).unflatten(0, shape)
     wanted = goals[:, None, None]
+    if own is not None:
+        found = own(predicted, wanted)
+        if not isinstance(found, Tensor) or found.shape != shape:
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(
+                f"the cost {kind} gave {got} for latents of shape {tuple(predicted.shape)}, expected a tensor of one cost a "
+                f"plan, {tuple(shape)}: sum or average over blocks and coordinates"
+            )
+        return found
     costs = (predicted - wanted).square().sum(-1) if score is None else -score(predicted, wanted)
     return costs.amin(-1) if kind == "closest" else costs.sum(-1)
 

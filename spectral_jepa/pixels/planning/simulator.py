@@ -98,7 +98,7 @@ class SimulatorPolicy:
             A warm start without memory.
         """
         config, block_dim = self.config, self.action_block * self.environment.action_dim
-        cost = simulator_cost(self.environment, now.states, goals, self.scaler, config.cost, self.action_block)
+        cost = simulator_cost(self.environment, now.states, goals, self.scaler, str(config.cost), self.action_block)
         mean = first_mean(config, now, block_dim)
         mean = torch.zeros(len(now.states), config.horizon, block_dim) if mean is None else mean
         with torch.inference_mode():

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from spectral_jepa import losses
+from spectral_jepa._parts import find_part
 from spectral_jepa._shapes import Float
 from spectral_jepa._streams import seeded_weights
 from spectral_jepa._validation import InputError, check_count
-from spectral_jepa.pixels.config import ObjectiveConfig
+from spectral_jepa.pixels.config import REGULARIZERS, ObjectiveConfig
 from spectral_jepa.pixels.interfaces import LatentModel, RepeatedPictures
 from spectral_jepa.pixels.training.reconstruction import PictureDecoder, as_repeated
 
@@ -37,7 +38,7 @@ class Objective(nn.Module):
     ------
     InputError
         ``n_subspaces`` that does not divide ``dim``, inverse dynamics without ``block_dim``, reconstruction without
-        ``image_size``.
+        ``image_size``, a regulariser of one's own that is not there.
 
     Notes
     -----
@@ -53,6 +54,7 @@ class Objective(nn.Module):
     - ``whitening``: :func:`spectral_jepa.losses.whitening_penalty` / D, so ``strength`` is lambda of docs/theory.md, 2.6,
       where a direction of singular value s collapses iff s^2 <= 1 - 2 lambda: the default .09 is far too weak, try 1.
     - ``none``.
+    - ``module:function``, one's own: called with the embeddings (T, B, D); its mean, times ``strength``, is added.
 
     ``inverse_dynamics`` times the mean squared error of a linear map from (z_t, z_{t+1}) to the action block between them is
     added to any of these; the map is a parameter of this module. Source: arXiv 2606.20104.
@@ -88,6 +90,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.dim = config, check_count("dim", dim)
+        own = config.regularizer not in REGULARIZERS
+        self.own = find_part("regularizer", str(config.regularizer)) if own else None
         if config.inverse_dynamics:
             with seeded_weights(seed):
                 self.inverse = nn.Linear(2 * dim, check_count("block_dim", block_dim))
@@ -206,6 +210,15 @@ class Objective(nn.Module):
         if config.regularizer == "none":
             nothing = values.new_zeros(())
             return nothing, nothing
+        if self.own is not None:
+            regularizer = self.own(values)
+            if not isinstance(regularizer, Tensor) or regularizer.shape not in ((), values.shape[:1]):
+                got = tuple(regularizer.shape) if isinstance(regularizer, Tensor) else type(regularizer).__name__
+                raise InputError(
+                    f"the regularizer {config.regularizer} gave {got} for embeddings of shape {tuple(values.shape)}, "
+                    f"expected a tensor of one value, or of one a time step, ({len(values)},): average over the rest"
+                )
+            return regularizer.mean(), strength * regularizer.mean()
         if config.regularizer == "whitening":
             regularizer = losses.whitening_penalty(values).mean() / self.dim
             return regularizer, strength * regularizer
