@@ -26,6 +26,11 @@ PROPOSALS = ("none", "cloning", "inverse")
 SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
 
 
+# Settings that came when runs were there already, at the value that is as before: their folders stay readable, their
+# checkpoints go on.
+ADDED_LATER: dict[str, dict[str, Any]] = {"objective": {"reconstruction": 0.0}}
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Shape of a world model; the defaults are the published one (18,034,478 parameters for 2-D actions).
@@ -449,7 +454,7 @@ class PixelConfig:
         Parameters
         ----------
         values : dict of dict
-            Section -> field -> value, and ``kind``; none may be missing.
+            Section -> field -> value, and ``kind``; none may be missing but those of ``ADDED_LATER``.
 
         Returns
         -------
@@ -471,7 +476,8 @@ class PixelConfig:
                 parts[name] = values[name]
                 continue
             expected = {f.name for f in fields(section())}
-            found = set(values[name]) if isinstance(values[name], dict) else set()
+            given = ADDED_LATER.get(name, {}) | values[name] if isinstance(values[name], dict) else {}
+            found = set(given)
             if found != expected:
                 what = (
                     f"lacks {min(expected - found)!r}" if expected - found else f"has an unknown {min(found - expected)!r}"
@@ -480,7 +486,7 @@ class PixelConfig:
                     f"configuration section {name!r} {what}, expected the fields {', '.join(sorted(expected))}: "
                     "use the version of spectral-jepa that wrote it, or train again"
                 )
-            parts[name] = section(**values[name])
+            parts[name] = section(**given)
         return cls(**parts)
 
 

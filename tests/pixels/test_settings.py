@@ -1,7 +1,9 @@
 """Settings by name: one typed, ranged conversion, cross-field checks once, nothing given without effect."""
 
 import itertools
+import json
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -108,6 +110,16 @@ def test_a_saved_configuration_is_complete():
     for foreign in ([], None, {"_target_": "x"}, {**TINY.to_dict(), "model": [1]}):
         with pytest.raises(InputError):
             PixelConfig.from_dict(foreign)
+
+
+def test_runs_from_before_a_setting_was_there_are_read():
+    """The weights in the repository were trained before ``reconstruction`` was a setting."""
+    folders = sorted((Path(__file__).parents[2] / "weights").glob("*/*/config.json"))
+    assert len(folders) >= 5
+    for path in folders:
+        saved = json.loads(path.read_text())["config"]
+        assert "reconstruction" not in saved["objective"]
+        assert PixelConfig.from_dict(saved).objective.reconstruction == 0.0
 
 
 def test_unread_settings_are_those_that_change_nothing():

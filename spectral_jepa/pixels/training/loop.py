@@ -20,7 +20,7 @@ import torch.distributed as dist
 from spectral_jepa._files import hold_folder
 from spectral_jepa._terminal import Bar
 from spectral_jepa._validation import InputError, check_count
-from spectral_jepa.pixels.config import PixelConfig
+from spectral_jepa.pixels.config import ADDED_LATER, PixelConfig
 from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset, WindowSampler, window_starts
 from spectral_jepa.pixels.data.drawn import DrawnPictures
 from spectral_jepa.pixels.data.episodes import Ids
@@ -35,8 +35,6 @@ from spectral_jepa.training.log import check_log
 
 # How often a run writes does not change what it computes.
 FREE_FIELDS = ("log_every", "checkpoint_every")
-# Settings of the objective that are left out of a run's identity at these values: runs begun before there were they go on.
-ADDED_LATER = {"reconstruction": 0.0}
 SHOWN = ("loss", "prediction", "regularizer", "effective_rank", "whitening_gap", "samples_per_second")
 
 
@@ -312,7 +310,8 @@ class _Run:
             "action_std": self.scaler.std,
             "digest": self.dataset.digest("pixels", "action")[:16],
         }
-        objective = {name: value for name, value in given["objective"].items() if ADDED_LATER.get(name, ...) != value}
+        later = ADDED_LATER["objective"]
+        objective = {name: value for name, value in given["objective"].items() if later.get(name, ...) != value}
         run = {"kind": given["kind"], "model": given["model"], "objective": objective}
         known = run | {"training": training, "data": data}
         # Only where there is one, so that checkpoints from before stay good.
