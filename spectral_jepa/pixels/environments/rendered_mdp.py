@@ -334,7 +334,6 @@ def long_run_weight(mdp: TabularMDP) -> Array:
     return law / law.sum()
 
 
-@cache
 def pictures_of(environment: type[RenderedMDP], image_size: int, agent: tuple[int, int, int] = RED) -> NDArray[np.uint8]:
     """Pictures of all states of a drawn world, made once.
 
@@ -361,6 +360,11 @@ def pictures_of(environment: type[RenderedMDP], image_size: int, agent: tuple[in
     >>> pictures_of(environment_class("mdp_torus"), 32).shape
     (25, 32, 32, 3)
     """
+    return _pictures(environment, image_size, agent)
+
+
+@cache
+def _pictures(environment: Any, image_size: int, agent: tuple[int, int, int]) -> NDArray[np.uint8]:
     return draw_world(environment.task, image_size, environment.nuisance, agent=agent)
 
 
@@ -380,7 +384,7 @@ class _Tables:
 
 
 @cache
-def _tables(environment: type[RenderedMDP]) -> _Tables:
+def _tables(environment: Any) -> _Tables:
     return _Tables(environment)
 
 
