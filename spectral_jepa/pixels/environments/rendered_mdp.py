@@ -360,7 +360,8 @@ def pictures_of(environment: type[RenderedMDP], image_size: int, agent: tuple[in
     >>> pictures_of(environment_class("mdp_torus"), 32).shape
     (25, 32, 32, 3)
     """
-    return _pictures(environment, image_size, agent)
+    key: Any = environment  # mypy takes no class for hashable
+    return _pictures(key, image_size, agent)
 
 
 @cache
@@ -383,9 +384,12 @@ class _Tables:
         self.distance = np.where(np.isfinite(found), found, n_places)
 
 
-@cache
-def _tables(environment: Any) -> _Tables:
-    return _Tables(environment)
+def _tables(environment: type[RenderedMDP]) -> _Tables:
+    key: Any = environment  # as above
+    return _made_tables(key)
+
+
+_made_tables = cache(_Tables)
 
 
 def _draw(cumulative: Array, chance: Any) -> NDArray[np.int64]:
