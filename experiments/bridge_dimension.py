@@ -23,7 +23,7 @@ from spectral_jepa.theory import pooled_single_step_bound
 SIZES = {14: 300, 50: 1000, 800: 16_000}
 METHODS = ("pixels", "SVD, same data", "SVD, exact")
 PRESETS = {
-    "quick": {"world": "torus 5 x 5", "dim": [2, 4, 8, 20], "n_episodes": list(SIZES), "seed": range(3), "n_steps": 200},
+    "quick": {"world": "torus 5 x 5", "dim": [2, 4, 8, 20], "n_episodes": list(SIZES), "seed": range(3), "n_steps": 400},
     "paper": {"world": ["torus 5 x 5", "four rooms"], "dim": [1, 2, 4, 6, 8, 12, 16, 20, 24], "n_episodes": list(SIZES),
               "seed": range(5), "n_steps": 2000},
 }  # fmt: skip

@@ -35,7 +35,7 @@ ARMS = (
     | {"VICReg (PLDM)": {"objective__regularizer": "pldm"}, "none": {"objective__regularizer": "none"}}
 )  # fmt: skip
 PRESETS = {
-    "quick": {"arm": list(ARMS), "world": "torus 5 x 5", "seed": range(3), "n_steps": 200},
+    "quick": {"arm": list(ARMS), "world": "torus 5 x 5", "seed": range(3), "n_steps": 400},
     "paper": {"arm": list(ARMS), "world": ["torus 5 x 5", "four rooms"], "seed": range(5), "n_steps": 3200},
 }
 

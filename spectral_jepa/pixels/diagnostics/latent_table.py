@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from spectral_jepa._validation import Array, InputError, check_count
 from spectral_jepa.cooccurrence import CoOccurrence
@@ -15,14 +14,16 @@ from spectral_jepa.pixels.data.actions import scaled_blocks
 from spectral_jepa.pixels.data.episodes import EpisodeDataset, Ids, raw_actions
 from spectral_jepa.pixels.diagnostics.spectrum import in_sequences
 from spectral_jepa.pixels.environments.rendered_mdp import RenderedMDP, pictures_of
-from spectral_jepa.pixels.interfaces import ActionScaling
+from spectral_jepa.pixels.interfaces import ActionScaling, PlanningModel
 from spectral_jepa.pixels.model.frozen import encode_frames, frozen
 
 # Latents that are rolled out in one call.
 BATCH = 4096
 
 
-def latent_table(model: nn.Module, environment: type[RenderedMDP], scaler: ActionScaling, *, n_blocks: int = 1) -> Embedding:
+def latent_table(
+    model: PlanningModel, environment: type[RenderedMDP], scaler: ActionScaling, *, n_blocks: int = 1
+) -> Embedding:
     """Latents f of all states and predictions g after every sequence of actions, from one frame of context.
 
     Parameters

@@ -375,7 +375,8 @@ def in_sequences(world: TabularMDP, n_steps: int) -> TabularMDP:
     ((0, 1), 0)
     """
     steps = world.dense()
-    transition, frequency, labels = steps, world.action_frequency, [(a,) for a in range(world.n_actions)]
+    transition, frequency = steps, world.action_frequency
+    labels: list[tuple[int, ...]] = [(a,) for a in range(world.n_actions)]
     for _ in range(check_count("n_steps", n_steps) - 1):
         transition = (transition[:, None] @ steps[None]).reshape(-1, *steps.shape[1:])
         frequency = np.outer(frequency, world.action_frequency).ravel()

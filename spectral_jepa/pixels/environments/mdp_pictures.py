@@ -171,10 +171,10 @@ def draw_world(
     corner = np.round(spare + cell * places).astype(np.int64)
     rows, columns = ((pixel >= corner[:, [axis]]) & (pixel < corner[:, [axis]] + cell) for axis in (0, 1))
     there = rows[:, :, None] & columns[:, None, :]
-    floor = there.any(axis=0) if is_map else np.ones((size, size), dtype=bool)
-    ground = np.where(floor[..., None], np.uint8(FLOOR), np.uint8(WALL))
+    floor = np.logical_or.reduce(there, axis=0) | (not is_map)
+    ground = np.where(floor[..., None], _colour(FLOOR), _colour(WALL))
     grounds = ground[None] if nuisance is None else _behind(ground, nuisance)
-    pictures = np.where(there[:, None, :, :, None], np.uint8(agent), grounds[None])
+    pictures = np.where(there[:, None, :, :, None], _colour(agent), grounds[None])
     pictures = pictures.reshape(-1, size, size, 3)
     if len({picture.tobytes() for picture in pictures}) < len(pictures):
         raise InputError(
@@ -182,6 +182,10 @@ def draw_world(
             "larger ones, or a louder background of fewer values"
         )
     return pictures
+
+
+def _colour(channels: tuple[int, int, int]) -> NDArray[np.uint8]:
+    return np.array(channels, dtype=np.uint8)
 
 
 def _behind(ground: NDArray[np.uint8], nuisance: Nuisance) -> NDArray[np.uint8]:

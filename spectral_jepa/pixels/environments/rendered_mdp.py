@@ -334,7 +334,6 @@ def long_run_weight(mdp: TabularMDP) -> Array:
     return law / law.sum()
 
 
-@cache
 def pictures_of(environment: type[RenderedMDP], image_size: int, agent: tuple[int, int, int] = RED) -> NDArray[np.uint8]:
     """Pictures of all states of a drawn world, made once.
 
@@ -361,6 +360,12 @@ def pictures_of(environment: type[RenderedMDP], image_size: int, agent: tuple[in
     >>> pictures_of(environment_class("mdp_torus"), 32).shape
     (25, 32, 32, 3)
     """
+    key: Any = environment  # mypy takes no class for hashable
+    return _pictures(key, image_size, agent)
+
+
+@cache
+def _pictures(environment: Any, image_size: int, agent: tuple[int, int, int]) -> NDArray[np.uint8]:
     return draw_world(environment.task, image_size, environment.nuisance, agent=agent)
 
 
@@ -379,9 +384,12 @@ class _Tables:
         self.distance = np.where(np.isfinite(found), found, n_places)
 
 
-@cache
 def _tables(environment: type[RenderedMDP]) -> _Tables:
-    return _Tables(environment)
+    key: Any = environment  # as above
+    return _made_tables(key)
+
+
+_made_tables = cache(_Tables)
 
 
 def _draw(cumulative: Array, chance: Any) -> NDArray[np.int64]:
