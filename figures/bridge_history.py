@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 
 from spectral_jepa.plotting.style import COLORS, styled
 
-
 # (steps are the most, clips are the most) -> line, marker, colour
 LOOKS = {(True, True): ("-", "o", "measured"), (False, True): ("--", "s", "measured"), (False, False): (":", "^", "other")}
 
@@ -43,9 +42,9 @@ def draw(table):
         axis.set_xlabel("steps predicted at once, H")
         axis.set_ylim(bottom=0)
     axes[0].set_ylim(0, 1.05)
-    handles = dict(
-        zip(*[sum(pair, []) for pair in zip(*[a.get_legend_handles_labels() for a in axes], strict=True)][::-1], strict=True)
-    )
+    handles = {}
+    for axis in axes:
+        handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     figure.suptitle(headline(long), size=11)
     return {"bridge_history": figure}
@@ -57,8 +56,9 @@ def headline(long):
     near, far = mean.index.min(), mean.index.max()
     return (
         f"One step or {far} at once have the same leading functions; trained on pixels, the longer prediction finds "
-        f"{mean.loc[far, 'share']:.2f} of them where one step finds {mean.loc[near, 'share']:.2f},\nand its four-action plans have "
-        f"regret {mean.loc[far, 'regret']:.3f} where four predictions of one step have {mean.loc[near, 'regret']:.3f}"
+        f"{mean.loc[far, 'share']:.2f} of them where one step finds {mean.loc[near, 'share']:.2f},\n"
+        f"and its four-action plans have regret {mean.loc[far, 'regret']:.3f} where four predictions of one step have "
+        f"{mean.loc[near, 'regret']:.3f}"
     )
 
 
