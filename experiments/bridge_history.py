@@ -24,12 +24,13 @@ from spectral_jepa.sweep.results import reference_table
 from spectral_jepa.theory import mse_loss
 
 SIDE, SLIP, DIM, PLAN = 5, 0.5, 4, 4
-ASKED = {"image_size": 32, "n_steps": 400, "seeds": [[0, 1, 2]]}
+ASKED = {"image_size": 32, "seeds": [[0, 1, 2]]}
 PRESETS = {
     "quick": [
-        ASKED | {"ahead": [1, 2, 4], "history": 1, "n_clips": [[300, 10_000]]},
-        ASKED | {"ahead": 1, "history": 3, "n_clips": [[300, 10_000]]},
-        ASKED | {"ahead": 0, "history": 1, "n_clips": [[300]]},
+        ASKED | {"n_steps": 1600, "ahead": [4, 1, 2], "history": 1, "n_clips": [[10_000]]},
+        ASKED | {"n_steps": 1600, "ahead": 1, "history": 3, "n_clips": [[10_000]]},
+        ASKED | {"n_steps": 400, "ahead": [1, 2, 4], "history": 1, "n_clips": [[300, 10_000]]},
+        ASKED | {"n_steps": 400, "ahead": 0, "history": 1, "n_clips": [[300]]},
         # Small enough for a test to train it again.
         ASKED | {"n_steps": 10, "seeds": [[0]], "ahead": 2, "history": 1, "n_clips": [[300]]},
     ],

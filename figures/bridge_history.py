@@ -5,53 +5,60 @@ from matplotlib.figure import Figure
 
 from spectral_jepa.plotting.style import COLORS, styled
 
+# (steps are the most, clips are the most) -> line, marker, colour
+LOOKS = {(True, True): ("-", "o", "measured"), (False, True): ("--", "s", "measured"), (False, False): (":", "^", "other")}
+
 
 @styled
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
-    table = table[table["n_steps"] == table["n_steps"].max()]
-    figure = Figure(figsize=(11.5, 4.0), layout="constrained")
+    table = table[table["n_steps"] > table["n_steps"].min()]
+    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
     axes = figure.subplots(1, 3)
     plain = table[(table["history"] == 1) & (table["ahead"] > 0)]
-    sizes = sorted(plain["clips"].unique())
-    looks = dict(zip(sizes, (("--", "s", "other"), ("-", "o", "measured")), strict=True))
-    for size, (line, marker, color) in looks.items():
-        part = plain[plain["clips"] == size]
-        curve(axes[0], part, "share", line, marker, color, f"trained, {size:,} clips")
-        curve(axes[0], part, "counted_share", line, "", "loose", f"SVD of the counts, {size:,} clips")
-        curve(axes[1], part, "unpredicted", line, marker, color, f"trained, {size:,} clips")
-        curve(axes[2], part, "regret", line, marker, color, f"own predictions, {size:,} clips")
-        curve(axes[2], part, "function_regret", line, marker, "tight", f"exact predictions, {size:,} clips")
-    exact = plain.groupby("ahead")["leading"].first()
-    axes[1].plot(exact.index, 1 - exact**2, color=COLORS["exact"], ls=":", label="exact, 1 - $s^{2H}$")
-    largest = max(sizes)
-    past = table[(table["history"] == 3) & (table["clips"] == largest)]
+    steps, clips = plain["n_steps"].max(), plain["clips"].max()
+    for (n_steps, size), part in plain.groupby(["n_steps", "clips"]):
+        look = LOOKS[bool(n_steps == steps), bool(size == clips)]
+        for axis, column in zip(axes, ("share", "unpredicted", "regret"), strict=True):
+            curve(axis, part, column, *look, f"{n_steps:,} steps, {size:,} clips")
+    long = plain[(plain["n_steps"] == steps) & (plain["clips"] == clips)]
+    curve(axes[2], long, "function_regret", "-", "D", "tight", f"{steps:,} steps, exact predictions of its f")
+    for size, part in plain[plain["n_steps"] < steps].groupby("clips"):
+        curve(axes[0], part, "counted_share", "-" if size == clips else ":", "", "loose", f"SVD of counts, {size:,} clips")
+    exact = long.groupby("ahead")["leading"].first()
+    axes[1].plot(exact.index, 1 - exact**2, color=COLORS["exact"], ls="-", lw=1, label="optimum, 1 - $s^{2H}$")
+    past = table[table["history"] == 3]
     for axis, column in zip(axes, ("share", "unpredicted", "regret"), strict=True):
-        axis.plot(past["ahead"], past[column], "x", color=COLORS["chain"], ms=7, label="3 frames of context")
+        axis.plot(past["ahead"], past[column], "x", color=COLORS["chain"], ms=7, label="the same with 3 frames of context")
     start = table[table["ahead"] == 0]
-    axes[0].axhline(start["share"].mean(), color=COLORS["exact"], lw=1, label="untrained encoder")
-    axes[2].axhline(plain["blind_regret"].mean(), color=COLORS["exact"], lw=1, label="always the first plan")
+    axes[0].axhline(start["share"].mean(), color=COLORS["exact"], lw=1, ls=":", label="untrained encoder")
+    axes[2].axhline(plain["blind_regret"].mean(), color=COLORS["exact"], lw=1, ls=":", label="always the first plan")
     axes[0].set_title("functions: share of the leading four")
     axes[1].set_title("prediction: error over variance of f")
-    axes[2].set_title("planning four actions: regret")
+    axes[2].set_title("four-action plans: regret")
     for axis in axes:
         axis.set_xticks(np.sort(plain["ahead"].unique()))
         axis.set_xlabel("steps predicted at once, H")
         axis.set_ylim(bottom=0)
-        axis.legend()
-    figure.suptitle(headline(plain, largest), size=11)
+    axes[0].set_ylim(0, 1.05)
+    handles = {}
+    for axis in axes:
+        handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    figure.suptitle(headline(long), size=11)
     return {"bridge_history": figure}
 
 
-def headline(plain, size):
+def headline(long):
     """The finding in numbers."""
-    mean = plain[plain["clips"] == size].groupby("ahead")[["share", "regret", "function_regret"]].mean()
-    far = mean.index.max()
+    mean = long.groupby("ahead")[["share", "regret"]].mean()
+    near, far = mean.index.min(), mean.index.max()
     return (
-        f"Predicting {far} steps at once learns the same functions (share {mean.loc[1, 'share']:.2f} at one step, "
-        f"{mean.loc[far, 'share']:.2f} at {far}), as the spectrum $s_i^H$ says;\nregret of four-action plans "
-        f"{mean.loc[1, 'regret']:.4f} by four predictions of one step, {mean.loc[far, 'regret']:.4f} by one of {far}"
+        f"One step or {far} at once have the same leading functions; trained on pixels, the longer prediction finds "
+        f"{mean.loc[far, 'share']:.2f} of them where one step finds {mean.loc[near, 'share']:.2f},\n"
+        f"and its four-action plans have regret {mean.loc[far, 'regret']:.3f} where four predictions of one step have "
+        f"{mean.loc[near, 'regret']:.3f}"
     )
 
 

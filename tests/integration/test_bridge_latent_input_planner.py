@@ -50,20 +50,25 @@ def test_numbers_for_pictures_and_the_loss_are_the_packages(drawn, small, kind):
     both = torch.cat([blocks[:64], blocks[:64]], dim=1)
     want = Objective(settings, 3)(plain, torch.from_numpy(pictures)[frames], both, torch.Generator().manual_seed(4))["loss"]
     found = drawn.latent_loss(kind, latents[None], predicted[None], torch.Generator().manual_seed(4))
-    assert float(found) == pytest.approx(float(want), rel=1e-4)
+    assert found.item() == pytest.approx(want.item(), rel=1e-4)
 
 
 def test_runs_side_by_side_do_not_touch(drawn, small):
-    _, pictures, states, blocks, config = small
+    world, pictures, states, blocks, config = small
 
     def trained(seeds):
         models = [drawn.NumberedModel(config, seed, pictures) for seed in seeds]
-        return drawn.train(models, "whitening", [(states, blocks)] * len(seeds), 3, seeds)
+        drawn.train(models, "whitening", [(states, blocks)] * len(seeds), 5, seeds)
+        return [drawn.read_out(model, [[0], [1], [2]], world.n_actions, world.weight) for model in models]
 
-    alone, together = trained([1])[0].state_dict(), trained([0, 1])[1].state_dict()
-    assert all(torch.allclose(alone[name], together[name], atol=2e-4) for name in alone)
-    start = drawn.NumberedModel(config, 1, pictures).state_dict()
-    assert not torch.allclose(start["encoder.output.weight"], alone["encoder.output.weight"], atol=2e-3)
+    # Latents, not weights: a bias before BatchNorm has no gradient but rounding, which Adam makes as large as any other.
+    (alone,), (other, together) = trained([1]), trained([0, 1])
+    assert np.abs(alone.target - together.target).max() < 2e-3
+    assert np.abs(alone.predicted - together.predicted).max() < 2e-3
+    # Controls: another run differs, and so does the start.
+    assert np.abs(alone.target - other.target).max() > 0.1
+    fresh = drawn.settle(drawn.NumberedModel(config, 1, pictures), torch.from_numpy(states), blocks)
+    assert np.abs(alone.target - fresh.encode(torch.arange(5)).detach().double().numpy()).max() > 0.02
 
 
 def autoencoding_loss(world, own, f):
