@@ -134,22 +134,25 @@ def summary(table):
 
 
 def intervals_cover(rng, n):
-    """Coverage in the committed table, the textbook's beside it, and noise as the control."""
-    table = reference_table("advice")
-    rows = judged(table)
-    overall = rows.groupby("world", sort=False)["covered"].mean()
-    worst = rows.groupby(["world", "n_transitions", "direction"])["covered"].mean()
+    """Coverage in the committed table, the textbook's beside it; where it fails, and noise as the control."""
+    rows = judged(reference_table("advice"))
+    plain = rows[rows["world"] != "chain"]
+    by_direction = ["world", "n_transitions", "direction"]
+    overall = plain.groupby("world", sort=False)["covered"].mean()
+    worst = plain.groupby(by_direction)["covered"].mean()
+    heavy = rows[rows["world"] == "chain"]
     noise = rows[rows["world"] == "noise"]
     many = rows[(rows["n_transitions"] == rows["n_transitions"].max()) & (rows["direction"] == 1)]
-    right = many["recommended"] - many["rank"]
-    low_rank = many["world"].isin(["linear, steep", "linear, 28 of noise", "block"])
-    found = [
-        comparison("coverage of nominal 95 % limits, least of 9 worlds", overall.min(), ">=", 0.95),
-        comparison("the same, least of world, N and direction", worst.min(), ">=", 0.8),
-        comparison("coverage of the textbook interval, all worlds", rows["textbook"].mean(), "<=", 0.75),
-        comparison("control, noise: lower limits above 0, share", (noise["low"] > 0).mean(), "<=", 0.025),
-        comparison("control, noise: the textbook's coverage", noise["textbook"].mean(), "<=", 0.6),
-        comparison("control, noise: recommended k, mean", noise["recommended"].mean(), "<=", 0.3),
-        comparison("N = 6,400, low rank: |recommended k - rank|, mean", right[low_rank].abs().mean(), "<=", 0.3),
+    wrong = (many["recommended"] - many["rank"]).abs()
+    return [
+        comparison("coverage of nominal 95 % limits, least of 8 worlds", overall.min(), ">=", 0.95),
+        comparison("the same, least of world, N and direction (the last of 8 tied values)", worst.min(), ">=", 0.7),
+        comparison("where it fails: functions of rare states (chain)", heavy["covered"].mean(), "<=", 0.93),
+        comparison("the same, least of N and direction", heavy.groupby(by_direction)["covered"].mean().min(), "<=", 0.6),
+        comparison("coverage of the textbook interval, all 9 worlds", rows["textbook"].mean(), "<=", 0.6),
+        comparison("control, noise: share of lower limits above 0", (noise["low"] > 0).mean(), "<=", 0.025),
+        comparison("control, noise: recommended k, mean", noise["recommended"].mean(), "<=", 0.1),
+        comparison(
+            "N = 6,400, chain left out: |recommended k - rank|, mean", wrong[many["world"] != "chain"].mean(), "<=", 0.1
+        ),
     ]
-    return found

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.ticker import NullFormatter
 
 from spectral_jepa.plotting.style import COLORS, new_figure, styled
 
@@ -39,12 +40,20 @@ def coverage_panel(axis, rows):
         axis.plot(means.index, means["covered"], color=color, marker="o", label=world)
         axis.plot(means.index, means["textbook"], color=color, ls=":", marker="o", mfc="white")
     axis.axhline(NOMINAL, color="0.3", lw=0.8)
-    axis.set_xscale("log")
+    sizes(axis, rows)
     axis.set(
         title="Coverage: advise (full), textbook (dotted)", xlabel="transitions N", ylabel="share of directions covered"
     )
     axis.set_ylim(-0.03, 1.03)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+
+
+def sizes(axis, rows):
+    """A log axis with the sample sizes as its ticks."""
+    axis.set_xscale("log")
+    ticks = sorted(set(rows["n_transitions"]))
+    axis.set_xticks(ticks, [f"{n:,}" for n in ticks])
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def bias_panel(axis, rows):
@@ -67,6 +76,6 @@ def dimension_panel(axis, rows):
         means = part.groupby("n_transitions")["recommended"].mean()
         axis.plot(means.index, means, color=color, marker="o", label=f"{world}: rank {part['rank'].iloc[0]}")
         axis.plot([means.index[-1] * 1.25], [part["rank"].iloc[0]], color=color, marker="_", ms=10, mew=2)
-    axis.set_xscale("log")
+    sizes(axis, rows)
     axis.set(title="Recommended k; dashes at the right: the rank", xlabel="transitions N", ylabel="k, mean over seeds")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

@@ -193,7 +193,7 @@ def sweep(
     Experiments: bound_vs_dim (the headline), horizon, price, negatives, negatives_pixels, sigreg_phase, minimax,
     spectra, solvers, latent_vs_input, soft_whitening, sharpest, point_mass, jepa_vs_svd, collapse, sigreg_whitening,
     subspaces, pixels, planner, worlds, bridge_order, bridge_dimension, bridge_regularizer, bridge_nuisance, bridge_history,
-    bridge_planner, claims, or a path to a .py file with PRESETS and run_cell.
+    bridge_planner, advice, claims, or a path to a .py file with PRESETS and run_cell.
     Examples: spectral-jepa sweep bound_vs_dim | spectral-jepa sweep solvers --preset paper --n-jobs 4 |
     spectral-jepa sweep bound_vs_dim --executor dask tcp://scheduler:8786 | spectral-jepa sweep pixels --preset paper
     --executor slurm --n-jobs 8 --gpu --queue partition gpu timeout_min 600 gpus_per_node 1 |
@@ -575,6 +575,8 @@ def advise(
 
     if frame is not None and frame.suffix not in (".csv", ".parquet"):
         raise InputError(f"--frame is {frame}, expected the name of a table that ends in .csv or .parquet: add it")
+    if json is not None and json.suffix != ".json":
+        raise InputError(f"--json is {json}, expected the name of a file that ends in .json: add it")
     for name, path in (("json", json), ("frame", frame)):
         if path is not None and path.is_dir():
             raise InputError(f"--{name} is {path}, a folder, expected the name of a file: add one")

@@ -255,11 +255,11 @@ class Advice:
         Returns
         -------
         DataFrame
-            k, correlation of direction k, low, high, held-out risk; up to three rows beyond the recommended k, 12 at most.
+            k, correlation of direction k, low, high, held-out risk; up to three rows beyond the recommended k, 13 at most.
         """
         table = self.to_frame()
         last = min(max(self.recommended_dim, self.n_clear) + 3, int(self.dims[-1]))
-        rows = np.unique(np.linspace(0, last, min(last + 1, 12)).round().astype(int))
+        rows = np.union1d(np.linspace(0, last, min(last + 1, 12)).round().astype(int), [self.recommended_dim])
         names = {"dim": "k", "held_out_risk": "held-out risk"}
         shown = table.iloc[rows][["dim", "correlation", "low", "high", "held_out_risk"]].rename(columns=names)
         return shown.assign(**{"": np.where(table["recommended"].to_numpy()[rows], "<- recommended", "")})

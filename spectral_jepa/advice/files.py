@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,9 +100,9 @@ def read_latents(
 
 
 def _other_errors() -> tuple[type[Exception], ...]:
-    import safetensors
-
-    return (safetensors.SafetensorError,)
+    """What safetensors raises, where it is loaded."""
+    loaded = sys.modules.get("safetensors")
+    return () if loaded is None else (loaded.SafetensorError,)
 
 
 def _read_npz(path: Path) -> Arrays:
@@ -119,7 +120,8 @@ def _read_npy(path: Path) -> Arrays:
 
 
 def _read_safetensors(path: Path) -> Arrays:
-    from safetensors.numpy import load_file
+    with needs_package(f"reading {path}"):
+        from safetensors.numpy import load_file
 
     return load_file(path)
 

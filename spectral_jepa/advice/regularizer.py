@@ -67,6 +67,8 @@ class Regularizer:
         check_nonnegative("strength", self.strength)
         check_count("batch_size", self.batch_size)
         check_count("n_subspaces", self.n_subspaces)
+        check_count("n_knots", self.n_knots, 2)
+        check_positive("t_max", self.t_max)
         if self.factor is not None:
             check_positive("factor", self.factor)
         if self.n_subspaces > 1 and self.kind != "subspace_sigreg":

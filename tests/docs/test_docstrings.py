@@ -21,6 +21,7 @@ LEFT_OUT = ("spectral_jepa.cli", "spectral_jepa.pixels.cli", "spectral_jepa.pixe
 # Whatever these do is shown by the example of what calls them, needs a GPU, a simulator or a data set, or is a record.
 WITHOUT_EXAMPLE = {
     # A trained folder, its data and figures: seconds. What they call has examples.
+    "spectral_jepa.pixels.reports.advice.advise_run",
     "spectral_jepa.pixels.reports.diagnosis.open_diagnosis",
     "spectral_jepa.pixels.reports.diagnosis.diagnose",
     "spectral_jepa.pixels.reports.diagnosis.measure_stage",

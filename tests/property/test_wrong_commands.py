@@ -50,6 +50,7 @@ VALID = {
     "spectrum": {"positional": ["ring"], "dim": ["2"]},
     "report": {"positional": ["swept"], "out": ["page.html"]},
     "analyze": {"positional": ["log.csv"], "dims": ["1", "2"]},
+    "advise": {"positional": ["latents.npz"]},
     "repro": {"check": [], "root": ["clone"]},
     "classroom": {"html": [], "headless": []},
     "pixels": {},
@@ -66,7 +67,7 @@ VALID = {
     "pixels export_weights": RUN | {"out": ["exported"]},
 }
 # Paths that a command writes to; the others it reads.
-WRITTEN = {"out", "folder", "cache"} - {"positional"}
+WRITTEN = {"out", "folder", "cache", "json", "frame"} - {"positional"}
 READ_FOLDERS = {("status", "folder"), ("figures", "folder"), ("repro", "root")}
 # Rounds carried out one by one: a huge number of them is slow, not wrong.
 ROUNDS = {"decoder_steps", "stop_after", "n_jobs", "budget", "n_simulator", "n_starts", "n_plans"}
@@ -117,6 +118,9 @@ def wrong_words(command, name, hint):
         if name not in ROUNDS:
             allowed |= {"huge": ["1000000000000"], "beyond 64 bits": ["1" + "0" * 30]}
         refused["beyond what Python converts"] = ["9" * 5000]
+    elif hint is float:
+        refused |= {"a word": ["abc"], "not a number": ["nan"], "infinity": ["inf"], "empty": [""], "below zero": ["-1"]}
+        refused |= {"several": ["1", "2"], "with commas": ["1,000"], "a list": ["[1]"]}
     elif hint is Path and name not in WRITTEN:
         refused |= {"missing": ["nothing.here"], "empty": [""], "below a file": ["own.py/below"], "no file": ["/dev/null"]}
         refused |= {"several": ["log.csv", "log.csv"]} | strange
@@ -284,6 +288,7 @@ def make_folder(root):
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({name: rng.integers(0, n, 200) for name, n in (("state", 5), ("action", 2), ("next_state", 5))})
     rows.assign(reward=0.5).to_csv(root / "log.csv", index=False)
+    np.savez(root / "latents.npz", latents=rng.standard_normal((10, 20, 2)))
     (root / "own.py").write_text(OWN)
     (root / "clone" / "reference").mkdir(parents=True)
     for name in ("paper_repro.md", "reference/claims.csv"):

@@ -49,6 +49,7 @@ def things():
         subspaces=np.stack([np.eye(4)[:2], np.eye(4)[2:]]),
         goal_plan=sj.plan_goals(mdp, embedding),
         reward_plan=sj.plan_rewards(mdp, np.array(mdp.dense()), horizon=3),
+        latents=np.random.default_rng(0).standard_normal((60, 2)),
         clean=sj.Transitions([1, 4], [0, 0], [4, 1], 6, 1),
         values=values,
         predicted=torch.randn(8, 4, generator=generator),
@@ -219,6 +220,15 @@ def calls():
         sj.value_difference: dict(true=t["model"][0], model=t["model"][1], reward=np.array(mdp.reward[:, 0]), discount=0.9),
         sj.vamp2_score: dict(exact=exact, target=np.array(embedding.target)),
         sj.whitened_mse_value: dict(exact=exact, dim=2, centred=False, shared=False),
+        # advice
+        sj.advise: dict(
+            latents=t["latents"][:-1], next_latents=t["latents"][1:], actions=np.arange(59) % 2,
+            episodes=np.arange(59) // 6, predicted=t["latents"][1:], products=False, regularizer=sj.Regularizer(),
+            n_folds=2, confidence=0.95, seed=0,
+        ),
+        sj.Regularizer: dict(
+            kind="subspace_sigreg", strength=0.09, batch_size=8, factor=1.0, n_subspaces=2, n_knots=5, t_max=3.0
+        ),
         # planning and models
         sj.critical_nuisance_scale: dict(task_value=0.5, persistence=0.9, n_task=5, n_values=3, noise=0.1),
         sj.goal_regret: planning_call,
@@ -336,7 +346,17 @@ def calls():
 CALLS = calls()
 # What is public beside these: records that functions return; values and files, which have tests of their own; no argument.
 RECORDS = {
-    *("Analysis", "Assumption", "Bound", "FactorMargins", "GoalPlan", "InputError", "InputLevelModel", "PairedComparison"),
+    *(
+        "Advice",
+        "Analysis",
+        "Assumption",
+        "Bound",
+        "FactorMargins",
+        "GoalPlan",
+        "InputError",
+        "InputLevelModel",
+        "PairedComparison",
+    ),
     "PlannerCost",
     *(
         "Reaching",
@@ -351,7 +371,7 @@ RECORDS = {
         "Worlds",
     ),
 }
-ELSEWHERE = {"analyze", "log_to_mdp", "read_log", "write_log", "run_sweep"}
+ELSEWHERE = {"analyze", "log_to_mdp", "read_latents", "read_log", "write_log", "run_sweep"}
 NOT_ASKED = {
     *("gauge_counterexample", "gauge_embedding_arrays", "product_singular_values", "rare_state_embedding_arrays"),
     *("reset_counterexample", "two_state_counterexample"),
