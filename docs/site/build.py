@@ -70,13 +70,10 @@ def guides():
     return [path.stem for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in known]
 
 
-def own_parts():
-    """The examples of own parts, each its first sentence and its text: they run in continuous integration, too."""
-    lines = []
-    for path in sorted((ROOT / "examples").glob("own_*.py")):
-        code = re.sub(r'\A""".*?"""\n+', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-        lines += [f"{first_sentence(path)} (`examples/{path.name}`)", "", "```python", code.rstrip("\n"), "```", ""]
-    return "\n".join(lines)
+def own_parts(places, here):
+    """Where a regulariser, a fit or a cost of one's own is explained, if there is such a page."""
+    place = places.documents.get("docs/own_parts.md")
+    return f"More of your own, a file each: {places.anchor(here, html.escape(title(place)), place)}." if place else ""
 
 
 def toctree(caption, documents):
@@ -118,7 +115,7 @@ def prepare(folder, out_of=ROOT):
     for path, document in [*places.documents.items()]:
         if path.endswith(".md") and path not in done and path not in PAGES and document != "claims":
             text = places.rewrite((ROOT / path).read_text(encoding="utf-8"), path, document)
-            write(folder, document, text.replace("<!-- own parts -->", own_parts()))
+            write(folder, document, text.replace("<!-- own parts -->", own_parts(places, document)))
     for path, document in PAGES.items():
         if document not in ("index", "claims"):
             text = (ROOT / path).read_text(encoding="utf-8")

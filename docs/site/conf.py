@@ -61,3 +61,5 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
 pygments_style = "friendly"
+# What is laid out by hand in a docstring is no Python; examples are known by their >>>.
+highlight_language = "text"

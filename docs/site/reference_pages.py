@@ -51,11 +51,22 @@ def collect(places):
                         inspect.isfunction(function) and not method.startswith("_")
                     ):
                         places.names[f"{own}.{method}"] = (document, f"{full}.{method}")
-    return found
+    # What stands in a module that is not public itself is documented as of the package.
+    for name in hidden():
+        places.names[name] = ("api/spectral_jepa", f"{getattr(sj, name).__module__}.{name}")
+    return {"spectral_jepa": sj} | found
+
+
+def hidden():
+    """Public names that live in a module which is not."""
+    return [name for name in sj.__all__ if "._" in getattr(sj, name).__module__]
 
 
 def module_page(name):
     """reStructuredText of a module's page."""
+    if name == "spectral_jepa":
+        own = "".join(f".. autoclass:: {getattr(sj, own).__module__}.{own}\n\n" for own in hidden())
+        return f":orphan:\n\n{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :no-members:\n\n{own}"
     return f":orphan:\n\n{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n"
 
 

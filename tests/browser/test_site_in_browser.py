@@ -34,7 +34,7 @@ def site(tmp_path_factory):
         return Path(os.environ["SITE"]).resolve()
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "docs/site/build.py", str(folder), "--no-gallery"]
-    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=900)
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, timeout=1800)
     return folder
 
 
