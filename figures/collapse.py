@@ -114,7 +114,7 @@ def threshold_panel(axis, part):
     axis.set_xscale("log")
     axis.set_xlabel(r"strength $\lambda$ (SIGReg: factor 1)")
     axis.set_ylabel("rank of $E[f f^T]$ at the end")
-    axis.legend(loc="upper left", handletextpad=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.3)
 
 
 def worth_panel(axis, part):

@@ -64,8 +64,8 @@ def world_figure(name, part):
     why = ""
     if "none" in set(trained["model"]):
         why = (
-            "'none' has no regulariser: its latents shrink to nearly a point, and effective rank, which has no scale, "
-            "counts the directions of what noise is left."
+            "'none' has no regulariser and collapses: hardly any variance is left, and effective rank, which has no scale, "
+            "counts the directions of what is."
         )
     return finish(
         figure,

@@ -179,7 +179,7 @@ def draw_sweeps(table, runs, models, main):
         figure,
         f"At noise {noise:g} the latent model reaches {ends['latent']:.0%} of the far goals, the input model "
         f"{ends['input']:.0%},{said}; noise drawn anew leaves the spectrum as it is.",
-        f"{NOTE} Seeds: {spread_of_seeds(own)}. Dashed lines at the bottom left: controls, 3 seeds.",
+        f"{NOTE} Seeds: {spread_of_seeds(own)}. Bottom left: dashed lines are controls.",
     )
 
 
