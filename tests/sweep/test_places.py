@@ -137,7 +137,8 @@ def bucket(monkeypatch, tmp_path):
     for package in ("moto", "s3fs", "flask"):
         pytest.importorskip(package)
     server = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = server.stdout.readline().strip()
+    lines = iter(server.stdout.readline, "")
+    port = next(line.strip() for line in lines if line.strip().isdecimal())
     for name in ("KEY", "SECRET"):
         monkeypatch.setenv(f"FSSPEC_S3_{name}", "test")
     monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://127.0.0.1:{port}")
