@@ -145,8 +145,10 @@ def measure(environment, size, arm, seed, tasks):
     from spectral_jepa.pixels.training.loop import train
 
     def trained(arm):
-        folder = base / run_name(arm, seed)
-        train(settings(environment, size, arm, seed), data, folder, device="cpu", progress=False)
+        folder, wanted = base / run_name(arm, seed), settings(environment, size, arm, seed)
+        # A finished model is taken as it is, so also one that came without its checkpoints (weights/).
+        if not (folder / "config.json").exists() or load_model(folder)[1] != wanted:
+            train(wanted, data, folder, device="cpu", progress=False)
         return folder
 
     torch.set_num_threads(1)
