@@ -28,9 +28,16 @@ def draw(table):
         curve(axes[0], part, "counted_share", "-" if size == clips else ":", "", "loose", f"SVD of counts, {size:,} clips")
     exact = long.groupby("ahead")["leading"].first()
     axes[1].plot(exact.index, 1 - exact**2, color=COLORS["exact"], ls="-", lw=1, label="optimum, 1 - $s^{2H}$")
-    past = table[table["history"] == 3]
+    past = table[(table["history"] == 3) & (table["clips"] == clips)]
     for axis, column in zip(axes, ("share", "unpredicted", "regret"), strict=True):
-        axis.plot(past["ahead"], past[column], "x", color=COLORS["chain"], ms=7, label="the same with 3 frames of context")
+        axis.plot(
+            past["ahead"],
+            past[column],
+            "x",
+            color=COLORS["chain"],
+            ms=7,
+            label=f"{past['n_steps'].max():,} steps, {clips:,} clips, 3 frames of context",
+        )
     start = table[table["ahead"] == 0]
     axes[0].axhline(start["share"].mean(), color=COLORS["exact"], lw=1, ls=":", label="untrained encoder")
     axes[2].axhline(plain["blind_regret"].mean(), color=COLORS["exact"], lw=1, ls=":", label="always the first plan")
