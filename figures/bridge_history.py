@@ -28,9 +28,16 @@ def draw(table):
         curve(axes[0], part, "counted_share", "-" if size == clips else ":", "", "loose", f"SVD of counts, {size:,} clips")
     exact = long.groupby("ahead")["leading"].first()
     axes[1].plot(exact.index, 1 - exact**2, color=COLORS["exact"], ls="-", lw=1, label="optimum, 1 - $s^{2H}$")
-    past = table[table["history"] == 3]
+    past = table[(table["history"] == 3) & (table["clips"] == clips)]
     for axis, column in zip(axes, ("share", "unpredicted", "regret"), strict=True):
-        axis.plot(past["ahead"], past[column], "x", color=COLORS["chain"], ms=7, label="the same with 3 frames of context")
+        axis.plot(
+            past["ahead"],
+            past[column],
+            "x",
+            color=COLORS["chain"],
+            ms=7,
+            label=f"{past['n_steps'].max():,} steps, {clips:,} clips, 3 frames of context",
+        )
     start = table[table["ahead"] == 0]
     axes[0].axhline(start["share"].mean(), color=COLORS["exact"], lw=1, ls=":", label="untrained encoder")
     axes[2].axhline(plain["blind_regret"].mean(), color=COLORS["exact"], lw=1, ls=":", label="always the first plan")
@@ -46,19 +53,19 @@ def draw(table):
     for axis in axes:
         handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    figure.suptitle(headline(long), size=11)
+    figure.suptitle(headline(plain[plain["clips"] == clips]), size=11)
     return {"bridge_history": figure}
 
 
-def headline(long):
+def headline(plain):
     """The finding in numbers."""
-    mean = long.groupby("ahead")[["share", "regret"]].mean()
-    near, far = mean.index.min(), mean.index.max()
+    mean = plain.groupby(["n_steps", "ahead"])["share"].mean()
+    short, long = plain["n_steps"].min(), plain["n_steps"].max()
+    far = plain["ahead"].max()
     return (
-        f"One step or {far} at once have the same leading functions; trained on pixels, the longer prediction finds "
-        f"{mean.loc[far, 'share']:.2f} of them where one step finds {mean.loc[near, 'share']:.2f},\n"
-        f"and its four-action plans have regret {mean.loc[far, 'regret']:.3f} where four predictions of one step have "
-        f"{mean.loc[near, 'regret']:.3f}"
+        f"Predicting {far} steps at once does not find better functions: of the leading four it has {mean[short, far]:.2f} "
+        f"where one step has {mean[short, 1]:.2f}\nafter {short:,} steps of training, {mean[long, far]:.2f} where one step has "
+        f"{mean[long, 1]:.2f} after {long:,} (10,000 clips, whose counts give them all)"
     )
 
 
