@@ -29,6 +29,8 @@ def marked(text):
 def card(claim, places, homes, titles):
     """One claim: verdict and sentence first, the numbers, figure, test, functions and command behind a click."""
     rows = TABLE[TABLE["claim"] == claim["id"]]
+    if rows.empty:
+        raise ValueError(f"reference/claims.csv has no numbers of {claim['id']}, expected some: run spectral-jepa repro")
     word = WORDS.get(claim["outcome"], claim["outcome"])
     said = claim["verdict"].strip()
     said = said[len(word) :].lstrip(" ,;:") if re.match(rf"{re.escape(word)}\b", said) else said
