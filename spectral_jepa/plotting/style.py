@@ -170,12 +170,16 @@ def save_figure(figure: Figure, folder: Path, name: str, *, small: bool = False)
 
 
 def _with_palette(png: io.BytesIO) -> bytes:
-    """The same picture in 256 colours of its own: the palette that leaves no colour far away, or thin lines turn grey."""
+    """The same picture in 256 colours: its most frequent ones as they are, and those that leave no other far away."""
     from PIL import Image
 
+    picture = Image.open(png).convert("RGB")
+    colors, counts = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_counts=True)
+    spread = picture.quantize(64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*colors[np.argsort(-counts, kind="stable")[:192]].ravel().tolist(), *spread[: 3 * 64]])
     smaller = io.BytesIO()
-    picture = Image.open(png).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    picture.save(smaller, format="PNG", optimize=True)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(smaller, format="PNG", optimize=True)
     return smaller.getvalue()
 
 
