@@ -64,6 +64,7 @@ OTHER = (
     "tests/browser",
     "tests/classroom/test_apps.py",
     "tests/classroom/test_offline_page.py",
+    "tests/classroom/test_to_browser.py",
     "tests/docs/test_docstrings.py",
     "tests/docs/test_gpu_session.py",
     "tests/docs/test_public_api.py",
