@@ -70,7 +70,7 @@ def show(figure: Figure) -> Any:
     pictures = []
     for start, stop in pairwise(cuts):
         drawn = io.BytesIO()
-        image.imsave(drawn, pixels[:, start:stop], format="png")
+        image.imsave(drawn, pixels[:, start:stop], format="png", pil_kwargs={"compress_level": 1})
         data = base64.b64encode(drawn.getvalue()).decode()
         pictures.append(
             f'<img alt="the picture of this lesson" src="data:image/png;base64,{data}" style="{SHRINKS}{stop - start}px">'

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike
 
 from spectral_jepa._files import write_atomic
 from spectral_jepa._notebook import short_repr
-from spectral_jepa._streams import torch_generator
 from spectral_jepa._validation import Array, InputError, as_float, check_choice, check_count, check_seed
 from spectral_jepa.sweep.experiment import shipped_folder
 
@@ -128,6 +127,7 @@ def dream(dream: Dream, start: ArrayLike, goal: ArrayLike, change: str = "nothin
     """
     import torch
 
+    from spectral_jepa._streams import torch_generator
     from spectral_jepa.pixels.data.actions import scaled_blocks
     from spectral_jepa.pixels.diagnostics.decoder import decode
     from spectral_jepa.pixels.diagnostics.surprise import prediction_errors

@@ -286,7 +286,8 @@ def train(
     Args:
         environment: Which data: what evaluate simulates. Default: what the data say, else two_room.
         preset: tiny, small or paper.
-        regularizer: sigreg (LeWorldModel, the default), subspace_sigreg (Sub-JEPA), pldm, whitening or none.
+        regularizer: sigreg (LeWorldModel, the default), subspace_sigreg (Sub-JEPA), pldm, whitening, none, or
+            module:function of your own.
         n_subspaces: Sub-JEPA's K.
         subspace_kind: orthogonal (the default), partition, random or trainable.
         kind: world_model (the default), or cloning for goal-conditioned behaviour cloning with the same encoder.

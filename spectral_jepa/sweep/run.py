@@ -393,7 +393,17 @@ def _open_folder(folder: Place, experiment: str, version: str, source: str, keys
 
 
 def installed_version() -> str:
-    """The version of this package."""
+    """The version of this package.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> installed_version()[0].isdigit()
+    True
+    """
     from importlib.metadata import version
 
     return version("spectral-jepa")

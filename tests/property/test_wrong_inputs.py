@@ -371,7 +371,7 @@ RECORDS = {
         "Worlds",
     ),
 }
-ELSEWHERE = {"analyze", "log_to_mdp", "read_latents", "read_log", "write_log", "run_sweep"}
+ELSEWHERE = {"analyze", "log_to_mdp", "read_latents", "read_log", "write_log", "run_sweep", "sweep_bounds"}
 NOT_ASKED = {
     *("gauge_counterexample", "gauge_embedding_arrays", "product_singular_values", "rare_state_embedding_arrays"),
     *("reset_counterexample", "two_state_counterexample"),
