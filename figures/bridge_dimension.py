@@ -11,7 +11,7 @@ LOOKS = {
     "SVD, exact": ("exact SVD (the tail)", "exact", ":", ""),
 }
 ROWS = {"risk": "spectral risk of the model", "reward_regret": "reward regret (share of the best return)",
-        "ahead_regret": "goal regret, 3 steps (probability)"}  # fmt: skip
+        "ahead_regret": "goal regret, 3 steps (probability)", "bound": "bound on the 1-step goal regret"}  # fmt: skip
 
 
 @styled
