@@ -93,13 +93,20 @@ def thresholds(rng, n):
     """What the kept table says of the collapse thresholds of whitening and SIGReg, and of Sub-JEPA's bracket."""
     del rng, n
     table = reference_table("bridge_regularizer")
-    rank = table.groupby("arm")["rank"]
+    rank, variance = table.groupby("arm")["rank"], table.groupby("arm")["largest_variance"]
     least, most = rank.min(), rank.max()
+    rows = [comparison("trainings an arm", rank.size().min(), ">=", 3)]
+    for arm, predicted in {"whitening 0.1": 0, "SIGReg 0.1": 0, "none": 0, "whitening 1": 8, "SIGReg 11.52": 8}.items():
+        rows += [
+            comparison(f"{arm}: least rank", least[arm], "=", predicted),
+            comparison(f"{arm}: most rank", most[arm], "=", predicted),
+        ]
+    for arm in ("whitening 0.22", "SIGReg 0.3"):  # just above the threshold, and collapsed in so many steps all the same
+        rows.append(comparison(f"{arm}: largest variance in 400 steps", variance.max()[arm], "<=", 0.02))
     return [
-        comparison("trainings an arm", rank.size().min(), ">=", 3),
-        comparison("whitening .1: most rank (predicted 0)", most["whitening 0.1"], "<=", 0),
-        comparison("whitening .22: least rank (predicted 4)", least["whitening 0.22"], ">=", 4),
-        comparison("whitening .22: most rank (predicted 4)", most["whitening 0.22"], "<=", 4),
-        comparison("whitening 1: least rank (predicted 8)", least["whitening 1"], ">=", 8),
-        comparison("none: largest variance", table[table["arm"] == "none"]["largest_variance"].max(), "<=", 0.01),
+        *rows,
+        comparison("Sub-JEPA K=2: least rank", least["Sub-JEPA K=2"], "=", 4),
+        comparison("Sub-JEPA K=2: most rank", most["Sub-JEPA K=2"], "=", 4),
+        comparison("Sub-JEPA K=4: least rank", least["Sub-JEPA K=4"], ">=", 2),
+        comparison("Sub-JEPA K=4: most rank", most["Sub-JEPA K=4"], "<=", 4),
     ]

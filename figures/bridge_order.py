@@ -33,7 +33,8 @@ def draw(table):
             curves(axis, part[part["method"] == method])
             axis.set_title(title)
         row[0].set_ylabel(f"{world}\nshare of the functions in the span, $R^2$")
-        row[0].legend(title="singular value (functions)", title_fontsize=7.5, loc="upper left")
+        if row[0].lines:
+            row[0].legend(title="singular value (functions)", title_fontsize=7.5, loc="upper left")
         bars(row[-2], part, "correlation", "mean canonical correlation\nwith the leading functions")
         bars(row[-1], part, "ahead_regret", "goal regret, three steps ahead\n(probability)")
         row[-1].set_yticklabels([])

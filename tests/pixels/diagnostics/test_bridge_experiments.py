@@ -21,7 +21,8 @@ ORDER, DIMENSION, REGULARIZER = (load_experiment(f"bridge_{name}") for name in (
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A tiny cell of each kind of method, beside closed forms."""
-    cells = [{"world": "torus 5 x 5", "method": m, "seed": 0, "n_steps": 4} for m in ("SIGReg", "autoencoder", "beside")]
+    methods = {"SIGReg": 4, "autoencoder": 4, "beside": 200}
+    cells = [{"world": "torus 5 x 5", "method": m, "seed": 0, "n_steps": n} for m, n in methods.items()]
     return sj.run_sweep(ORDER, cells, tmp_path_factory.mktemp("order"), n_jobs=1, progress=False)
 
 
