@@ -64,8 +64,8 @@ def headline(plain):
     far = plain["ahead"].max()
     return (
         f"Predicting {far} steps at once does not find better functions: of the leading four it has {mean[short, far]:.2f} "
-        f"where one step has {mean[short, 1]:.2f}\nafter {short:,} steps of training, {mean[long, far]:.2f} where one step has "
-        f"{mean[long, 1]:.2f} after {long:,} (10,000 clips, whose counts give them all)"
+        f"where one step has {mean[short, 1]:.2f}\nafter {short:,} steps of training, {mean[long, far]:.2f} where one "
+        f"step has {mean[long, 1]:.2f} after {long:,} (10,000 clips)"
     )
 
 

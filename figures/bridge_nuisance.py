@@ -30,7 +30,7 @@ def draw(table):
     figure.suptitle(
         "Trained on pixels a JEPA filters a background that nobody can predict "
         f"({task_kept(jepa, 0.0, 0.8)} runs keep the task at loudness .8; autoencoder {task_kept(pictures, 0.0, 0.8)}),\n"
-        f"but of two predictable things it keeps the louder: {agreement(jepa[jepa['kept'] > 0])} of these runs end on its "
+        f"but of two predictable things it keeps the louder: {agreement(jepa[jepa['kept'] > 0])} such runs end on its "
         f"optimum's side (autoencoder {agreement(pictures[pictures['kept'] > 0])})",
         size=11,
     )
@@ -47,7 +47,7 @@ def task_kept(part, kept, loud):
 def agreement(part):
     """Runs whose task share is on the same side of one half as the optimum's, of all."""
     same = (part["task_share"] > 0.5) == (part["exact_task_share"] > 0.5)
-    return f"{int(same.sum())} in {len(same)}"
+    return f"{int(same.sum())} of {len(same)}"
 
 
 def tiles(axis, part):
