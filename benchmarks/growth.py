@@ -148,9 +148,9 @@ def exponents(rows):
             table.loc[part.index, name] = np.log(part[column]).diff() / steps
         if len(part) < 2:
             continue
-        # Time is a + b * size near the start: the bend is where b * size passes a.
-        first, second = part.iloc[0], part.iloc[1]
-        slope = max((second["cpu_seconds"] - first["cpu_seconds"]) / (second["size"] - first["size"]), 1e-12)
+        # Time is a + b * size: the bend is where b * size passes a.
+        first, end = part.iloc[0], part.iloc[-1]
+        slope = max((end["cpu_seconds"] - first["cpu_seconds"]) / (end["size"] - first["size"]), 1e-12)
         fixed = max(first["cpu_seconds"] - slope * first["size"], 0.0)
         last = table.loc[part.index].iloc[-1]
         faster = "faster than linear" if last["time_exponent"] > LINEAR else "linear or less"

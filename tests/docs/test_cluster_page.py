@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -43,6 +44,33 @@ def test_recipe_runs_and_prints_what_is_shown(language, code, wanted, tmp_path):
     assert doctest.OutputChecker().check_output(wanted, done.stdout, options), f"{done.stdout}\n{done.stderr}"
 
 
+def test_the_table_of_growth_is_the_committed_one():
+    table = pd.read_csv(ROOT / "reference" / "growth.csv")
+    last = table.groupby("kind", sort=False).tail(1).set_index("kind")
+    shown = re.findall(r"^\| [a-z].*\|$", PAGE.partition("## How it grows")[2], flags=re.MULTILINE)[1:]
+    assert len(shown) == len(last) == 5
+    for line, (_, row) in zip(shown, last.iterrows(), strict=True):
+        size, seconds, peak, exponent = (float(cell.replace(",", "")) for cell in line.split("|")[2:6])
+        assert size == row["size"] and seconds == pytest.approx(row["cpu_seconds"], rel=5e-3)
+        assert peak == pytest.approx(row["peak_gib"], abs=6e-3)
+        assert exponent == pytest.approx(row["time_exponent"], abs=6e-3)
+    # 10^8 rows under 2 GiB, and no more than 10^7 take; nothing but states faster than linear.
+    counted = table[table["kind"] == "transitions"].set_index("size")
+    assert counted.loc[10**8, "peak_gib"] < min(2, 1.1 * counted.loc[10**7, "peak_gib"])
+    assert last["time_exponent"].drop("states").max() < 1.1
+
+
+def test_growth_is_measured_again_at_its_smallest(tmp_path):
+    words = [sys.executable, str(ROOT / "benchmarks" / "growth.py"), "--only", "transitions", "--output", "growth.csv"]
+    done = run(words, tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "growth.csv")
+    assert table["size"].tolist() == [10**4, 10**5] and (table["cpu_seconds"] > 0).all()
+    expected = float(np.log10(table["cpu_seconds"][1] / table["cpu_seconds"][0]))
+    assert table["time_exponent"][1] == pytest.approx(expected, abs=2e-3) and "transitions: exponent" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_grid_of_pixel_models_is_a_sweep(tmp_path):
     (block,) = (code for language, code in BLOCKS if language == "text")
     text = re.search(r"<<'END'\n(.*?)^END$", block, flags=re.DOTALL | re.MULTILINE)[1]
