@@ -280,7 +280,7 @@ def _picture(picture: Picture, heading: str) -> str:
     if kind == "image/png" and content[:8] == b"\x89PNG\r\n\x1a\n":
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
         # Panels side by side keep a legible size on a telephone, and are scrolled there.
-        broad = width > 1.8 * height
+        broad = width > 1.3 * height
     alt = html.escape(picture.caption or heading, quote=True)
     # Animations are small pictures: enlarge them without smoothing.
     shown = (
