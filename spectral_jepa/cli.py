@@ -580,7 +580,7 @@ def advise(
     for name, path in (("json", json), ("frame", frame)):
         if path is not None and path.is_dir():
             raise InputError(f"--{name} is {path}, a folder, expected the name of a file: add one")
-    settings = {"products": products, "n_folds": folds, "confidence": confidence, "seed": seed}
+    settings: dict[str, Any] = {"products": products, "n_folds": folds, "confidence": confidence, "seed": seed}
     names = {"latents": latents, "next_latents": next_latents, "actions": actions, "episodes": episodes}
     names |= {"predicted": predicted}
     asked = {"regularizer": regularizer, "strength": strength, "batch_size": batch_size, "factor": factor}

@@ -91,7 +91,7 @@ def read_latents(
     try:
         found = _READERS[kind](path)
         return _rows(path, {name: _take(path, found, name, given) for name, given in asked.items()})
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, *_other_errors()) as error:
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, *_other_errors()) as error:  # type: ignore[misc]
         if isinstance(error, (InputError, PermissionError)):
             raise
         raise InputError(
@@ -236,11 +236,12 @@ def _from_episodes(path: Path, given: dict[str, NDArray[Any] | None]) -> LatentR
             )
         return values[:, :last].reshape(n_episodes * last, *values.shape[2:])
 
-    after = latents[:, 1:].reshape(n_episodes * last, -1) if following is None else flat("next_latents", following)
+    flat_following = flat("next_latents", following)
+    after = latents[:, 1:].reshape(n_episodes * last, -1) if flat_following is None else flat_following
     predicted = flat("predicted", given["predicted"])
     return LatentRows(
         as_float("latents", latents[:, :last].reshape(n_episodes * last, -1), (None, None)),
-        as_float("next_latents", after, (None, None)),  # type: ignore[arg-type]
+        as_float("next_latents", after, (None, None)),
         flat("actions", given["actions"]),
         np.repeat(np.arange(n_episodes), last),
         None if predicted is None else as_float("predicted", predicted, (None, None)),

@@ -154,8 +154,8 @@ def threshold(regularizer: Regularizer, estimate: float, low: float, high: float
     pull = regularizer.pull
     if pull is None:
         return None
-    ratios = [pull / max(1 - value**2, 1e-12) for value in (estimate, low, high)]
-    return Threshold(*ratios, pull >= 1, (FREE, SEEN))
+    ratio, least, most = (pull / max(1 - value**2, 1e-12) for value in (estimate, low, high))
+    return Threshold(ratio, least, most, pull >= 1, (FREE, SEEN))
 
 
 def fitting_subspaces(dim: int, wanted: int) -> tuple[int, int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,7 +68,7 @@ def plot_correlations(advice: Advice, *, axis: Axes | None = None) -> Axes:
     axis = own_axis(axis, height=4.0)
     index, clear = np.arange(1, advice.estimate.size + 1), advice.low > 0
     axis.vlines(index, advice.low, advice.high, color=COLORS["measured"], alpha=0.45, lw=2, label="limits")
-    style = {"color": COLORS["measured"], "ls": "none", "ms": 4}
+    style: dict[str, Any] = {"color": COLORS["measured"], "ls": "none", "ms": 4}
     axis.plot(index[clear], advice.estimate[clear], "o", **style, label=f"estimate, clear of 0: {advice.n_clear}")
     axis.plot(index[~clear], advice.estimate[~clear], "o", **style, mfc="white", label="estimate, not clear of 0")
     axis.plot(index, advice.in_sample, "_", color="0.45", ls="none", ms=5, label="in the sample (too high)")
@@ -98,7 +100,7 @@ def plot_risk(advice: Advice, *, axis: Axes | None = None) -> Axes:
     """
     axis = own_axis(axis, height=4.0)
     dims, mean, error = advice.dims, advice.held_out_mean, advice.held_out_error
-    band = {"color": COLORS["measured"], "alpha": 0.2, "linewidth": 0}
+    band: dict[str, Any] = {"color": COLORS["measured"], "alpha": 0.2, "linewidth": 0}
     axis.fill_between(dims, mean - error, mean + error, **band, label="1 s.e. of the gap to the least")
     axis.plot(dims, mean, color=COLORS["measured"], label=f"mean of {len(advice.held_out_risk)} folds")
     _mark(axis, dims, mean, advice.recommended_dim, "s", COLORS["tight"], "recommended", size=10)
@@ -151,7 +153,7 @@ def plot_worst_case(advice: Advice, *, axis: Axes | None = None) -> Axes:
 def _mark(
     axis: Axes, x: np.ndarray, curve: np.ndarray, at: int, marker: str, color: str, text: str, size: float = 7
 ) -> None:
-    style = {"color": color, "ms": size, "mec": "white", "ls": "none", "zorder": 4}
+    style: dict[str, Any] = {"color": color, "ms": size, "mec": "white", "ls": "none", "zorder": 4}
     axis.plot([at], curve[x == at], marker, label=f"{text}: k = {at}", **style)
 
 

@@ -1,5 +1,8 @@
 """Advice where the truth is known: linear systems, finite worlds, singular functions, and noise as the control."""
 
+import doctest
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -239,6 +242,12 @@ def test_what_is_not_known_is_said():
     bound = known.oracle_bound(1)
     assert not bound.vacuous and len(bound.assumptions) == 3
     assert max(map(len, known.verdict().splitlines())) <= 80
+
+
+def test_the_page_shows_what_comes_out():
+    page = Path(__file__).resolve().parents[2] / "docs" / "advice.md"
+    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted >= 12 and not found.failed
 
 
 def test_table_and_dict_agree():
