@@ -298,16 +298,27 @@ def reacher(rng, n):
 
 
 def push_t(rng, n):
-    """Push-T at the small size: the planner with inverse dynamics, and a cloned policy on the same pictures."""
-    inverse, cloning = reference("push_t", "SIGReg + inverse"), reference("push_t", "cloning")
+    """Push-T at the small size: LeWM, inverse dynamics, a cloned policy, and a search that begins at its blocks."""
+    lewm, inverse, cloning = (reference("push_t", arm) for arm in ("LeWM", MODEL, "cloning"))
+    begun = reference("push_t", FROM_CLONING)
+    beside = gain(begun, cloning)
     return [
         comparison("pairs", inverse["n_pairs_25"].min(), ">=", 200),
         comparison("random or nothing", floor("push_t"), "<=", 0.1),
+        comparison(
+            "LeWM, published planner, minus the floor: best seed", lewm["success_25"].max() - floor("push_t"), "<=", 0.1
+        ),
+        comparison("agent's place, linear probe of LeWM: largest R2", lewm["probe_agent_position"].max(), "<=", 0.8),
         comparison("SIGReg + inverse dynamics, published planner: best seed", inverse["success_25"].max(), "<=", 0.4),
         comparison("it minus the floor, worst seed", inverse["success_25"].min() - floor("push_t"), ">=", 0.1),
         comparison("cloning: worst seed", cloning["success_25"].min(), ">=", 0.4),
+        comparison("the same model, search begun at the cloned policy: worst seed", begun["success_25"].min(), ">=", 0.4),
+        comparison("it minus cloning on the same pairs: upper end of the 95 % interval", beside.high, "<=", 0.1),
         comparison("agent's place, linear probe: least R2", inverse["probe_agent_position"].min(), ">=", 0.98),
         comparison("block's angle, linear probe: largest R2", inverse["probe_block_angle"].max(), "<=", 0.2),
+        comparison(
+            "block's angle, linear probe of the cloned policy: largest R2", cloning["probe_block_angle"].max(), "<=", 0.2
+        ),
     ]
 
 
