@@ -151,7 +151,7 @@ card.querySelector("details")?.setAttribute("open", "");
 card.scrollIntoView();
 }
 form.hidden = false;
-form.addEventListener("input", apply);
+for (const kind of ["input", "change"]) form.addEventListener(kind, apply);
 addEventListener("hashchange", open);
 apply();
 open();
