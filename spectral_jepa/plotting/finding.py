@@ -339,6 +339,8 @@ def talk_version(
         As of :func:`finish`.
     panel : callable
         Draws on an axis: ``panel(axis, *arguments, **keywords)``. Sizes of letters are relative, such as "small".
+    *arguments, **keywords
+        For the panel.
     legend : bool
         Write the names of the panel's lines below it; the panel's own legend is then removed.
     columns : int
