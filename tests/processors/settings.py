@@ -65,6 +65,7 @@ OTHER = (
     "tests/browser",
     "tests/classroom/test_apps.py",
     "tests/classroom/test_offline_page.py",
+    "tests/docs/test_data_formats_page.py",
     "tests/docs/test_docstrings.py",
     "tests/docs/test_gpu_session.py",
     "tests/docs/test_own_weights_pages.py",
