@@ -260,6 +260,50 @@ def collect(
 
 
 @commands.add
+def convert(
+    source: Positional[Path],
+    out: Path,
+    layout: str = "hdf5",
+    environment: str | None = None,
+    image_size: int | None = None,
+    square: str | None = None,
+    camera: str | None = None,
+) -> None:
+    """Make recorded episodes of others one file that every command reads: LeRobot, Minari, zarr, Lance, own videos.
+
+    Example: spectral-jepa pixels convert FOLDER --out data.h5 --image-size 64 --square crop (docs/data_formats.md)
+
+    Args:
+        source: File or folder; its format is recognised by its content.
+        out: The HDF5 file to write, or the folder of the Minari dataset.
+        layout: hdf5 (what train reads) or minari.
+        environment: The simulator that the data come from, which their first episodes are compared with. Default: what they
+            say, if anything.
+        image_size: Side of the pictures. Default: as they are.
+        square: crop or pad pictures that are not square. Default: refuse them.
+        camera: Which column of pictures, where there are several.
+    """
+    from spectral_jepa.pixels.data.formats import convert as convert_data
+    from spectral_jepa.pixels.data.hdf5 import open_file as open_data
+
+    _folder("--out", out.parent)
+    if (layout == "hdf5" and out.is_dir()) or not out.name:
+        raise InputError(f"--out is {out}, a folder, expected the name of a file: add one")
+    settings: dict[str, Any] = {"environment": environment, "image_size": image_size, "square": square, "camera": camera}
+    path = convert_data(source, out, layout=layout, **settings)
+    if layout == "minari":
+        print(f"Minari dataset: {path}, which minari.MinariDataset({str(path / 'data')!r}) opens")
+        return
+    with open_data(path) as file:
+        episodes, size = len(file["ep_len"]), file["pixels"].shape[1]
+        dim = file["action"].shape[1] // int(file.attrs.get("row_steps", 1))
+        known = "environment" in file.attrs
+    told = "" if known else ". The data name no simulator, so there is none to evaluate in"
+    print(f"Data: {path} ({episodes} episodes, pictures {size} x {size}, actions of {dim} numbers){told}")
+    print(f"Next: spectral-jepa pixels train --data {path} --set model.image_size {size} model.action_dim {dim}")
+
+
+@commands.add
 def train(
     environment: str | None = None,
     preset: str = "small",

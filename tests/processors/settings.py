@@ -68,6 +68,7 @@ OTHER = (
     "tests/classroom/test_offline_page.py",
     "tests/docs/test_cluster_page.py",
     "tests/classroom/test_to_browser.py",
+    "tests/docs/test_data_formats_page.py",
     "tests/docs/test_docstrings.py",
     "tests/docs/test_gpu_session.py",
     "tests/docs/test_own_weights_pages.py",

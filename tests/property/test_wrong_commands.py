@@ -55,6 +55,7 @@ VALID = {
     "classroom": {"html": [], "headless": []},
     "pixels": {},
     "pixels collect": {"preset": ["tiny"], "n_jobs": ["1"], "out": ["new/data.h5"], "set": ["data.n_episodes", "2"]},
+    "pixels convert": {"positional": ["data.h5"], "out": ["converted.h5"], "image_size": ["16"]},
     "pixels train": {"preset": ["tiny"], "data": ["data.h5"], "folder": ["trained"], "set": ["training.n_steps", "2"]},
     "pixels plan": RUN | {"set": ["planning.n_iterations", "2"]},
     "pixels evaluate": RUN | {"n_pairs": ["2"], "set": ["planning.n_iterations", "2"], "cache": ["unpacked"]},
@@ -131,11 +132,16 @@ def wrong_words(command, name, hint):
     elif hint is Path:
         refused |= {"below a file": ["own.py/below"], "no folder": ["/dev/null"], "below no folder": ["/dev/null/below"]}
         refused |= {"a long word": ["x" * 5000], "where none may write": ["/proc/nothing"], "several": ["one", "two"]}
-        if (command, name) not in {("pixels plan", "out"), ("pixels collect", "out"), ("report", "out")}:
+        if (command, name) not in {
+            ("pixels plan", "out"),
+            ("pixels collect", "out"),
+            ("pixels convert", "out"),
+            ("report", "out"),
+        }:
             refused["a file"] = ["text.txt"]
         else:
             refused["a folder"] = ["other"]
-        if command == "pixels collect":
+        if command in ("pixels collect", "pixels convert"):
             refused["a file of another kind"] = ["text.txt"]
         if (command, name) in READ_FOLDERS:
             refused |= {"missing": ["nothing.here"], "of another kind": ["other"]} | strange
