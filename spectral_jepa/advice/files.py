@@ -186,7 +186,8 @@ def _rows(path: Path, given: dict[str, NDArray[Any] | None]) -> LatentRows:
         raise InputError(f"latents of {path} has shape {latents.shape}, expected at least one number: write it again")
     if latents.ndim == 3:
         return _from_episodes(path, given)
-    values, actions, episodes, predicted = (given[name] for name in ("latents", "actions", "episodes", "predicted"))
+    values = latents
+    actions, episodes, predicted = (given[name] for name in ("actions", "episodes", "predicted"))
     for name in ("next_latents", "actions", "episodes", "predicted"):
         array = given[name]
         if array is not None and (not array.ndim or len(array) != len(latents)):
