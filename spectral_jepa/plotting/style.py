@@ -174,12 +174,17 @@ def _with_palette(png: io.BytesIO) -> bytes:
     from PIL import Image
 
     picture = Image.open(png).convert("RGB")
-    colors, counts = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_counts=True)
+    pixels = np.asarray(picture)
+    colors, which, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
     spread = picture.quantize(64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*colors[np.argsort(-counts, kind="stable")[:192]].ravel().tolist(), *spread[: 3 * 64]])
-    smaller = io.BytesIO()
-    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(smaller, format="PNG", optimize=True)
+    kept = [*colors[np.argsort(-counts, kind="stable")[:192]].ravel().tolist(), *spread[: 3 * 64]]
+    # Pillow's own mapping to a given palette is off by up to 4: white would not stay white.
+    palette = np.array(kept, np.int64).reshape(-1, 3)
+    nearest = [int(np.abs(palette - color).sum(1).argmin()) for color in colors.astype(np.int64)]
+    smaller, mapped = io.BytesIO(), np.array(nearest, np.uint8)[which.ravel()].reshape(pixels.shape[:2])
+    indexed = Image.fromarray(mapped)
+    indexed.putpalette(kept)
+    indexed.save(smaller, format="PNG", optimize=True)
     return smaller.getvalue()
 
 
