@@ -103,10 +103,15 @@ def convert(
         "source": str(source.resolve()), "content": _fingerprint(source), "environment": environment,
         "image_size": image_size, "square": square, "camera": camera,
     }  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if _is_done(out, asked):  # another file is refused before anything is written beside it
+        return out
+    folder = out.with_name(f"{out.name}.parts")
+    folder.mkdir(parents=True, exist_ok=True)  # before the lock, which waits where none may write
+    # Two calls for the same file: the second one waits, and finds it done.
     with lock(out.with_name(f".{out.name}.lock")):
         if not _is_done(out, asked):
-            _write(out, recording, picture, asked, origin, progress)
+            _write(out, folder, recording, picture, asked, origin, progress)
+        shutil.rmtree(folder, ignore_errors=True)
     return out
 
 
@@ -130,13 +135,17 @@ def _checked_origin(source: Path, recording: Recording, environment: str | None)
 
 
 def _write(
-    out: Path, recording: Recording, picture: Picture, asked: dict[str, Any], origin: str | None, progress: bool
+    out: Path,
+    folder: Path,
+    recording: Recording,
+    picture: Picture,
+    asked: dict[str, Any],
+    origin: str | None,
+    progress: bool,
 ) -> None:
-    folder = out.with_name(f"{out.name}.parts")
     record = folder / "settings.json"
     if record.is_file():
         _check_same(out, read_json(record, (), f"remove {folder} to convert again"), asked)
-    folder.mkdir(exist_ok=True)
     write_atomic(record, json.dumps(asked).encode())
     remove_leftovers(folder)
     size = max(1, PART_BYTES // recording.read(0, picture)["pixels"].nbytes)
@@ -158,7 +167,6 @@ def _write(
     if recording.row_steps > 1:
         attributes["row_steps"] = str(recording.row_steps)
     join_files(out, list(parts), attributes)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_whole(file: Path) -> bool:
