@@ -13,7 +13,7 @@ from spectral_jepa._files import write_checked
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError
 from spectral_jepa.advice import Advice, Regularizer, advise
-from spectral_jepa.pixels.config import PixelConfig
+from spectral_jepa.pixels.config import REGULARIZERS, PixelConfig
 from spectral_jepa.pixels.data.actions import scaled_blocks
 from spectral_jepa.pixels.data.episodes import recorded_actions
 from spectral_jepa.pixels.data.origin import open_run_data
@@ -108,7 +108,7 @@ def advise_run(
     return found
 
 
-def run_regularizer(config: PixelConfig) -> Regularizer:
+def run_regularizer(config: PixelConfig) -> Regularizer | None:
     """What a run was kept from collapse by.
 
     Parameters
@@ -117,7 +117,8 @@ def run_regularizer(config: PixelConfig) -> Regularizer:
 
     Returns
     -------
-    Regularizer
+    Regularizer or None
+        None for one of one's own, of which no threshold is known.
 
     Examples
     --------
@@ -126,12 +127,15 @@ def run_regularizer(config: PixelConfig) -> Regularizer:
     'sigreg'
     """
     own = config.objective
+    kind = str(own.regularizer)
+    if kind not in REGULARIZERS:
+        return None
     return Regularizer(
-        own.regularizer,
+        kind,
         own.strength,
         config.training.batch_size,
         own.factor,
-        own.n_subspaces if own.regularizer == "subspace_sigreg" else 1,
+        own.n_subspaces if kind == "subspace_sigreg" else 1,
         own.n_knots,
         own.t_max,
     )

@@ -88,9 +88,10 @@ def _places_v2(path: Path, info: dict[str, Any]) -> list[dict[str, Any]]:
     file = path / "meta/episodes.jsonl"
     try:
         listed = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
-        places = [{"episode_index": int(entry["episode_index"]), "length": int(entry["length"])} for entry in listed]
+        numbers = [(int(entry["episode_index"]), int(entry["length"])) for entry in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} cannot be read ({first_line(error)}), expected a line an episode: copy it anew") from None
+    places: list[dict[str, Any]] = [{"episode_index": number, "length": length} for number, length in numbers]
     for place in places:
         place["chunk"] = place["episode_index"] // int(info.get("chunks_size", 1000))
         place["data"] = str(info["data_path"]).format(
@@ -105,7 +106,7 @@ def _places_v3(path: Path, info: dict[str, Any]) -> list[dict[str, Any]]:
     if not files:
         raise InputError(f"{path / 'meta/episodes'} holds no table, expected one that lists the episodes: copy it anew")
     table = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True).sort_values("episode_index")
-    places: list[dict[str, Any]] = table.to_dict("records")
+    places: list[dict[str, Any]] = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     for place in places:
         place["data"] = str(info["data_path"]).format(
             chunk_index=int(place["data/chunk_index"]), file_index=int(place["data/file_index"])

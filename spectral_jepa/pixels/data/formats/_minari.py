@@ -83,7 +83,7 @@ def write(path: Path, recording: Recording, picture: Picture, origin: str | None
 
     def buffers() -> Iterator[Any]:
         for k in Bar(range(recording.n_episodes), desc=f"write {path.name}", unit="episode", disable=not progress):
-            columns = recording.read(k, picture)
+            columns = dict(recording.read(k, picture))
             moves = np.asarray(columns.pop("action")[:-1], dtype=np.float32)
             ends = np.arange(len(moves)) == len(moves) - 1
             yield EpisodeBuffer(

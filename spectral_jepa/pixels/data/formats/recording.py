@@ -105,7 +105,7 @@ def rows(
             f"{where}: action[{row}, {column}] is {moves[row, column]}, expected a finite number but in the last row: mend "
             "it, or leave the episode out"
         )
-    episode = {"pixels": np.stack(frames), "action": np.pad(moves, ((0, 1), (0, 0)), constant_values=np.nan)}
+    episode: dict[str, Any] = {"pixels": np.stack(frames), "action": np.pad(moves, ((0, 1), (0, 0)), constant_values=np.nan)}
     for name, values in columns.items():
         array = np.asarray(values)
         if array.dtype.kind not in "biuf" or name in ("pixels", "action", *INDEX_COLUMNS):
