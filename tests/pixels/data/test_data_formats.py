@@ -213,10 +213,11 @@ def test_what_cannot_be_an_episode_is_refused():
     assert set(rows(frames, np.zeros((3, 1)), {"task": ["a"] * 3, "ep_len": [1] * 3}, "x")) == {"pixels", "action"}
 
 
-def test_minari_there_and_back(tmp_path):
+def test_minari_there_and_back(tmp_path, monkeypatch):
     minari = pytest.importorskip("minari", reason="the package minari is not installed")
     source = own_folder(tmp_path / "own")
-    folder = convert(source, tmp_path / "minari", layout="minari", progress=False)
+    monkeypatch.chdir(tmp_path)
+    folder = convert(source, "worlds/own", layout="minari", progress=False)  # a relative path, as one types it
     data = minari.MinariDataset(folder / "data")  # as Minari's own library reads it
     assert data.total_episodes == 3 and data.total_steps == sum(LENGTHS) - 3
     for k, episode in enumerate(data.iterate_episodes()):

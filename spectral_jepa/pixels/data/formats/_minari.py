@@ -91,7 +91,7 @@ def write(path: Path, recording: Recording, picture: Picture, origin: str | None
                 terminations=np.zeros(len(moves), dtype=bool), truncations=ends, infos={},
             )  # fmt: skip
 
-    temporary = temporary_path(path)
+    temporary = temporary_path(path.absolute())  # Minari joins a relative one to itself
     (temporary / "data").mkdir(parents=True)
     try:
         # JPEG, Minari's default, would change the pictures.
