@@ -66,7 +66,7 @@ def test_a_cell_holds_what_it_promises_and_is_drawn(small):
     # A table trained on the counts stands near their decomposition, a few steps of pixels do not.
     assert whole.loc["tabular JEPA, whitening", "correlation"] > 0.95
     assert whole.loc["SIGReg", "correlation"] < 0.8
-    assert set(find_drawing(ORDER)(small)) == {"bridge_order"}
+    assert set(find_drawing(ORDER)(small)) == {"bridge_order", "bridge_order_tables", "bridge_order_talk"}
     assert len(ORDER.module.summary(small)) == len(whole)
 
 
@@ -86,7 +86,7 @@ def test_error_and_regret_over_dimensions(tmp_path):
     exact = table[table["method"] == "SVD, exact"]
     assert exact["risk"].to_numpy() == pytest.approx(exact["tail"].to_numpy(), abs=1e-9)
     assert (table["bound"] >= table["corrected_regret"] - 1e-9).all()
-    assert set(find_drawing(DIMENSION)(table)) == {"bridge_dimension_torus_5_x_5"}
+    assert set(find_drawing(DIMENSION)(table)) == {f"bridge_dimension_torus_5_x_5{end}" for end in ("", "_more", "_talk")}
 
 
 def test_the_kept_decompositions_are_measured_again(tmp_path):
@@ -110,4 +110,4 @@ def test_regularisers_and_what_is_predicted_of_them(tmp_path):
     cells = [{"arm": arm, "world": "torus 5 x 5", "seed": 0, "n_steps": 2} for arm in ("VICReg (PLDM)", "Sub-JEPA K=4")]
     table = sj.run_sweep(REGULARIZER, cells, tmp_path, n_jobs=1, progress=False)
     assert (table["status"] == "ok").all() and table["effective_rank"].between(1, 8).all()
-    assert set(find_drawing(REGULARIZER)(table)) == {"bridge_regularizer_torus_5_x_5"}
+    assert set(find_drawing(REGULARIZER)(table)) == {f"bridge_regularizer_torus_5_x_5{end}" for end in ("", "_talk")}
