@@ -1,4 +1,4 @@
-"""From pixels, how far ahead: does predicting H steps at once learn other functions, or better ones, than predicting one?
+"""From pixels, how far ahead: whether predicting H steps at once learns other functions, or better ones, than one.
 
 A 5 x 5 torus (slip .5) drawn at 32 px, k = 4 latent dimensions under a whitening penalty. A model is trained to predict the
 frame ``ahead`` = H steps later from H one-hot actions (a frameskip of H). On a torus all actions commute, so the singular

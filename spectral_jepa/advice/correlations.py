@@ -19,7 +19,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import Array, read_only
@@ -203,6 +202,8 @@ def correlations(pairs: Pairs, n_values: int, confidence: float = 0.95) -> Corre
     n_groups, n_rows = pairs.n_groups, len(pairs)
     whole = fit_canonical(pairs.current, pairs.following)
     values = whole.values[:n_values]
+    from scipy.special import stdtrit  # slow to import, and only this needs it
+
     width = float(stdtrit(n_groups - 1, (1 + confidence) / 2)) * np.sqrt(n_groups / (n_groups - 1))
     x, y = (part[:, :n_values] for part in whole.scores(pairs.current, pairs.following))
     influence = pairs.sums(x * y - values * (x**2 + y**2) / 2) / n_rows

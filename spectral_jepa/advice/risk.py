@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from spectral_jepa._notebook import short_repr
 from spectral_jepa._validation import Array, read_only
@@ -275,6 +274,8 @@ def unpredicted(pairs: Pairs, confidence: float, predicted: Array | None = None)
     share = float(left.sum() / total.sum())
     errors = pairs.sums((left - share * total)[:, None])[:, 0]
     n = pairs.n_groups
+    from scipy.special import stdtrit  # slow to import, and only this needs it
+
     width = float(stdtrit(n - 1, (1 + confidence) / 2) * np.sqrt((errors**2).sum() * n / (n - 1)) / total.sum())
     return Share(share, max(share - width, 0.0), share + width)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from spectral_jepa._late import sparse as sp
 from spectral_jepa._signatures import checked
 from spectral_jepa._validation import InputError, check_count, check_flag, needs_package, read_only, require_memory
 from spectral_jepa.data import Ids, Transitions

@@ -69,7 +69,7 @@ def bounds_figures(table: pd.DataFrame) -> dict[str, Figure]:
     >>> worlds = {"three blocks": lambda seed: make_block(12, 3, 2, seed=seed)}
     >>> table = sweep_bounds(worlds, dims=[1, 3, 6], n_transitions=[1000], n_seeds=2, progress=False)
     >>> list(bounds_figures(table))
-    ['bound_vs_dim_three_blocks', 'bound_vs_dim']
+    ['bound_vs_dim_three_blocks', 'bound_vs_dim_three_blocks_talk', 'bound_vs_dim', 'bound_vs_dim_talk']
     """
     missing = {"family", "n_transitions", "dim", "root_risk", "goal_regret", "reward_regret"} - set(table.columns)
     if missing:

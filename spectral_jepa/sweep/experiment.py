@@ -215,7 +215,7 @@ def known_experiments() -> dict[str, Path]:
     Examples
     --------
     >>> list(known_experiments())[:2]
-    ['bound_vs_dim', 'claims']
+    ['advice', 'bound_vs_dim']
     """
     return {path.stem: path for path in sorted(shipped_folder("experiments").glob("*.py")) if not path.name.startswith("_")}
 
@@ -282,7 +282,7 @@ def helpers_of(path: Path) -> Helpers:
     Examples
     --------
     >>> [name for name, _ in helpers_of(shipped_folder("experiments") / "claims.py")][:2]
-    ['_claims_corrected', '_claims_pages']
+    ['_bridge', '_claims_corrected']
     """
     files = sorted(file for file in path.parent.glob("_*.py") if not file.name.startswith("__") and file.name != path.name)
     return tuple((file.stem, file.read_bytes()) for file in files)

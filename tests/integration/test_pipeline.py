@@ -81,7 +81,8 @@ def test_headline_rows_obey_the_corrected_bounds_and_draw(small_table):
         assert (table[measured] <= table[bound] + 1e-10).all(), (measured, bound)
         assert (table[measured] < 0.999 * table[bound]).any()
     figures = find_drawing(experiment)(table)
-    assert set(figures) == {"bound_vs_dim", "bound_vs_dim_low_rank_8", "bound_vs_dim_torus_8_x_8"}
+    names = {"bound_vs_dim", "bound_vs_dim_low_rank_8", "bound_vs_dim_torus_8_x_8"}
+    assert set(figures) == names | {f"{name}_talk" for name in names}
     pretraining = figures["bound_vs_dim_low_rank_8"].axes[0]
     drawn = next(line for line in pretraining.lines if line.get_label() == "measured, N = 32,000")
     expected = (
@@ -192,7 +193,7 @@ def test_keeping_is_refused_before_anything_runs(clone, capsys, case):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["sweep", "nope"], "experiment 'nope' is unknown, expected one of bound_vs_dim"),
+        (["sweep", "nope"], "experiment 'nope' is unknown, expected one of advice, bound_vs_dim"),
         (["sweep", "spectra", "--preset", "huge"], "no preset 'huge', expected one of 'quick', 'paper'"),
         (["figures", "spectra"], "results"),
         (["spectrum", "nope"], "world 'nope' is unknown, expected"),

@@ -386,6 +386,10 @@ MAY_BE_SPARSE = {("TabularMDP", "reward")}
 ROUNDS = {"n_steps", "n_updates", "n_iterations", "budget", "n_starts", "horizon", "n_resamples", "checkpoint_every"}
 
 
+# What may be a function of one's own, by the name of its argument.
+OWN_PARTS = {"cost", "regularizer", "score"}
+
+
 class Thing:
     """Nothing that any function knows."""
 
@@ -393,7 +397,7 @@ class Thing:
 def wrong_values(name, value):
     """(what it is, the value, whether it must be refused) for one argument, by the valid value in its place."""
     anything = {"nothing known": Thing(), "a dict": {"a": 1}}
-    if not callable(value):
+    if not callable(value) and name not in OWN_PARTS:
         anything["a function"] = len
     refused, allowed = dict(anything), {}
     if isinstance(value, bool):

@@ -99,8 +99,9 @@ def test_wrong_folders_are_refused(tmp_path, refused):
     run_sweep(lambda q: {"y": q}, [{"q": 1}], tmp_path / "other", experiment="other", n_jobs=1, progress=False)
     with refused("holds none of the 12 cells"):
         merge_sweep(cube, CELLS, tmp_path / "all", [tmp_path / "other"], progress=False)
+    run_sweep(cube, CELLS, tmp_path / "whole", n_jobs=1, progress=False)
     with refused("holds the sweep 'other'"):
-        merge_sweep(cube, CELLS, tmp_path / "other", [tmp_path / "other"], progress=False)
+        merge_sweep(cube, CELLS, tmp_path / "other", [tmp_path / "whole"], progress=False)
     with refused("expected at most as many shards"):
         shard_cells(CELLS, 1, 13)
 

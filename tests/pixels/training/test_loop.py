@@ -76,7 +76,7 @@ def rows(folder):
 class DoubleObjective(nn.Module):
     """Prediction error and SIGReg in the precision of the model."""
 
-    def __init__(self, config, dim, seed=0, block_dim=None):
+    def __init__(self, config, dim, seed=0, block_dim=None, image_size=None):
         super().__init__()
         self.dim = dim
 
