@@ -1,4 +1,4 @@
-"""From pixels, latent or input level: which of the two sees the task behind a nuisance, and does the exact boundary say so?
+"""From pixels, latent or input level: which of the two sees the task behind a nuisance, beside the exact boundary.
 
 A ring of 6 states (slip .4, steps -1, 0, +1; singular values 1, .8, .8, .4, .4, .2) is drawn at 32 px before a flickering
 background of ``n_values`` patterns that no action moves, which keeps its pattern with probability ``persistence`` (0:

@@ -1,4 +1,4 @@
-"""From pixels, the planner: does the squared distance lose on trained latents what the exact embedding says it loses?
+"""From pixels, the planner: what the squared distance loses on trained latents, beside what the exact embedding loses.
 
 Eleven finite worlds are drawn at 32 px; a small world model with one latent dimension less than there are states is trained
 on random transitions, under a whitening penalty or under SIGReg. Both planners choose one action from every state to every

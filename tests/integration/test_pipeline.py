@@ -84,7 +84,7 @@ def test_headline_rows_obey_the_corrected_bounds_and_draw(small_table):
     names = {"bound_vs_dim", "bound_vs_dim_low_rank_8", "bound_vs_dim_torus_8_x_8"}
     assert set(figures) == names | {f"{name}_talk" for name in names}
     pretraining = figures["bound_vs_dim_low_rank_8"].axes[0]
-    drawn = next(line for line in pretraining.lines if line.get_label() == "measured, N = 32,000")
+    drawn = next(line for line in pretraining.lines if line.get_label() == "N = 32,000")
     expected = (
         table[(table["family"] == "low rank 8") & (table["n_transitions"] == 32_000)].groupby("dim")["root_risk"].mean()
     )
