@@ -33,6 +33,7 @@ def run(words, folder):
     return subprocess.run(words, cwd=folder, env=environment, stdin=nothing, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "code", "wanted"), CASES)
 def test_recipe_runs_and_prints_what_is_shown(language, code, wanted, tmp_path):
     for word, package in NEEDS.items():

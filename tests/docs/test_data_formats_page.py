@@ -37,6 +37,7 @@ def run_section(text):
         printed = out.getvalue()
 
 
+@pytest.mark.slow
 def test_the_blocks_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     missing = [name for name in NEEDS.values() if importlib.util.find_spec(name) is None]

@@ -24,7 +24,9 @@ def serial(tmp_path_factory):
     return cluster.measure("serial", 100, tmp_path_factory.mktemp("serial"), 0.0)
 
 
-@pytest.mark.parametrize("case", ["workers", "scheduler", "submitter"])
+@pytest.mark.parametrize(
+    "case", ["workers", pytest.param("scheduler", marks=pytest.mark.slow), pytest.param("submitter", marks=pytest.mark.slow)]
+)
 def test_nothing_is_lost_and_nothing_that_ended_is_done_twice(case, serial, tmp_path):
     row = cluster.measure(case, 100, tmp_path, 0.05)
     assert row["lost"] == row["twice"] == 0 and row["finished_at_loss"] >= 33
