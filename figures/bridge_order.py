@@ -1,7 +1,5 @@
 """Draw ``bridge_order``: how much of each group of singular functions a pixel encoder spans, and what it is worth."""
 
-import itertools
-
 import numpy as np
 from matplotlib.patches import Patch
 
@@ -75,7 +73,8 @@ def early(table, method):
     found = []
     for _, part in shares.groupby(["world", "seed"]):
         groups = [(rows["value"].iloc[0] ** 2, half_step(rows.sort_values("step"))) for _, rows in part.groupby("group")]
-        for (large, first), (small, then) in itertools.permutations(groups, 2):
+        pairs = [(one, two) for i, one in enumerate(groups) for j, two in enumerate(groups) if i != j]
+        for (large, first), (small, then) in pairs:
             if large - small > CLEARLY and np.isfinite(then):
                 found.append(bool(first <= then))
     return found

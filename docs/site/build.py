@@ -101,7 +101,7 @@ def prepare(folder, out_of=ROOT):
     before, numbered = statements.split_theory(places)
     every = [*numbered.values(), *statements.whole_pages(places)]
     titles = {statement.document: statement.title for statement in every}
-    titles |= {"pixels": "World models from pixels", "theory/index": "Theory"}
+    titles |= {"pixels": "World models from pixels", "theory/index": "Theory", "bridge": "From matrices to pixels"}
     by_number = {number: statement.document for number, statement in numbered.items()}
     homes = statements.homes(every)
     for statement in every:

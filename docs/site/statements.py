@@ -22,6 +22,7 @@ WHOLE = (
 # Where a claim belongs that rests on no function of a statement.
 HOMES = {
     "printed": "theory/1",
+    "bridge": "bridge",
     "rate": "rate_and_constant",
     "dimension": "theory/7",
     "input": "theory/6",

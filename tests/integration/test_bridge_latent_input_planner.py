@@ -162,4 +162,4 @@ def test_exact_columns_of_the_kept_tables_come_out_again(modules):
 @pytest.mark.parametrize("name", NAMES)
 def test_figures(name):
     figures = find_drawing(load_experiment(name))(reference_table(name))
-    assert list(figures) == [name]
+    assert list(figures) == [name, f"{name}_talk"]
