@@ -73,10 +73,8 @@ def early(table, method):
     found = []
     for _, part in shares.groupby(["world", "seed"]):
         groups = [(rows["value"].iloc[0] ** 2, half_step(rows.sort_values("step"))) for _, rows in part.groupby("group")]
-        pairs = [(one, two) for i, one in enumerate(groups) for j, two in enumerate(groups) if i != j]
-        for (large, first), (small, then) in pairs:
-            if large - small > CLEARLY and np.isfinite(then):
-                found.append(bool(first <= then))
+        for large, first in groups:
+            found += [bool(first <= then) for small, then in groups if large - small > CLEARLY and np.isfinite(then)]
     return found
 
 

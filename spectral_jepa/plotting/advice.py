@@ -9,6 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectral_jepa.advice.advising import Advice
+from spectral_jepa.plotting._risk_curves import (
+    HELD_OUT_LABEL,
+    draw_held_out,
+    draw_oracle_terms,
+    keep_valley,
+    legend_below,
+    mark_choice,
+)
 from spectral_jepa.plotting.style import COLORS, new_figure, own_axis, styled
 
 
@@ -74,7 +82,7 @@ def plot_correlations(advice: Advice, *, axis: Axes | None = None) -> Axes:
     axis.plot(index, advice.in_sample, "_", color="0.45", ls="none", ms=5, label="in the sample (too high)")
     axis.set(title="Latent transition operator", ylabel="canonical correlation", ylim=(-0.03, 1.03))
     _index(axis, "direction i (the constant not counted)", 1, int(index[-1]))
-    return _explain(axis)
+    return legend_below(axis)
 
 
 @styled
@@ -100,18 +108,13 @@ def plot_risk(advice: Advice, *, axis: Axes | None = None) -> Axes:
     """
     axis = own_axis(axis, height=4.0)
     dims, mean, error = advice.dims, advice.held_out_mean, advice.held_out_error
-    band: dict[str, Any] = {"color": COLORS["measured"], "alpha": 0.2, "linewidth": 0}
-    axis.fill_between(dims, mean - error, mean + error, **band, label="1 s.e. of the gap to the least")
-    axis.plot(dims, mean, color=COLORS["measured"], label=f"mean of {len(advice.held_out_risk)} folds")
-    _mark(axis, dims, mean, advice.recommended_dim, "s", COLORS["tight"], "recommended", size=10)
-    _mark(axis, dims, mean, advice.held_out_dim, "o", COLORS["printed"], "least")
-    axis.set(title="Held-out risk", ylabel=r"$-2\,E\,[g^\top f_+] + E\,[(g^\top f\,')^2]$")
-    # Beyond a few times the useful range the curve only says "worse": keep the valley readable.
-    low, top = float((mean - error).min()), float((mean + error)[0])
-    span = max(top - low, 0.05)
-    axis.set_ylim(low - 0.08 * span, min(float((mean + error).max()), top + 0.4 * span) + 0.05 * span)
+    draw_held_out(axis, dims, mean, error, len(advice.held_out_risk))
+    mark_choice(axis, dims, mean, advice.recommended_dim, "s", COLORS["tight"], "recommended", size=10)
+    mark_choice(axis, dims, mean, advice.held_out_dim, "o", COLORS["printed"], "least")
+    axis.set(title="Held-out risk", ylabel=HELD_OUT_LABEL)
+    keep_valley(axis, mean, error, top=float((mean + error)[0]), least=0.05, room=0.4)
     _index(axis, "number of directions k", 0, int(dims[-1]))
-    return _explain(axis)
+    return legend_below(axis)
 
 
 @styled
@@ -138,29 +141,14 @@ def plot_worst_case(advice: Advice, *, axis: Axes | None = None) -> Axes:
     axis = own_axis(axis, height=4.0)
     dims = advice.dims
     missed, sampled = advice.oracle_terms()
-    axis.plot(dims, missed, "--", color=COLORS["other"], label=r"left out: $\sqrt{\mathrm{tail}_k}$")
-    axis.plot(dims, sampled, "-.", color=COLORS["loose"], label=r"sampling: $2\sqrt{2k}\,\|E\|_2$")
-    axis.plot(dims, missed + sampled, color=COLORS["measured"], label="sum")
+    draw_oracle_terms(axis, dims, missed, sampled, "sum")
     axis.axhline(np.sqrt(advice.energy), color="0.45", lw=0.8, ls=":", label="the constant alone: above, vacuous")
-    _mark(axis, dims, missed + sampled, advice.oracle_dim, "o", COLORS["measured"], "least")
+    mark_choice(axis, dims, missed + sampled, advice.oracle_dim, "o", COLORS["measured"], "least")
     axis.set(title="Worst case: oracle inequality", ylabel=r"bound on $\sqrt{\mathrm{risk}}$")
     top = max(2.2 * float(np.sqrt(advice.energy)), 1.2 * float((missed + sampled).min()), 0.1)
     axis.set_ylim(-0.03 * top, top)
     _index(axis, "number of directions k", 0, int(dims[-1]))
-    return _explain(axis)
-
-
-def _mark(
-    axis: Axes, x: np.ndarray, curve: np.ndarray, at: int, marker: str, color: str, text: str, size: float = 7
-) -> None:
-    style: dict[str, Any] = {"color": color, "ms": size, "mec": "white", "ls": "none", "zorder": 4}
-    axis.plot([at], curve[x == at], marker, label=f"{text}: k = {at}", **style)
-
-
-def _explain(axis: Axes) -> Axes:
-    # Below the panel, a legend never hides a curve.
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.2)
-    return axis
+    return legend_below(axis)
 
 
 def _index(axis: Axes, label: str, first: int, last: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectral_jepa.logs.analysis import Analysis
+from spectral_jepa.plotting._risk_curves import (
+    HELD_OUT_LABEL,
+    draw_held_out,
+    draw_oracle_terms,
+    keep_valley,
+    legend_below,
+    mark_choice,
+)
 from spectral_jepa.plotting.style import COLORS, new_figure, own_axis, styled
-
-BAND = "1 s.e. of the gap to the least"
 
 
 @styled
@@ -74,7 +78,7 @@ def plot_log_spectrum(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
     axis.plot(index[~clear], values[~clear], "o", color=COLORS["measured"], markerfacecolor="white", label="not clear of it")
     axis.set(title="Spectrum of the log", ylabel="singular value (stacked matrix)", ylim=(0, 1.06))
     _label_index(axis, "index i", values.size)
-    return _explain(axis)
+    return legend_below(axis)
 
 
 @styled
@@ -100,18 +104,14 @@ def plot_held_out_risk(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
     """
     axis = own_axis(axis, height=4.2)
     dims, mean, error = analysis.dims, analysis.held_out_mean, analysis.held_out_error
-    axis.fill_between(dims, mean - error, mean + error, color=COLORS["measured"], alpha=0.2, linewidth=0, label=BAND)
-    axis.plot(dims, mean, color=COLORS["measured"], label=f"mean of {len(analysis.held_out_risk)} folds")
+    draw_held_out(axis, dims, mean, error, len(analysis.held_out_risk))
     axis.axhline(mean.min(), color="0.45", linewidth=0.8, linestyle=":")
-    _mark(axis, dims, mean, analysis.one_standard_error_dim, "s", COLORS["tight"], "smallest within 1 s.e.", size=10)
-    _mark(axis, dims, mean, analysis.held_out_dim, "o", COLORS["printed"], "least")
-    axis.set(title="Held-out risk", ylabel=r"$-2\,E\,[g^\top f_+] + E\,[(g^\top f\,')^2]$")
-    # Beyond a few times the useful range the curve only says "worse": keep the valley readable.
-    low, top = float((mean - error).min()), float(max(mean[0], 0.0))
-    span = max(top - low, 0.1)
-    axis.set_ylim(low - 0.08 * span, min(float((mean + error).max()), top + 0.6 * span) + 0.05 * span)
+    mark_choice(axis, dims, mean, analysis.one_standard_error_dim, "s", COLORS["tight"], "smallest within 1 s.e.", size=10)
+    mark_choice(axis, dims, mean, analysis.held_out_dim, "o", COLORS["printed"], "least")
+    axis.set(title="Held-out risk", ylabel=HELD_OUT_LABEL)
+    keep_valley(axis, mean, error, top=float(max(mean[0], 0.0)), least=0.1, room=0.6)
     _label_index(axis, "latent dimension k", int(dims[-1]))
-    return _explain(axis)
+    return legend_below(axis)
 
 
 @styled
@@ -139,37 +139,15 @@ def plot_oracle_terms(analysis: Analysis, *, axis: Axes | None = None) -> Axes:
     dims = analysis.dims
     missed, sampled = analysis.oracle_terms()
     bernstein = sum(analysis.oracle_terms(bernstein=True))
-    axis.plot(dims, missed, "--", color=COLORS["other"], label=r"left out: $\sqrt{\mathrm{tail}_k}$")
-    axis.plot(dims, sampled, "-.", color=COLORS["loose"], label=r"sampling: $2\sqrt{2k}\,\|E\|_2$")
-    axis.plot(dims, missed + sampled, color=COLORS["measured"], label="sum, half-sample noise")
+    draw_oracle_terms(axis, dims, missed, sampled, "sum, half-sample noise")
     axis.plot(dims, bernstein, color=COLORS["chain"], label="sum, Bernstein noise")
-    _mark(axis, dims, missed + sampled, analysis.oracle_dim(), "o", COLORS["measured"], "least")
-    _mark(axis, dims, np.asarray(bernstein), analysis.oracle_dim(bernstein=True), "o", COLORS["chain"], "least")
+    mark_choice(axis, dims, missed + sampled, analysis.oracle_dim(), "o", COLORS["measured"], "least")
+    mark_choice(axis, dims, np.asarray(bernstein), analysis.oracle_dim(bernstein=True), "o", COLORS["chain"], "least")
     axis.set(title="Worst case: oracle inequality", ylabel=r"bound on $\sqrt{R_S}$", yscale="log")
     positive = np.concatenate([missed[missed > 1e-3], sampled[sampled > 1e-3], [1.0]])
     axis.set_ylim(0.7 * positive.min(), 2 * max(float(np.max(bernstein)), 1.0))
     _label_index(axis, "latent dimension k", int(dims[-1]))
-    return _explain(axis)
-
-
-def _explain(axis: Axes) -> Axes:
-    # Below the panel, a legend never hides a curve, whatever the log.
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.2)
-    return axis
-
-
-def _mark(
-    axis: Axes, dims: np.ndarray, curve: np.ndarray, dim: int, marker: str, color: str, text: str, size: float = 7
-) -> None:
-    """A choice on its curve; of two at one place the larger, drawn first, shows as a frame."""
-    style: dict[str, Any] = {
-        "color": color,
-        "markersize": size,
-        "markeredgecolor": "white",
-        "linestyle": "none",
-        "zorder": 4,
-    }
-    axis.plot([dim], curve[dims == dim], marker, label=f"{text}: k = {dim}", **style)
+    return legend_below(axis)
 
 
 def _label_index(axis: Axes, label: str, largest: int) -> None:
