@@ -98,8 +98,10 @@ def run_cell(environment, size, arm, seed, tasks):
     """
     cell = {"environment": environment, "size": size, "arm": arm, "seed": seed, "tasks": tasks}
     now = settings(environment, size, arm, seed).to_dict()
-    name = f"{environment}-{size}-{run_name(arm, seed)}-{tasks}.json"
-    for path in (MEASURED / name, committed() / name):
+    stem = f"{environment}-{size}-{run_name(arm, seed)}"
+    # What was measured on all tasks was measured on the first.
+    names = [f"{stem}-{tasks}.json", f"{stem}-all.json"]
+    for path in (folder / name for name in names for folder in (MEASURED, committed())):
         if path.is_file():
             kept = json.loads(path.read_bytes())
             if same(kept["settings"], now):
@@ -107,7 +109,7 @@ def run_cell(environment, size, arm, seed, tasks):
     row = measure(**cell)
     record = {"cell": cell, "date": time.strftime("%Y-%m-%d"), "version": spectral_jepa.__version__, "row": row}
     MEASURED.mkdir(parents=True, exist_ok=True)
-    write_atomic(MEASURED / name, (json.dumps(record | {"settings": now}, indent=1) + "\n").encode())
+    write_atomic(MEASURED / names[0], (json.dumps(record | {"settings": now}, indent=1) + "\n").encode())
     return row
 
 

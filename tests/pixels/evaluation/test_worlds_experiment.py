@@ -124,6 +124,10 @@ def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypat
     kept["settings"]["training"]["n_steps"] += 1
     path.write_text(json.dumps(kept))
     assert WORLDS.run_cell(**cell)["success_25"] == 0.75 and len(calls) == 3
+    # A row of all tasks holds that of the first; the row of the first is not one of all.
+    assert WORLDS.run_cell(**cell | {"tasks": "all"})["success_25"] == 1 and len(calls) == 4
+    path.unlink()
+    assert WORLDS.run_cell(**cell)["success_25"] == 1 and len(calls) == 4
 
 
 def test_summary_by_hand():
