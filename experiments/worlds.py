@@ -20,42 +20,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _small_worlds import AMORTISED, ARMS, FROM_CLONING, GUIDED, MODEL, WORLDS, recorded, run_name, settings, trained
 
 import spectral_jepa
 from spectral_jepa._files import write_atomic
-from spectral_jepa.pixels.presets import changed
-from spectral_jepa.pixels.presets import preset as preset_config
 from spectral_jepa.success_rates import paired_comparison, wilson_interval
 from spectral_jepa.sweep.experiment import comparison
 from spectral_jepa.sweep.results import reference_path, reference_table
 
 MEASURED = Path("results/worlds/measured")
 
-# Name -> settings that differ from the preset.
-SUB = "objective.regularizer", "subspace_sigreg"
-ARMS = {
-    "LeWM": {},
-    "Sub-JEPA K=2": dict([SUB]) | {"objective.n_subspaces": 2},
-    "Sub-JEPA K=4": dict([SUB]) | {"objective.n_subspaces": 4},
-    "Sub-JEPA K=8": dict([SUB]) | {"objective.n_subspaces": 8},
-    "Sub-JEPA K=16": dict([SUB]) | {"objective.n_subspaces": 16},
-    "random subspaces K=4": dict([SUB]) | {"objective.n_subspaces": 4, "objective.subspace_kind": "random"},
-    "SIGReg + inverse": {"objective.inverse_dynamics": 1.0},
-    "PLDM": {"objective.regularizer": "pldm"},
-    "whitening": {"objective.regularizer": "whitening", "objective.strength": 1.0},
-    "none": {"objective.regularizer": "none"},
-    "cloning": {"kind": "cloning", "model.history": 5},
-}
-# A search that begins at the inverse dynamics and is as smooth as the data; the rest is as published.
-GUIDED = {"proposal": "inverse", "noise": "recorded", "initial_std": "0.5"}
-# A short search close to what a cloned policy would do, anew after each block; with the model of MODEL.
-AMORTISED = {"proposal": "cloning", "initial_std": "0.1", "n_iterations": "3", "execute": "1"}
-FROM_CLONING, MODEL = "search from cloning", "SIGReg + inverse"
 FLOORS = ["random", "nothing", "true dynamics"]
 DECIDING = ["LeWM", "Sub-JEPA K=4", "Sub-JEPA K=8", "SIGReg + inverse", "cloning"]
 OTHERS = [arm for arm in ARMS if arm not in DECIDING]
 TINY = ["LeWM", "cloning", "nothing", FROM_CLONING]
-WORLDS = ["two_room", "reacher", "push_t", "cube"]
 # Pairs that the true dynamics are tried on: one plan of theirs takes 3 minutes in Cube.
 SIMULATED = {"two_room": 200, "reacher": 50, "push_t": 30, "cube": 4}
 PRESETS = {
@@ -76,18 +54,6 @@ PRESETS = {
         {"environment": WORLDS, "size": "small", "arm": [*ARMS, FROM_CLONING], "seed": [0, 1, 2], "tasks": "all"},
     ],
 }  # fmt: skip
-
-
-def settings(environment, size, arm, seed):
-    """The configuration of a trained cell."""
-    return changed(
-        preset_config(size, environment), ARMS.get(MODEL if arm == FROM_CLONING else arm, {}) | {"training.seed": seed}
-    )
-
-
-def run_name(arm, seed):
-    """Folder of a run."""
-    return f"{arm.replace(' + ', '+').replace(' ', '_')}-{seed}"
 
 
 def run_cell(environment, size, arm, seed, tasks):
@@ -138,39 +104,30 @@ def measure(environment, size, arm, seed, tasks):
     import torch
 
     from spectral_jepa.pixels.data import ActionScaler, open_dataset
-    from spectral_jepa.pixels.data.collect import collect
     from spectral_jepa.pixels.environments import make_environment
     from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.planning.policies import CloningPolicy, NothingPolicy, PlannerPolicy, RandomPolicy
     from spectral_jepa.pixels.planning.simulator import SimulatorPolicy
-    from spectral_jepa.pixels.runs import base_folder, open_run
-    from spectral_jepa.pixels.training.loop import train
-
-    def trained(arm):
-        folder, wanted = base / run_name(arm, seed), settings(environment, size, arm, seed)
-        # A finished model is taken as it is, so also one that came without its checkpoints (weights/).
-        if not (folder / "config.json").exists() or load_model(folder)[1] != wanted:
-            train(wanted, data, folder, device="cpu", progress=False)
-        return folder
+    from spectral_jepa.pixels.runs import open_run
 
     torch.set_num_threads(1)
     config = settings(environment, size, arm, seed)
-    base = base_folder(environment, size)
-    data = collect(config.data, base / "data.h5", n_jobs=1, progress=False)
+    data = recorded(environment, size)
+    base = data.parent
     dataset = open_dataset(data, image_size=config.model.image_size, action_dim=config.model.action_dim, progress=False)
     world = make_environment(environment, config.model.image_size)
     row = {}
     if arm in ARMS:
-        clock = time.process_time()
-        folder = trained(arm)
+        folder, seconds = trained(environment, size, arm, seed)
         network, _, scaler = load_model(folder)
-        row = {"training_seconds": time.process_time() - clock, "n_steps": config.training.n_steps,
+        row = {"training_seconds": seconds, "n_steps": config.training.n_steps,
                "n_parameters": sum(p.numel() for p in network.parameters())}  # fmt: skip
         policy = CloningPolicy(network, scaler) if arm == "cloning" else PlannerPolicy(network, scaler, config.planning)
         row |= held(network, dataset, config)
     elif arm == FROM_CLONING:
         planning = {f"planning.{name}": text for name, text in AMORTISED.items()}
-        policy = open_run(trained(MODEL), data, overrides=planning, proposal=trained("cloning")).policy
+        model, proposal = (trained(environment, size, name, seed)[0] for name in (MODEL, "cloning"))
+        policy = open_run(model, data, overrides=planning, proposal=proposal).policy
     elif arm == "true dynamics":
         scaler = ActionScaler.from_dataset(dataset, dataset.split()["train"])
         policy = SimulatorPolicy(world, scaler, config.planning, config.model.action_block)
