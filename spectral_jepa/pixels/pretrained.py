@@ -296,8 +296,8 @@ def _ours(weights: Path, own: Any) -> Pretrained:
     model = make_model(config).eval()
     try:
         model.load_state_dict(safetensors.torch.load_file(weights))
-    except Exception:
-        raise InputError(f"{weights} does not hold the tensors of its config.json, expected those: fetch it again") from None
+    except (RuntimeError, OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{weights} does not hold the tensors of its config.json, expected those: fetch it again") from error
     return Pretrained(model, config, scaler)
 
 

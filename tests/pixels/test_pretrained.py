@@ -207,3 +207,19 @@ def test_damaged_exports_are_refused(tmp_path, refused):
     (shared / "config.json").write_text(json.dumps(saved))
     with refused("no config and scaler"):
         from_pretrained(shared)
+    # An encoder that has no public layout: another shape's tensors, a file that was cut.
+    config = preset("tiny")
+    save_model(make_model(config), tmp_path / "conv", config, load_scaler(), {})
+    shared = save_pretrained(tmp_path / "conv", tmp_path / "ours")
+    assert from_pretrained(shared).config == config
+    weights, saved = next(shared.glob("*.safetensors")), json.loads((shared / "config.json").read_text())
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with refused("does not hold the tensors", "fetch it again"):
+        from_pretrained(shared)
+    weights.unlink()
+    save_pretrained(tmp_path / "conv", tmp_path / "again")
+    weights.write_bytes((tmp_path / "again" / weights.name).read_bytes())
+    saved["spectral_jepa"]["config"]["model"]["predictor_width"] *= 2
+    (shared / "config.json").write_text(json.dumps(saved))
+    with refused("does not hold the tensors"):
+        from_pretrained(shared)
