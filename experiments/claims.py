@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import _claims_pages as claim_pages
+import _worlds_pages as worlds_pages
 import numpy as np
 
 from spectral_jepa.sweep.experiment import load_experiment
+from spectral_jepa.sweep.results import reference_path, reference_table
 
 TEXTS = tomllib.loads(Path(__file__).with_name("claims.toml").read_text(encoding="utf-8"))
 
@@ -82,8 +84,16 @@ def summary(table):
 
 
 def pages(table):
-    """Path below the clone -> text, of ``paper_repro.md`` and a page a theme, from ``reference/claims.csv``."""
-    return claim_pages.pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table)
+    """Path below the clone -> text, of ``paper_repro.md``, a page a theme, and the page of the pixel worlds' tables.
+
+    The last follows from the committed tables of ``worlds`` and ``planner``, the others from ``reference/claims.csv``.
+    """
+    worlds, planner = (load_experiment(name).module for name in ("worlds", "planner"))
+    measured = reference_table("worlds", "measured")
+    swept = reference_table("planner", "quick") if reference_path("planner").is_file() else None
+    return claim_pages.pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table) | worlds_pages.page(
+        measured, worlds.summary(measured), swept, None if swept is None else planner.summary(swept)
+    )
 
 
 def with_score(text):

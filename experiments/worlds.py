@@ -24,6 +24,7 @@ from _small_worlds import AMORTISED, ARMS, FROM_CLONING, GUIDED, MODEL, WORLDS, 
 
 import spectral_jepa
 from spectral_jepa._files import write_atomic
+from spectral_jepa._validation import InputError
 from spectral_jepa.success_rates import paired_comparison, wilson_interval
 from spectral_jepa.sweep.experiment import comparison
 from spectral_jepa.sweep.results import reference_path, reference_table
@@ -184,10 +185,11 @@ def held(network, dataset, config):
 
 
 def distinct(table):
-    """One row a model: where it was measured on the first task and again on all, the row of all."""
-    order = table.reset_index(drop=True)
-    order = order.iloc[(order["tasks"] == "all").argsort(kind="stable")]
-    return order.drop_duplicates(["environment", "arm", "seed"], keep="last").sort_index()
+    """One row a model: where it was measured on the first task and again on all, what either has, of both that of all."""
+    order = table.reset_index(drop=True).rename_axis("order").reset_index().sort_values("tasks", kind="stable")
+    # The last that is there, column by column.
+    found = order.groupby(["environment", "arm", "seed"], as_index=False).last()
+    return found.sort_values("order").drop(columns="order")
 
 
 def successes(part, task="25"):
@@ -200,7 +202,9 @@ def gain(first, second, task="25"):
     """Success of one arm minus another's, seed by seed on the same pairs; episodes are drawn whole for the interval."""
     first, second = distinct(first), distinct(second)
     seeds = sorted(set(first["seed"]) & set(second["seed"]))
-    (a, episodes), (b, _) = (successes(part.set_index("seed").loc[seeds], task) for part in (first, second))
+    (a, episodes), (b, others) = (successes(part.set_index("seed").loc[seeds], task) for part in (first, second))
+    if not np.array_equal(episodes, others):
+        raise InputError("the rows are of different pairs, expected the same: measure both with the same data")
     return paired_comparison(a.ravel(), b.ravel(), groups=np.tile(episodes, len(seeds)))
 
 

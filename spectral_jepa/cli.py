@@ -684,7 +684,7 @@ def repro(
                 raise InputError(
                     f"{root / name} does not follow from {reference}, expected what repro writes: run spectral-jepa repro"
                 )
-        print(f"{paths[0]} and {len(paths) - 1} pages of {paths[1].parent} follow from {reference}")
+        print(f"{paths[0]} and {len(paths) - 1} pages of {root / 'docs'} follow from {reference.parent}")
         return
     if not (root / "experiments" / "claims.toml").is_file():
         raise InputError(

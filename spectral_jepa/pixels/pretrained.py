@@ -297,7 +297,8 @@ def _ours(weights: Path, own: Any) -> Pretrained:
     try:
         model.load_state_dict(safetensors.torch.load_file(weights))
     except (RuntimeError, OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{weights} does not hold the tensors of its config.json, expected those: fetch it again") from error
+        said = f"{weights} does not hold the tensors of its config.json, expected those: fetch it again"
+        raise InputError(said) from error
     return Pretrained(model, config, scaler)
 
 

@@ -97,14 +97,22 @@ def test_a_model_that_was_measured_twice_is_one():
     marks, episodes = {0: "1110", 1: "1100"}, "7 7 8 9"
     first, lewm = rows_of("A", marks, episodes), rows_of("LeWM", {1: "0100", 0: "1001"}, episodes)
     again = rows_of("A", {0: "1110"}, episodes, tasks="all").assign(success_50=0.25)
+    # What only one of them has is not lost.
+    first["success_guided"] = [0.75, 0.5]
     # In whichever order they come.
     for doubled in (pd.concat([first, again]), pd.concat([again, first])):
         assert WORLDS.gain(doubled, lewm) == WORLDS.gain(first, lewm)
         assert WORLDS.gain(lewm, doubled) == WORLDS.gain(lewm, first)
         once, twice = (WORLDS.summary(pd.concat([lewm, part])).set_index("arm") for part in (first, doubled))
+        assert once.loc["A", "success_guided"] == twice.loc["A", "success_guided"] == 0.625
         shared = ["seeds", "success", "low", "high", "minus LeWM", "from", "to", "effective_rank"]
         pd.testing.assert_frame_equal(once[shared], twice[shared])
         assert twice.loc["A", "success_50"] == 0.25
+
+
+def test_other_pairs_are_no_pairs(refused):
+    with refused("different pairs"):
+        WORLDS.gain(rows_of("A", {0: "1110"}, "7 7 8 9"), rows_of("LeWM", {0: "1001"}, "7 7 8 8"))
 
 
 def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypatch):
