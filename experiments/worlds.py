@@ -238,7 +238,7 @@ def reference(environment, arm):
     """Committed rows of one arm in one world, one a training seed."""
     table = reference_table("worlds", "measured")
     table = table[(table["status"] == "ok") & (table["environment"] == environment) & (table["arm"] == arm)]
-    return table.sort_values("tasks").drop_duplicates("seed")
+    return distinct(table)
 
 
 def floor(environment):

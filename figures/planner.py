@@ -34,11 +34,13 @@ def draw(table):
     for axis in axes.ravel()[len(worlds) :]:
         axis.remove()
     pairs = len(table["outcomes"].iloc[0])
+    models = table.groupby("model", sort=False)["environment"].unique() if "model" in table else {}
+    used = "; ".join(f"{model}: {', '.join(NAMES.get(world, world) for world in own)}" for model, own in models.items())
     finish(
         figure,
         headline(table, worlds),
         f"{pairs} held-out pairs, the same for all; bars: Wilson's 95 % interval. Named are the settings that no other "
-        "beats in both time and success; up and to the left is better.",
+        f"beats in both time and success; up and to the left is better.{f' Models: {used}.' if used else ''}",
         legend=list(marks.values()),
         columns=4,
     )
