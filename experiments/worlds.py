@@ -247,14 +247,16 @@ def floor(environment):
 
 
 def reacher(rng, n):
-    """LeWM on Reacher at the small size, one frame and real history."""
-    lewm = reference("reacher", "LeWM")
+    """LeWM on Reacher at the small size, one frame and real history; a policy cloned from the same recordings."""
+    lewm, cloning = (reference("reacher", arm) for arm in ("LeWM", "cloning"))
     return [
         comparison("pairs", lewm["n_pairs_25"].min(), ">=", 200),
         comparison("one frame, as published: success of the worst seed", lewm["success_25"].min(), ">=", 0.65),
         comparison("real history of 3 frames: success of the worst seed", lewm["success_history"].min(), ">=", 0.75),
         comparison("history minus one frame, mean", (lewm["success_history"] - lewm["success_25"]).mean(), ">=", 0.03),
         comparison("random or nothing", floor("reacher"), "<=", 0.2),
+        comparison("a policy cloned from the same recordings, of random actions", cloning["success_25"].max(), "<=", 0.4),
+        comparison("LeWM minus it on the same pairs: lower end of the 95 % interval", gain(lewm, cloning).low, ">=", 0.3),
         comparison("velocities from one frame: largest R2 of a linear probe",
                    lewm[["probe_shoulder_velocity", "probe_wrist_velocity"]].to_numpy().max(), "<=", 0.05),
     ]  # fmt: skip
@@ -311,3 +313,33 @@ def inverse_dynamics(rng, n):
         comparison("effector's place, linear probe: gain in R2",
                    inverse["probe_effector_position"].min() - lewm["probe_effector_position"].max(), ">=", 0.05),
     ]  # fmt: skip
+
+
+def inverse_dynamics_two_room(rng, n):
+    """Inverse dynamics beside SIGReg on Two-Room: the published search on the same pairs, and goals twice as far."""
+    inverse, lewm = reference("two_room", "SIGReg + inverse"), reference("two_room", "LeWM")
+    found = gain(inverse, lewm)
+    return [
+        comparison("pairs", inverse["n_pairs_25"].min(), ">=", 200),
+        comparison("published search: gain (printed .074 at full size)", found.difference, ">=", 0.02),
+        comparison("lower end of its 95 % interval", found.low, ">=", 0),
+        comparison("success, published search", inverse["success_25"].min(), ">=", 0.97),
+        comparison("goal 50 steps ahead: success (LeWM of sweep pixels: .775)", inverse["success_50"].min(), ">=", 0.9),
+    ]
+
+
+def sub_jepa(rng, n):
+    """Sub-JEPA with 4 and 8 subspaces against LeWM on Reacher, Push-T and Cube: success on the same pairs, rank."""
+    rows = []
+    for world, name in (("reacher", "Reacher"), ("push_t", "Push-T"), ("cube", "Cube")):
+        lewm = reference(world, "LeWM")
+        for arm in ("Sub-JEPA K=4", "Sub-JEPA K=8"):
+            sub = reference(world, arm)
+            for task, search in (("25", "published search"), ("guided", "guided search")):
+                found = gain(sub, lewm, task)
+                said = f"{name}, {arm}, {search}, gain:"
+                rows.append(comparison(f"{said} lower end of the 95 % interval", found.low, "<=", 0))
+                rows.append(comparison(f"{said} upper end", found.high, ">=", 0))
+            ratio = sub["effective_rank"].mean() / lewm["effective_rank"].mean()
+            rows.append(comparison(f"{name}, {arm}: effective rank over LeWM's", ratio, "<=", 0.8))
+    return rows
