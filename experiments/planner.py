@@ -38,6 +38,7 @@ ARMS = {
     "history 2, 300 x 10": ("history", {"history": 2}),
     "history 3, 300 x 10": ("history", {"history": 3}),
     "history 3, 300 x 3": ("history", FEW | {"history": 3}),
+    "history 3, sum, 300 x 3": ("history", FEW | {"history": 3, "cost": "sum"}),
     "every 2, 300 x 3": ("replanning", FEW | {"execute": 2}),
     "every 2, warm, 300 x 3": ("replanning", FEW | {"execute": 2, "warm_start": True}),
     "every 1, 300 x 3": ("replanning", FEW | {"execute": 1}),
@@ -57,13 +58,14 @@ QUICK = [
 ]  # fmt: skip
 # Real history is for models that read more than one frame.
 SEEING = ["two_room", "reacher"]
+HISTORY_SUM = "history 3, sum, 300 x 3"
 HISTORY = [arm for arm, (compared, _) in ARMS.items() if compared == "history"]
 TINY = ["CEM 100 x 3", "closest 300 x 3", "history 3, 300 x 3", "every 2, warm, 300 x 3", "inverse 300 x 3", "random plan"]
 PRESETS = {
     "tiny": {"environment": "two_room", "size": "tiny", "n_pairs": 3, "arm": TINY},
     "quick": [
         {"environment": WORLDS, "size": "small", "n_pairs": 100, "arm": QUICK},
-        {"environment": SEEING, "size": "small", "n_pairs": 100, "arm": "history 3, 300 x 10"},
+        {"environment": SEEING, "size": "small", "n_pairs": 100, "arm": ["history 3, 300 x 10", HISTORY_SUM]},
     ],
     "paper": [
         {"environment": WORLDS, "size": "small", "n_pairs": 200, "arm": [arm for arm in ARMS if arm not in HISTORY]},
