@@ -15,7 +15,9 @@ from dataclasses import replace
 import pandas as pd
 from _small_worlds import AMORTISED, GUIDED, WORLDS, recorded, trained
 
-from spectral_jepa.success_rates import pareto_front, wilson_interval
+from spectral_jepa.success_rates import paired_comparison, pareto_front, wilson_interval
+from spectral_jepa.sweep.experiment import comparison
+from spectral_jepa.sweep.results import reference_table
 
 # LeWM where it plans; inverse dynamics beside SIGReg where LeWM is at the floor or near it.
 MODELS = {"two_room": "LeWM", "reacher": "LeWM", "push_t": "SIGReg + inverse", "cube": "SIGReg + inverse"}
@@ -152,3 +154,24 @@ def summary(table):
         parts.append(lines.sort_values("milliseconds"))
     found = pd.concat(parts, ignore_index=True)
     return found[["environment", *[name for name in found if name != "environment"]]]
+
+
+def gain(table, environment, first, second):
+    """Success of one setting minus another's on the same pairs of a world, with its 95 % interval."""
+    rows = table[table["environment"] == environment].set_index("arm")
+    marks = ([mark == "1" for mark in rows.loc[arm, "outcomes"]] for arm in (first, second))
+    return paired_comparison(*marks)
+
+
+def cost_along_the_plan(rng, n):
+    """A cost summed over the plan or taken at its closest approach against one at its end, same samples and iterations."""
+    table = reference_table("planner")
+    rows = []
+    for environment, name in (("reacher", "Reacher"), ("two_room", "Two-Room"), ("push_t", "Push-T"), ("cube", "Cube")):
+        for arm, said in (("sum 300 x 3", "summed"), ("closest 300 x 3", "closest")):
+            found = gain(table, environment, arm, "CEM 300 x 3")
+            if environment == "reacher":
+                rows.append(comparison(f"{name}, {said} minus end: lower end of the 95 % interval", found.low, ">=", 0))
+            else:
+                rows.append(comparison(f"{name}, {said} minus end: upper end of the 95 % interval", found.high, "<=", 0.12))
+    return rows

@@ -25,8 +25,10 @@ PLANNERS = (
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
-    # A model that was measured on the first task and again on all is one dot.
-    table = table.drop_duplicates(["environment", "arm", "seed"])
+    # A model that was measured on the first task and again on all is one dot: of both, column by column, the row of all.
+    if "tasks" in table:
+        ordered = table.sort_values("tasks", kind="stable")
+        table = ordered.groupby(["environment", "arm", "seed"], sort=False, as_index=False).last()
     worlds = [world for world in NAMES if world in set(table["environment"])] or list(dict.fromkeys(table["environment"]))
     found = set(table["arm"]) - set(FLOORS)
     arms = [arm for arm in ORDER if arm in found] + sorted(found - set(ORDER))

@@ -17,7 +17,15 @@ import pandas as pd
 from spectral_jepa._files import read_csv, read_json, write_atomic
 from spectral_jepa._validation import InputError
 from spectral_jepa.pixels.reports.diagnosis import load_diagnosis, typed_diagnosis
-from spectral_jepa.pixels.reports.diagnosis_text import COLUMNS, STAGES, broken_link, finding, stage_summary, verdict
+from spectral_jepa.pixels.reports.diagnosis_text import (
+    COLUMNS,
+    STAGES,
+    broken_link,
+    finding,
+    stage_summary,
+    undecided,
+    verdict,
+)
 
 PAGE, TABLE = Path("docs/diagnosis.md"), Path("reference/pixel_diagnosis.csv")
 REFERENCE_COLUMNS = ["environment", "run", *COLUMNS]
@@ -130,6 +138,9 @@ def _section(rows: pd.DataFrame) -> str:
         judged = [row for row in own.to_dict("records") if not pd.isna(row["passes"])]
         if judged:
             parts.append("\n".join(f"- {'ok' if row['passes'] else '**broken**'}: {finding(row)}" for row in judged) + "\n")
+        open_rules = [f"- not judged: {finding(row)}" for row in own.to_dict("records") if undecided(row)]
+        if open_rules:
+            parts.append("\n".join(open_rules) + "\n")
     return "\n".join(parts) + "\n"
 
 

@@ -159,10 +159,32 @@ def diagnosis_text(table: pd.DataFrame) -> str:
         for row in rows.to_dict("records"):
             if not pd.isna(row["passes"]):
                 parts.append(f"  {'ok    ' if row['passes'] else 'BROKEN'}  {finding(row)}")
+            elif undecided(row):
+                parts.append(f"  ?       {finding(row)}")
             elif pd.isna(row["value"]):
                 parts.append(f"          {row['what']}")
         parts.append("")
     return "\n".join([*parts, broken_link(table)])
+
+
+def undecided(row: Mapping[Any, Any]) -> bool:
+    """Whether a row with a rule has no verdict, as too little was measured.
+
+    Parameters
+    ----------
+    row : dict
+        Of a diagnosis.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> undecided({"measure": "points above the floor", "passes": None}), undecided({"measure": "success", "passes": None})
+    (True, False)
+    """
+    return pd.isna(row["passes"]) and row["measure"] in ("points above the floor", "success rate")
 
 
 def finding(row: Mapping[Any, Any]) -> str:

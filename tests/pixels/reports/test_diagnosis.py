@@ -124,7 +124,7 @@ def make(folder, *, gains=(1.0, 1.0, 0.02), reads_actions=True, world=Lamp, sett
 
 CASES = {
     "none": ({}, None),
-    "no time": ({"settings": {"evaluation.budget": 2}}, "possible"),
+    "no time": ({"settings": {"evaluation.budget": 2, "evaluation.n_pairs": 20}, "n_simulator": 20}, "possible"),
     "data in which little moves": ({"world": Slow}, "data"),
     "an encoder that drops y": ({"gains": (1.0, 0.0, 0.02)}, "encoder"),
     "a predictor that ignores actions": ({"reads_actions": False}, "predictor"),
@@ -141,6 +141,15 @@ def value(table, stage, measure, what, quantity=""):
     rows = table[(table["stage"] == stage) & (table["measure"] == measure) & (table["quantity"] == quantity)]
     (found,) = rows.loc[rows["what"].str.startswith(what), "value"]
     return found
+
+
+def test_few_pairs_of_the_true_dynamics_give_no_verdict(tmp_path):
+    table = measure(make(tmp_path, settings={"evaluation.budget": 2}, n_simulator=4))
+    # None of 4 solved: up to half of all may be, for all one knows.
+    assert value(table, "possible", "success", "true dynamics") == 0
+    assert [verdict(table, stage) for stage in ("possible", "success")] == ["not judged", "not judged"]
+    assert "4 pairs do not tell, raise n_simulator" in diagnosis_text(table)
+    assert "link: 1" not in broken_link(table)
 
 
 @pytest.mark.parametrize("case", CASES)
