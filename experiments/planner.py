@@ -66,7 +66,9 @@ TINY = ["CEM 100 x 3", "closest 300 x 3", "history 3, 300 x 3", "every 2, warm, 
 PRESETS = {
     "tiny": {"environment": "two_room", "size": "tiny", "n_pairs": 3, "arm": TINY},
     "quick": [
-        {"environment": WORLDS, "size": "small", "n_pairs": 100, "arm": QUICK},
+        {"environment": WORLDS[:-1], "size": "small", "n_pairs": 100, "arm": QUICK},
+        # A cloned policy is refused beside a model of other recordings, as weights/ and a new machine's of Cube are.
+        {"environment": WORLDS[-1], "size": "small", "n_pairs": 100, "arm": [arm for arm in QUICK if "cloning" not in arm]},
         {"environment": SEEING, "size": "small", "n_pairs": 100, "arm": ["history 3, 300 x 10", HISTORY_SUM]},
     ],
     "paper": [
@@ -173,5 +175,5 @@ def cost_along_the_plan(rng, n):
             if environment == "reacher":
                 rows.append(comparison(f"{name}, {said} minus end: lower end of the 95 % interval", found.low, ">=", 0))
             else:
-                rows.append(comparison(f"{name}, {said} minus end: upper end of the 95 % interval", found.high, "<=", 0.12))
+                rows.append(comparison(f"{name}, {said} minus end: upper end of the 95 % interval", found.high, "<=", 0.1))
     return rows

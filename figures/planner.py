@@ -24,7 +24,7 @@ def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
     worlds = list(dict.fromkeys(table["environment"]))
-    columns = min(len(worlds), 3)
+    columns = 2 if len(worlds) == 4 else min(len(worlds), 3)
     figure, axes = new_figure(-(-len(worlds) // columns), columns, width=4.3, height=3.6)
     marks = {}
     for axis, world in zip(axes.ravel(), worlds, strict=False):

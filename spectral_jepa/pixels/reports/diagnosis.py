@@ -391,7 +391,7 @@ def _possible(of: Diagnosed) -> Rows:
     rule = f"true dynamics, expected at least {MARGIN}"
     # So few pairs that the truth may well lie above: no verdict.
     if not passes and rows[0]["high"] - floor >= MARGIN:
-        passes, rule = None, f"{rule}; {len(ceiling)} pairs do not tell, raise n_simulator"
+        passes, rule = None, f"{rule}; too few pairs ({len(ceiling)}) to tell, raise n_simulator"
     rows.append(_row("points above the floor", margin, n=len(ceiling), passes=passes, what=rule))
     return rows
 

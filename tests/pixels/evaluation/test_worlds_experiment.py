@@ -111,8 +111,15 @@ def test_a_model_that_was_measured_twice_is_one():
 
 
 def test_other_pairs_are_no_pairs(refused):
-    with refused("different pairs"):
-        WORLDS.gain(rows_of("A", {0: "1110"}, "7 7 8 9"), rows_of("LeWM", {0: "1001"}, "7 7 8 8"))
+    first, lewm = rows_of("A", {0: "1110", 1: "1110"}, "7 7 8 9"), rows_of("LeWM", {0: "1001", 1: "1001"}, "7 7 8 9")
+    with refused("no training seed with the same pairs"):
+        WORLDS.gain(first, rows_of("LeWM", {0: "1001"}, "7 7 8 8"))
+    # Seed 1 was planned on recordings of another processor.
+    first["manifest_25"], lewm["manifest_25"] = ["a", "a"], ["a", "b"]
+    assert WORLDS.gain(first, lewm) == WORLDS.gain(first[:1], lewm[:1]) and len(WORLDS.shared_seeds(first, lewm)) == 1
+    with refused("no training seed with the same pairs"):
+        WORLDS.gain(first[1:], lewm[1:])
+    assert "minus LeWM" not in WORLDS.summary(pd.concat([lewm[1:], first[1:]]))
 
 
 def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def test_few_pairs_of_the_true_dynamics_give_no_verdict(tmp_path):
     # None of 4 solved: up to half of all may be, for all one knows.
     assert value(table, "possible", "success", "true dynamics") == 0
     assert [verdict(table, stage) for stage in ("possible", "success")] == ["not judged", "not judged"]
-    assert "4 pairs do not tell, raise n_simulator" in diagnosis_text(table)
+    assert "too few pairs (4) to tell, raise n_simulator" in diagnosis_text(table)
     assert "link: 1" not in broken_link(table)
 
 
