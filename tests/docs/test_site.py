@@ -18,6 +18,8 @@ import pytest
 
 import spectral_jepa as sj
 
+# The build takes one to two minutes: `make test-slow`, and `make docs` is as strict.
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = tomllib.loads((ROOT / "experiments" / "claims.toml").read_text(encoding="utf-8"))
 

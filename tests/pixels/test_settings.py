@@ -113,12 +113,14 @@ def test_a_saved_configuration_is_complete():
 
 
 def test_runs_from_before_a_setting_was_there_are_read():
-    """The weights in the repository were trained before ``reconstruction`` was a setting."""
-    folders = sorted((Path(__file__).parents[2] / "weights").glob("*/*/config.json"))
-    assert len(folders) >= 5
-    for path in folders:
-        saved = json.loads(path.read_text())["config"]
-        assert "reconstruction" not in saved["objective"]
+    """Some weights in the repository were trained before ``reconstruction`` was a setting."""
+    files = sorted((Path(__file__).parents[2] / "weights").glob("*/*/config.json"))
+    before = [
+        saved for path in files
+        if "reconstruction" not in (saved := json.loads(path.read_text())["config"])["objective"]
+    ]  # fmt: skip
+    assert len(before) >= 5
+    for saved in before:
         assert PixelConfig.from_dict(saved).objective.reconstruction == 0.0
 
 

@@ -27,7 +27,7 @@ LEAST_POINTS = 10.0
 # Drawn by the report of a run, not by a file of figures/.
 OF_RUNS = {"pixels_rollout", "pixels_surprise"}
 # No measured table is committed, or only clock readings of a busy machine: no picture either.
-UNKEPT = {"planner", "planner_talk", "solvers_time"}
+UNKEPT = {"solvers_time"}
 
 
 def planner_table():

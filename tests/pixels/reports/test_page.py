@@ -229,6 +229,7 @@ def trained(tmp_path):
     return folder / "run", data
 
 
+@pytest.mark.slow
 def test_commands_fill_the_folder_and_the_report_shows_it(trained):
     folder, data = trained
     early = Page(report(folder, out=folder / "early.html", progress=False).read_text())
