@@ -26,7 +26,8 @@ GUIDED = {"proposal": "inverse", "noise": "recorded", "initial_std": "0.5"}
 # A short search close to what a cloned policy would do, anew after each block; with the model of MODEL.
 AMORTISED = {"proposal": "cloning", "initial_std": "0.1", "n_iterations": "3", "execute": "1"}
 FROM_CLONING, MODEL = "search from cloning", "SIGReg + inverse"
-WORLDS = ["two_room", "reacher", "push_t", "cube"]
+NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
+WORLDS = list(NAMES)
 
 
 def settings(environment, size, arm, seed):

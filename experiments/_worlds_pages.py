@@ -3,8 +3,8 @@
 import re
 
 import pandas as pd
+from _small_worlds import NAMES
 
-NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 PAGE = "docs/worlds_measured.md"
 # Column of the summary -> head of the page's table.
 MORE = {
@@ -18,8 +18,9 @@ HEAD = """\
 # Four pixel worlds without a GPU, measured
 
 Written by `spectral-jepa repro` from [worlds-measured.parquet](../reference/worlds-measured.parquet)
-(`spectral-jepa sweep worlds --preset measured`{planner}); nothing below is typed by hand. What it means is in
-[pixels.md](pixels.md), the chain behind each number in [diagnosis.md](diagnosis.md).
+(`spectral-jepa sweep worlds --preset measured`) and [planner-quick.parquet](../reference/planner-quick.parquet)
+(`spectral-jepa sweep planner`); nothing below is typed by hand. What it means is in [pixels.md](pixels.md), the chain behind
+each number in [diagnosis.md](diagnosis.md).
 
 Success on 200 held-out pairs that are not solved at the start, goal 25 raw steps ahead, 50 to reach it, planned by CEM as
 published where nothing else is said; in brackets Wilson's 95 % interval of all seeds' pairs together. *Minus LeWM*: on the
@@ -85,18 +86,17 @@ def planner_lines(table):
     return lines_of(head, rows)
 
 
-def page(worlds, summary, planner=None, planner_summary=None):
+def page(worlds, summary, planner, planner_summary):
     """Path below the clone -> text."""
-    rerun = "" if planner is None else " and `spectral-jepa sweep planner`, [its table](../reference/planner-quick.parquet)"
-    lines = HEAD.format(planner=rerun).splitlines()
+    lines = HEAD.splitlines()
     for world, name in NAMES.items():
         part = summary[summary["environment"] == world]
         if not len(part):
             continue
         own = worlds[worlds["environment"] == world]
         lines += [*([""] if lines[-1] else []), f"## {name}", "", *success_lines(part), *probe_lines(own)]
-        if planner is not None and (planner["environment"] == world).any():
-            own = planner[planner["environment"] == world]
+        own = planner[planner["environment"] == world]
+        if len(own):
             pairs, model = len(own["outcomes"].iloc[0]), own["model"].iloc[0]
             said = f"The planner's settings, with {model} (training seed 0), on {pairs} pairs; a star: none is both as quick"
             lines += [said, "and as good.", "", *planner_lines(planner_summary[planner_summary["environment"] == world])]

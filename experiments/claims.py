@@ -18,7 +18,7 @@ import _worlds_pages as worlds_pages
 import numpy as np
 
 from spectral_jepa.sweep.experiment import load_experiment
-from spectral_jepa.sweep.results import reference_path, reference_table
+from spectral_jepa.sweep.results import reference_table
 
 TEXTS = tomllib.loads(Path(__file__).with_name("claims.toml").read_text(encoding="utf-8"))
 
@@ -89,10 +89,9 @@ def pages(table):
     The last follows from the committed tables of ``worlds`` and ``planner``, the others from ``reference/claims.csv``.
     """
     worlds, planner = (load_experiment(name).module for name in ("worlds", "planner"))
-    measured = reference_table("worlds", "measured")
-    swept = reference_table("planner", "quick") if reference_path("planner").is_file() else None
+    measured, swept = reference_table("worlds", "measured"), reference_table("planner")
     return claim_pages.pages(CLAIMS, TEXTS["themes"], TEXTS["not_run"], table) | worlds_pages.page(
-        measured, worlds.summary(measured), swept, None if swept is None else planner.summary(swept)
+        measured, worlds.summary(measured), swept, planner.summary(swept)
     )
 
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 
 import pandas as pd
-from _small_worlds import AMORTISED, GUIDED, WORLDS, recorded, trained
+from _small_worlds import AMORTISED, GUIDED, NAMES, WORLDS, recorded, trained
 
 from spectral_jepa.success_rates import paired_comparison, pareto_front, wilson_interval
 from spectral_jepa.sweep.experiment import comparison
@@ -169,11 +169,12 @@ def cost_along_the_plan(rng, n):
     """A cost summed over the plan or taken at its closest approach against one at its end, same samples and iterations."""
     table = reference_table("planner")
     rows = []
-    for environment, name in (("reacher", "Reacher"), ("two_room", "Two-Room"), ("push_t", "Push-T"), ("cube", "Cube")):
+    for environment in ("reacher", "two_room", "push_t", "cube"):
         for arm, said in (("sum 300 x 3", "summed"), ("closest 300 x 3", "closest")):
             found = gain(table, environment, arm, "CEM 300 x 3")
+            gained = f"{NAMES[environment]}, {said} minus end:"
             if environment == "reacher":
-                rows.append(comparison(f"{name}, {said} minus end: lower end of the 95 % interval", found.low, ">=", 0))
+                rows.append(comparison(f"{gained} lower end of the 95 % interval", found.low, ">=", 0))
             else:
-                rows.append(comparison(f"{name}, {said} minus end: upper end of the 95 % interval", found.high, "<=", 0.1))
+                rows.append(comparison(f"{gained} upper end of the 95 % interval", found.high, "<=", 0.1))
     return rows

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _small_worlds import AMORTISED, ARMS, FROM_CLONING, GUIDED, MODEL, WORLDS, recorded, run_name, settings, trained
+from _small_worlds import AMORTISED, ARMS, FROM_CLONING, GUIDED, MODEL, NAMES, WORLDS, recorded, run_name, settings, trained
 
 import spectral_jepa
 from spectral_jepa._files import write_atomic
@@ -339,15 +339,15 @@ def inverse_dynamics_two_room(rng, n):
 def sub_jepa(rng, n):
     """Sub-JEPA with 4 and 8 subspaces against LeWM on Reacher, Push-T and Cube: success on the same pairs, rank."""
     rows = []
-    for world, name in (("reacher", "Reacher"), ("push_t", "Push-T"), ("cube", "Cube")):
+    for world in ("reacher", "push_t", "cube"):
         lewm = reference(world, "LeWM")
         for arm in ("Sub-JEPA K=4", "Sub-JEPA K=8"):
             sub = reference(world, arm)
             for task, search in (("25", "published search"), ("guided", "guided search")):
                 found = gain(sub, lewm, task)
-                said = f"{name}, {arm}, {search}, gain:"
+                said = f"{NAMES[world]}, {arm}, {search}, gain:"
                 rows.append(comparison(f"{said} lower end of the 95 % interval", found.low, "<=", 0))
                 rows.append(comparison(f"{said} upper end", found.high, ">=", 0))
             ratio = sub["effective_rank"].mean() / lewm["effective_rank"].mean()
-            rows.append(comparison(f"{name}, {arm}: effective rank over LeWM's", ratio, "<=", 0.8))
+            rows.append(comparison(f"{NAMES[world]}, {arm}: effective rank over LeWM's", ratio, "<=", 0.8))
     return rows
