@@ -76,8 +76,9 @@ class Watch:
     def _run(self):
         while len(names(self.folder)) < self.at:
             time.sleep(0.02)
-        self.act()
+        # Before the loss: a cell that was in flight then may be there again by the time that the loss is complete.
         self.finished = names(self.folder)
+        self.act()
 
 
 def names(folder):

@@ -66,9 +66,7 @@ TINY = ["CEM 100 x 3", "closest 300 x 3", "history 3, 300 x 3", "every 2, warm, 
 PRESETS = {
     "tiny": {"environment": "two_room", "size": "tiny", "n_pairs": 3, "arm": TINY},
     "quick": [
-        {"environment": WORLDS[:-1], "size": "small", "n_pairs": 100, "arm": QUICK},
-        # A cloned policy is refused beside a model of other recordings, as weights/ and a new machine's of Cube are.
-        {"environment": WORLDS[-1], "size": "small", "n_pairs": 100, "arm": [arm for arm in QUICK if "cloning" not in arm]},
+        {"environment": WORLDS, "size": "small", "n_pairs": 100, "arm": QUICK},
         {"environment": SEEING, "size": "small", "n_pairs": 100, "arm": ["history 3, 300 x 10", HISTORY_SUM]},
     ],
     "paper": [

@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 from spectral_jepa.plotting.finding import finish, talk_version
 from spectral_jepa.plotting.style import COLORS, NOTE_COLOR, WORDS, new_figure, styled
 from spectral_jepa.success_rates import wilson_interval
+from spectral_jepa.sweep.results import fullest_rows
 
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 FLOORS = ("random", "nothing", "true dynamics")
@@ -25,10 +26,8 @@ PLANNERS = (
 def draw(table):
     """Table of the experiment -> {file name: figure}."""
     table = table[table["status"] == "ok"] if "status" in table else table
-    # A model that was measured on the first task and again on all is one dot: of both, column by column, the row of all.
-    if "tasks" in table:
-        ordered = table.sort_values("tasks", kind="stable")
-        table = ordered.groupby(["environment", "arm", "seed"], sort=False, as_index=False).last()
+    # A model that was measured on one task and again on all is one dot.
+    table = fullest_rows(table, by=["environment", "arm", "seed"])
     worlds = [world for world in NAMES if world in set(table["environment"])] or list(dict.fromkeys(table["environment"]))
     found = set(table["arm"]) - set(FLOORS)
     arms = [arm for arm in ORDER if arm in found] + sorted(found - set(ORDER))

@@ -295,12 +295,15 @@ def open_proposal(
         network, own, own_scaler = load_model(cloned, device_of(model))
         if own.kind != "cloning":
             raise InputError(f"{cloned} holds a {own.kind}, expected a run of --kind cloning: train one")
-        shapes = [(c.image_size, c.action_dim, c.action_block) for c in (own.model, config.model)]
-        if shapes[0] != shapes[1] or own_scaler != scaler:
+        trained = [(c.data.environment, c.model.image_size, c.model.action_dim, c.model.action_block) for c in (own, config)]
+        if trained[0] != trained[1]:
+            names = ("environment", "image_size", "action_dim", "action_block")
+            name, got, wanted = next(line for line in zip(names, *trained, strict=True) if line[1] != line[2])
             raise InputError(
-                f"{cloned} was trained on other pictures or actions than {folder}, expected the same data: train it on them"
+                f"{cloned} was trained with {name} {got!r}, expected {wanted!r} as {folder}: train it on the same pictures "
+                "and actions"
             )
-        return ClonedProposal(network)
+        return ClonedProposal(network, own_scaler, scaler)
     if kind == "none":
         return None
     starts, blocks = training_windows(config, dataset, scaler)

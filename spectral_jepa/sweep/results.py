@@ -307,6 +307,49 @@ def digest(table: pd.DataFrame) -> str:
     return hashlib.sha256(_csv(without_clocks(table))).hexdigest()
 
 
+def fullest_rows(table: pd.DataFrame, *, by: str | Sequence[str]) -> pd.DataFrame:
+    """One row for all that agree in some columns: what the fullest of them has, and where it has nothing, the next.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Such as a sweep's, where one model was measured on one task and again on several.
+    by : str or sequence of str
+        Columns that name the thing that was measured.
+
+    Returns
+    -------
+    DataFrame
+        In the order in which the things come first; of equally full rows the later wins.
+
+    Raises
+    ------
+    InputError
+        A column of ``by`` that is not there, or none.
+
+    Notes
+    -----
+    O(rows x columns).
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"seed": [0, 1, 0], "near": [0.5, 0.25, 0.75], "far": [0.125, None, None]})
+    >>> fullest_rows(rows, by="seed")
+       seed  near    far
+    0     0  0.50  0.125
+    1     1  0.25    NaN
+    """
+    keys = [by] if isinstance(by, str) else list(by)
+    _check_columns(table, keys)
+    if not keys:
+        raise InputError("by is empty, expected the columns that name the thing that was measured: name them")
+    table = table.reset_index(drop=True)
+    # Numbered as they come first. Groups keep the order of their rows: the last value of a column is the fullest row's.
+    number = table.groupby(keys, dropna=False, sort=False).ngroup()
+    fuller = table.loc[table.notna().sum(axis=1).sort_values(kind="stable").index]
+    return fuller.groupby(number).last().reset_index(drop=True)
+
+
 def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level: float = 0.95) -> pd.DataFrame:
     """Mean of each group and a Student-t confidence band of that mean.
 
@@ -345,12 +388,7 @@ def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level
     1    2   0.0   0.00   0.00  2
     """
     names = [by] if isinstance(by, str) else list(by)
-    for name in [*names, value]:
-        if name not in table.columns:
-            raise InputError(
-                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}"
-                f"{nearest(name, table.columns)}: choose one"
-            )
+    _check_columns(table, [*names, value])
     if not names or value in names or set(names) & set(BAND_COLUMNS):
         raise InputError(
             f"by is {names} with value {value!r}, expected other columns, none called mean, low, high or n: rename it"
@@ -369,6 +407,15 @@ def mean_band(table: pd.DataFrame, *, by: str | Sequence[str], value: str, level
     # One value has no degree of freedom; the t quantile is NaN there, and so is the band.
     half = stats.t.ppf((1 + level) / 2, count - 1) * band["spread"].to_numpy() / np.sqrt(np.maximum(count, 1))
     return band.assign(low=band["mean"] - half, high=band["mean"] + half)[[*names, *BAND_COLUMNS]]
+
+
+def _check_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in table.columns:
+            raise InputError(
+                f"the table has no column {name!r}, expected one of {', '.join(map(str, table.columns))}"
+                f"{nearest(name, table.columns)}: choose one"
+            )
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -412,12 +412,12 @@ def finding(case, root):
 
 @functools.cache
 def chosen():
-    """A few of the cases for every day: two of each option, and every sixteenth."""
+    """A few of the cases for every day: one of each option, and every sixteenth; all of them are a slow test."""
     wrong = [case for case in cases() if case[-1] == REFUSED]
     first = {}
     for at, case in enumerate(wrong):
         first.setdefault(case[:2], []).append(at)
-    kept = {at for found in first.values() for at in (found[0], found[len(found) // 2])} | set(range(0, len(wrong), 16))
+    kept = {found[len(found) // 2] for found in first.values()} | set(range(0, len(wrong), 16))
     return [wrong[at] for at in sorted(kept)]
 
 

@@ -206,3 +206,27 @@ def test_tables_are_kept_in_a_clone_only(tmp_path, monkeypatch, refused):
         results.clone_reference()
     (tmp_path / "pyproject.toml").touch()
     assert results.clone_reference() == tmp_path / "_reference"
+
+
+def test_the_fullest_row_of_each_thing_and_what_it_lacks_from_the_next():
+    rows = pd.DataFrame(
+        [("b", 0, 1.0, None, None), ("a", 0, 2.0, "x", None), ("b", 0, 3.0, "y", 0.5), ("b", 1, 4.0, None, None),
+         ("a", 0, 5.0, None, 0.25), (None, 0, 6.0, None, None)],
+        columns=["arm", "seed", "near", "word", "far"], index=[7, 7, 1, 2, 3, 4],
+    )  # fmt: skip
+    found = results.fullest_rows(rows, by=["arm", "seed"])
+    # Of the two rows of "a", as full as each other, the later.
+    wanted = pd.DataFrame(
+        [("b", 0, 3.0, "y", 0.5), ("a", 0, 5.0, "x", 0.25), ("b", 1, 4.0, None, None), (None, 0, 6.0, None, None)],
+        columns=rows.columns,
+    )
+    pd.testing.assert_frame_equal(found, wanted)
+    assert len(results.fullest_rows(rows, by="seed")) == 2
+    assert results.fullest_rows(rows[:0], by="arm").columns.equals(rows.columns)
+
+
+def test_the_fullest_row_of_nothing(refused):
+    with refused("the table has no column 'sead', expected one of arm, seed (nearest: 'seed')"):
+        results.fullest_rows(pd.DataFrame({"arm": [], "seed": []}), by="sead")
+    with refused("by is empty, expected the columns"):
+        results.fullest_rows(pd.DataFrame({"arm": []}), by=[])

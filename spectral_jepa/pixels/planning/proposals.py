@@ -11,6 +11,7 @@ from torch import Tensor
 from spectral_jepa._notebook import short_repr
 from spectral_jepa._shapes import Float
 from spectral_jepa._validation import InputError, check_positive
+from spectral_jepa.pixels.data.actions import ActionScaler
 from spectral_jepa.pixels.interfaces import Encoder
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
 from spectral_jepa.pixels.model.frozen import weights_digest
@@ -41,10 +42,28 @@ class ClonedProposal:
     ----------
     network : GoalConditionedPolicy
         Put in evaluation mode. It gives ``n_blocks`` blocks, one as it is trained here; a search begins at 0 behind them.
+    scaler, wanted : ActionScaler, optional
+        Units of the network's actions and of the planner's. Default: the same.
+
+    Examples
+    --------
+    A policy whose actions are in units of 2, for a planner with units of 1 around 3:
+
+    >>> from spectral_jepa.pixels.data import ActionScaler
+    >>> class Ones(torch.nn.Module):
+    ...     def forward(self, latents, goals):
+    ...         return torch.ones(len(latents), 1, 4)
+    >>> cloned = ClonedProposal(Ones(), ActionScaler((0.0,), (2.0,)), ActionScaler((3.0,), (1.0,)))
+    >>> cloned.blocks(torch.zeros(1, 2), torch.zeros(1, 2)).tolist()
+    [[[-1.0, -1.0, -1.0, -1.0]]]
     """
 
-    def __init__(self, network: GoalConditionedPolicy) -> None:
+    def __init__(
+        self, network: GoalConditionedPolicy, scaler: ActionScaler | None = None, wanted: ActionScaler | None = None
+    ) -> None:
         self.network = network.eval()
+        # Equal units are left alone, so that nothing is rounded.
+        self.units = (scaler, wanted) if scaler is not None and wanted is not None and scaler != wanted else None
 
     @property
     def encoder(self) -> Encoder:
@@ -52,8 +71,9 @@ class ClonedProposal:
         return cast(Encoder, self.network)
 
     def describe(self) -> dict[str, Any]:
-        """Kind and digest of the weights."""
-        return {"proposal": "cloning", "weights": weights_digest(self.network)}
+        """Kind, digest of the weights, and the units of its actions where they are not the planner's."""
+        units = {} if self.units is None else {"units": self.units[0].to_dict()}
+        return {"proposal": "cloning", "weights": weights_digest(self.network)} | units
 
     def blocks(self, latents: Float[Tensor, "E D"], goals: Float[Tensor, "E D"]) -> Float[Tensor, "E n A"]:
         """Ask the policy.
@@ -66,9 +86,13 @@ class ClonedProposal:
         Returns
         -------
         Tensor (E, n_blocks, block_dim)
-            Scaled.
+            Scaled, in the planner's units.
         """
-        return self.network(latents, goals)
+        blocks = self.network(latents, goals)
+        if self.units is None:
+            return blocks
+        own, wanted = self.units
+        return wanted.normalize(own.denormalize(blocks.unflatten(-1, (-1, len(own.mean))))).flatten(-2)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -143,6 +143,11 @@ def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypat
     assert WORLDS.run_cell(**cell | {"tasks": "all"})["success_25"] == 1 and len(calls) == 4
     path.unlink()
     assert WORLDS.run_cell(**cell)["success_25"] == 1 and len(calls) == 4
+    # The published search alone: it is in any row, and its row is no other.
+    alone = cell | {"tasks": "published"}
+    assert WORLDS.run_cell(**alone)["success_25"] == 1 and len(calls) == 4
+    assert WORLDS.run_cell(**alone | {"seed": 2})["success_25"] == 1.25 and len(calls) == 5
+    assert WORLDS.run_cell(**cell | {"seed": 2})["success_25"] == 1.5 and len(calls) == 6
 
 
 def test_summary_by_hand():

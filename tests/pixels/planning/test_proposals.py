@@ -14,7 +14,7 @@ from spectral_jepa.pixels.data import ActionScaler, EpisodeDataset
 from spectral_jepa.pixels.data.collect import collect
 from spectral_jepa.pixels.interfaces import Observation
 from spectral_jepa.pixels.model.cloning import GoalConditionedPolicy
-from spectral_jepa.pixels.model.saved import make_model, save_model
+from spectral_jepa.pixels.model.saved import load_model, make_model, save_model
 from spectral_jepa.pixels.planning.latent import check_settings
 from spectral_jepa.pixels.planning.policies import PlannerPolicy
 from spectral_jepa.pixels.planning.proposals import ClonedProposal, InverseDynamics, proposed_mean
@@ -175,7 +175,8 @@ def test_a_run_opens_its_proposals(tmp_path):
     for name, own, kept in (
         ("model", config, scaler),
         ("clone", replace(config, kind="cloning"), scaler),
-        ("other", replace(config, kind="cloning"), ActionScaler((0.0, 0.0), (2.0, 1.0))),
+        ("units", replace(config, kind="cloning"), ActionScaler((0.5, 0.0), (2.0, 1.0))),
+        ("other", changed(config, {"kind": "cloning", "model.action_block": 4}), scaler),
     ):
         save_model(make_model(own), tmp_path / name, own, kept, {"data": str(data)})
     run = open_run(
@@ -201,11 +202,20 @@ def test_a_run_opens_its_proposals(tmp_path):
     cloning = {"planning.proposal": "cloning"}
     cloned = open_run(tmp_path / "model", overrides=cloning, proposal=tmp_path / "clone").policy
     assert cloned.describe()["proposal"]["proposal"] == "cloning" and cloned.proposal.network.n_blocks == 1
+    # Recordings of another processor have other units: the same raw actions come out.
+    other = ClonedProposal(cloned.proposal.network, load_model(tmp_path / "units")[2], scaler)
+    given, converted = cloned.proposal.blocks(latents[:3], goals[:3]), other.blocks(latents[:3], goals[:3])
+    raw = given.unflatten(-1, (5, 2)) * torch.tensor([2.0, 1.0]) + torch.tensor([0.5, 0.0])
+    torch.testing.assert_close(converted, raw.flatten(-2))
+    assert (converted - given).abs().max() > 0.1
+    opened = open_run(tmp_path / "model", overrides=cloning, proposal=tmp_path / "units").policy
+    assert opened.describe()["proposal"]["units"] == {"mean": [0.5, 0.0], "std": [2.0, 1.0]}
+    assert "units" not in cloned.describe()["proposal"]
     for overrides, folder, message in (
         (cloning, None, "the folder of a cloned policy missing"),
         ({}, tmp_path / "clone", "the folder of a cloned policy given"),
         (cloning, tmp_path / "model", "holds a world_model, expected a run of --kind cloning"),
-        (cloning, tmp_path / "other", "trained on other pictures or actions"),
+        (cloning, tmp_path / "other", "was trained with action_block 4, expected 5 as .*model"),
     ):
         with pytest.raises(InputError, match=message):
             open_run(tmp_path / "model", overrides=overrides, proposal=folder)
