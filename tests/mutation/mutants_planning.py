@@ -4,7 +4,7 @@ from kinds import mutants_of
 
 NOISE = "pixels/planning/test_recorded_noise.py"
 REPLANNING, PROPOSALS = "pixels/planning/test_replanning.py", "pixels/planning/test_proposals.py"
-EXPERIMENT = "pixels/planning/test_planner_experiment.py"
+EXPERIMENT, TABLES = "pixels/planning/test_planner_experiment.py", "sweep/test_results.py"
 
 PLANNING_MUTANTS = (
     mutants_of(
@@ -42,6 +42,17 @@ PLANNING_MUTANTS = (
         ("no offset", "mean - middle @ slope", "mean", "the line passes through the means", PROPOSALS),
         ("a penalty without scale", "ridge * covariance.diagonal().mean()", "ridge",
          "the penalty is in units of the inputs' variance", PROPOSALS),
+        ("units turned round", "wanted.normalize(own.denormalize(", "own.normalize(wanted.denormalize(",
+         "a policy's actions come in its own units", PROPOSALS),
+    )
+    + mutants_of(
+        "pixels/runs.py",
+        ("a policy of another world", "if trained[0] != trained[1]:", "if False:",
+         "a cloned policy of other pictures or actions is refused", PROPOSALS),
+    )
+    + mutants_of(
+        "sweep/results.py",
+        ("the emptiest row", "notna().sum(axis=1)", "isna().sum(axis=1)", "what the fullest row has stands", TABLES),
     )
     + mutants_of(
         "success_rates.py",
