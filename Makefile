@@ -21,7 +21,7 @@ SPECTRAL_JEPA := $(BIN)/spectral-jepa
 TWO_ROOM := results/pixels/two_room-small/sigreg-0
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv reproduce paper trained pixels figures classroom-page classroom-wasm docs test-browser test-browser-quick check test test-slow mutate nightly processors lint types bench clean
+.PHONY: help install venv reproduce paper trained pixels figures classroom-page classroom-wasm docs test-browser test-browser-quick check test tests test-slow mutate nightly processors lint types bench clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -97,14 +97,16 @@ classroom-wasm: $(STAMP)  ## Lessons 1, 2, 4 and 5 as web pages in site/; they n
 	$(BIN)/python classroom/to_browser.py site
 
 # One BLAS thread a test process: more would fight for the same cores (`make processors` sets its own numbers).
-check test test-browser test-browser-quick test-slow nightly: export OMP_NUM_THREADS = 1
-check test test-browser test-browser-quick test-slow nightly: export OPENBLAS_NUM_THREADS = 1
-check test test-browser test-browser-quick test-slow nightly: export MPLBACKEND = Agg
+check tests test-browser test-browser-quick test-slow nightly: export OMP_NUM_THREADS = 1
+check tests test-browser test-browser-quick test-slow nightly: export OPENBLAS_NUM_THREADS = 1
+check tests test-browser test-browser-quick test-slow nightly: export MPLBACKEND = Agg
 
 check: lint types  ## Under a minute: lint, types, the rules of the house, and the fast tests
 	$(PYTEST) $(PARALLEL) $(FAST)
 
-test: lint types  ## Lint, types, then all tests but the slow ones (what CI runs)
+test: lint types tests  ## Lint, types, then all tests but the slow ones (what CI runs)
+
+tests: $(STAMP)
 	$(PYTEST) $(PARALLEL)
 
 test-slow: nightly mutate  ## Everything that takes over a minute: marked tests, many seeds, mutants

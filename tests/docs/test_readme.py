@@ -40,10 +40,16 @@ CASES = [
     if language in RUNS and not code.startswith("spectral-jepa pixels")
 ]
 
+# They train for thousands of steps.
+LONG = {"howto-6", "tutorial-12"}
 TAUGHT_CASES = {
     name: [
         pytest.param(
-            language, code, next((text for kind, text in blocks[i + 1 : i + 2] if kind == "output"), None), id=f"{name}-{i}"
+            language,
+            code,
+            next((text for kind, text in blocks[i + 1 : i + 2] if kind == "output"), None),
+            id=f"{name}-{i}",
+            marks=[pytest.mark.slow] if f"{name}-{i}" in LONG else [],
         )
         for i, (language, code) in enumerate(blocks)
         if language in RUNS
@@ -89,6 +95,11 @@ def test_no_block_escapes():
     # What is not run is the installation, and nothing else.
     (commands,) = (code for language, code in BLOCKS if language == "text")
     assert commands.split() == ["make", "reproduce"]
+
+
+def test_the_slow_blocks_are_those_that_train():
+    slow = {case.id: case.values[1] for case in itertools.chain(*TAUGHT_CASES.values()) if case.marks}
+    assert slow.keys() == LONG and all("train_jepa" in code for code in slow.values())
 
 
 @pytest.mark.parametrize("name", TAUGHT)

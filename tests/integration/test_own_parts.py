@@ -33,7 +33,9 @@ EXACT = sj.CoOccurrence.exact(sj.make_block(n_states=12, n_blocks=3, n_actions=2
 
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="not a clone")
-@pytest.mark.parametrize("name", PRINTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "own_world" else name for name in PRINTS]
+)
 def test_an_example_is_short_and_runs(name, tmp_path):
     path = EXAMPLES / f"{name}.py"
     assert len([line for line in path.read_text().splitlines() if line.strip()]) < 20

@@ -99,6 +99,7 @@ def test_outside_a_clone_nothing_is_measured_or_written(words, capsys, tmp_path,
     assert "is no clone of the repository" in error and error.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_in_a_clone_all_pages_pictures_and_the_table_are_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/claims.toml").touch()

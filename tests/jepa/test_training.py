@@ -95,11 +95,16 @@ def test_blocks_of_a_partition_learn_the_same_functions():
         {},
         {"loss": "spectral", "regularizer": "none"},
         {"regularizer": "hard_whitening"},
-        {"regularizer": "vicreg", "encoder": "features", "predictor": "mlp"},
         {"regularizer": "sigreg", "n_slices": 16},
-        {"encoder": "mlp", "predictor": "film", "centered": True},
-        {"predictor": "linear", "target": "ema"},
-        {"target": "stop_gradient", "optimizer": "sgd"},
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                {"regularizer": "vicreg", "encoder": "features", "predictor": "mlp"},
+                {"encoder": "mlp", "predictor": "film", "centered": True},
+                {"predictor": "linear", "target": "ema"},
+                {"target": "stop_gradient", "optimizer": "sgd"},
+            )
+        ),
     ],
     ids=str,
 )

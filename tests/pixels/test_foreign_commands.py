@@ -227,6 +227,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(here, capsys):
     assert "but file is a file" in refused(capsys, "collect", "--preset", "tiny", "--out", "file/data.h5")
 
 
+@pytest.mark.slow
 def test_a_report_of_any_number_of_steps(here, capsys):
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     for steps in range(1, 31):

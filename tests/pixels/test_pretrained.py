@@ -178,6 +178,7 @@ def test_a_repository_of_the_hub(root, run, monkeypatch, refused, tmp_path):
         fetch("owner/lewm")
 
 
+@pytest.mark.slow
 def test_the_hubs_own_package_finds_a_kept_repository(root, monkeypatch, tmp_path):
     """As it lies in the cache of huggingface_hub, with the network off."""
     pytest.importorskip("huggingface_hub")

@@ -90,6 +90,7 @@ def test_its_settings_and_dimensions_enter_the_preset(folder):
     assert type(again) is type(environment) and again.image_size == 32
 
 
+@pytest.mark.slow  # those on a world that is drawn from a table stay, in test_rendered_mdp.py
 def test_every_command_runs_on_it(folder):
     tiny = ["--environment", "my_world:Ball", "--preset", "tiny"]
     run = "results/pixels/ball-tiny/sigreg-0"
