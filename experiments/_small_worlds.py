@@ -15,6 +15,8 @@ ARMS = {
     "Sub-JEPA K=8": dict([SUB]) | {"objective.n_subspaces": 8},
     "Sub-JEPA K=16": dict([SUB]) | {"objective.n_subspaces": 16},
     "random subspaces K=4": dict([SUB]) | {"objective.n_subspaces": 4, "objective.subspace_kind": "random"},
+    # Views of unit variance, as orthonormal rows give.
+    "scaled subspaces K=4": dict([SUB]) | {"objective.n_subspaces": 4, "objective.subspace_kind": "scaled"},
     "SIGReg + inverse": {"objective.inverse_dynamics": 1.0},
     "PLDM": {"objective.regularizer": "pldm"},
     "whitening": {"objective.regularizer": "whitening", "objective.strength": 1.0},

@@ -352,3 +352,38 @@ def sub_jepa(rng, n):
             ratio = sub["effective_rank"].mean() / lewm["effective_rank"].mean()
             rows.append(comparison(f"{NAMES[world]}, {arm}: effective rank over LeWM's", ratio, "<=", 0.8))
     return rows
+
+
+def subspace_kinds(rng, n):
+    """Sub-JEPA with K = 4: rows of standard normal entries against orthonormal rows, and the same normal rows scaled."""
+    dim = settings("reacher", "small", "LeWM", 0).model.embedding_dim
+    rows = []
+    for world in ("reacher", "cube"):
+        drawn = reference(world, "random subspaces K=4")
+        gap = drawn["whitening_gap"].mean()
+        said = f"{NAMES[world]}, normal rows: whitening gap {gap:.3f}, off that of covariance I / D, (1 - 1/D)^2"
+        rows.append(comparison(said, abs(gap - (1 - 1 / dim) ** 2), "<=", 0.005))
+    orthogonal, drawn, scaled = (
+        reference("reacher", arm) for arm in ("Sub-JEPA K=4", "random subspaces K=4", "scaled subspaces K=4")
+    )
+    found = gain(orthogonal, drawn)
+    rows.append(comparison("Reacher: orthonormal minus normal rows (printed .16)", found.difference, ">=", 0.3))
+    rows.append(comparison("lower end of its 95 % interval", found.low, ">=", 0.2))
+    found = gain(scaled, drawn)
+    rows.append(comparison("Reacher: scaled minus normal rows", found.difference, ">=", 0.2))
+    rows.append(comparison("lower end of its 95 % interval", found.low, ">=", 0.1))
+    return rows
+
+
+def pldm(rng, n):
+    """PLDM's terms with the weights of its paper in place of SIGReg, same pairs."""
+    reached, other = reference("reacher", "LeWM"), reference("reacher", "PLDM")
+    cube_lewm, cube_other = reference("cube", "LeWM"), reference("cube", "PLDM")
+    near, far = gain(reached, other), gain(cube_lewm, cube_other)
+    return [
+        comparison("Reacher, LeWM minus PLDM (printed .08)", near.difference, ">=", 0.4),
+        comparison("lower end of its 95 % interval", near.low, ">=", 0.3),
+        comparison("Reacher, finger's place, linear probe of PLDM: R2", other["probe_finger_position"].max(), "<=", 0.9),
+        comparison("Cube, LeWM minus PLDM (printed .09): lower end of the 95 % interval", far.low, "<=", 0),
+        comparison("Cube: upper end", far.high, ">=", 0),
+    ]

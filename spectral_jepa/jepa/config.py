@@ -25,7 +25,7 @@ REGULARIZERS = (
     "subspace_sigreg",
     "norms",
 )
-SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
+SUBSPACE_KINDS = ("orthogonal", "partition", "random", "scaled", "trainable")
 OPTIMIZERS = ("adam", "sgd")
 
 

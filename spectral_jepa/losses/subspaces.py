@@ -17,7 +17,7 @@ from spectral_jepa.losses._weights import at_least_float32, check_samples, ident
 from spectral_jepa.losses.sigreg import sigreg
 from spectral_jepa.losses.variance import second_moment
 
-SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
+SUBSPACE_KINDS = ("orthogonal", "partition", "random", "scaled", "trainable")
 
 
 @checked()
@@ -38,10 +38,12 @@ def make_subspaces(
         D.
     n_subspaces : int
         K.
-    kind : {"orthogonal", "partition", "random", "trainable"}
+    kind : {"orthogonal", "partition", "random", "scaled", "trainable"}
         ``orthogonal``: K independent draws with orthonormal rows, the published choice; they overlap.
         ``partition``: one orthogonal D x D matrix cut in K blocks, so that the subspaces split R^D.
-        ``random``: standard normal entries, so a view has about D times the variance.
+        ``random``: standard normal entries, so a view has about D times the variance, and an embedding whose views are normal
+        has the covariance I / D.
+        ``scaled``: these divided by sqrt(D), to tell that scale from rows that are not orthonormal.
         ``trainable``: drawn as ``random``, for the caller to wrap in a Parameter and to hold near orthonormal rows with
         :func:`orthogonality_penalty`.
     subspace_dim : int, optional
@@ -61,7 +63,7 @@ def make_subspaces(
 
     Notes
     -----
-    O(K D d_s^2), a partition O(D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; the partition is ours
+    O(K D d_s^2), a partition O(D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; the partition and ``scaled`` are ours
     (docs/effective_dimension.md, 2).
 
     Examples
@@ -99,6 +101,8 @@ def make_subspaces(
     drawn = torch.randn(n_draws, dim, n_columns, generator=generator, device=generator.device, dtype=dtype)
     if kind in ("orthogonal", "partition"):
         drawn = torch.linalg.qr(drawn).Q
+    elif kind == "scaled":
+        drawn = drawn / dim**0.5
     return drawn.mT.reshape(n_subspaces, subspace_dim, dim).contiguous()
 
 

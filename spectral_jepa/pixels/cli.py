@@ -333,7 +333,7 @@ def train(
         regularizer: sigreg (LeWorldModel, the default), subspace_sigreg (Sub-JEPA), pldm, whitening, none, or
             module:function of your own.
         n_subspaces: Sub-JEPA's K.
-        subspace_kind: orthogonal (the default), partition, random or trainable.
+        subspace_kind: orthogonal (the default), partition, random, scaled or trainable.
         kind: world_model (the default), or cloning for goal-conditioned behaviour cloning with the same encoder.
         seed: Initial weights, batches, directions. Default: 0.
         data: The HDF5 file. Default: where collect puts it.

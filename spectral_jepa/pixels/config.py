@@ -23,7 +23,7 @@ STARTS = ("recorded", "rest")
 COSTS = ("end", "sum", "closest")
 NOISES = ("white", "recorded")
 PROPOSALS = ("none", "cloning", "inverse")
-SUBSPACE_KINDS = ("orthogonal", "partition", "random", "trainable")
+SUBSPACE_KINDS = ("orthogonal", "partition", "random", "scaled", "trainable")
 
 
 # Settings that came when runs were there already, at the value that is as before: their folders stay readable, their
@@ -137,7 +137,7 @@ class ObjectiveConfig:
         ``strength`` means something only together with it. 1: free of the batch size.
     n_subspaces : int
         K of Sub-JEPA; must divide ``embedding_dim``. Published: 32; Push-T 16. "subspace_sigreg" only, as the next two.
-    subspace_kind : {"orthogonal", "partition", "random", "trainable"}
+    subspace_kind : {"orthogonal", "partition", "random", "scaled", "trainable"}
         See :func:`spectral_jepa.losses.make_subspaces`. Published: "orthogonal"; "random" and "trainable" in the ablation.
     orthogonality : float
         theta of Sub-JEPA: weight of the soft orthogonality of "trainable" subspaces. Published: 0 by default.

@@ -19,7 +19,7 @@ from spectral_jepa.losses import (
     whitening_penalty,
 )
 
-KINDS = ["orthogonal", "partition", "random", "trainable"]
+KINDS = ["orthogonal", "partition", "random", "scaled", "trainable"]
 
 
 def generator(seed=0):
@@ -84,6 +84,18 @@ def test_random_subspaces_are_standard_normal(kind):
     assert abs(float(entries.mean())) < 4 / 100 and float(entries.var()) == pytest.approx(1, abs=4 * math.sqrt(2) / 100)
 
 
+def test_scaled_subspaces_see_unit_variance_and_random_ones_d_times_as_much():
+    dim, values = 50, draw(20_000, 50)
+    scaled, drawn = make(dim, 10, "scaled"), make(dim, 10, "random")
+    assert torch.allclose(scaled * math.sqrt(dim), drawn, rtol=1e-12)
+    # Of a standard normal embedding; over 50 rows of chi^2 with 50 degrees of freedom each.
+    seen = float(project(values, scaled).var((-2,)).mean())
+    assert seen == pytest.approx(1, abs=4 * math.sqrt(2 / 50 / 50) + 0.01)
+    assert float(project(values, drawn).var((-2,)).mean()) == pytest.approx(dim * seen, rel=1e-9)
+    # Not orthonormal, which sets it apart from the published kind.
+    assert float(orthogonality_penalty(scaled)) > 0.1 and float(orthogonality_penalty(make(dim, 10))) < 1e-9
+
+
 def test_dimensions_that_do_not_fit_are_refused(refused):
     with refused("n_subspaces is 5", "dim 12", "1, 2, 3, 4, 6, 12"):
         make(12, 5)
@@ -91,7 +103,7 @@ def test_dimensions_that_do_not_fit_are_refused(refused):
         make(12, 3, "partition", subspace_dim=5)
     with refused("subspace_dim is 13", "between 1 and 12"):
         make(12, 2, subspace_dim=13)
-    with refused("kind", "'orthogonal', 'partition', 'random', 'trainable'"):
+    with refused("kind", "'orthogonal', 'partition', 'random', 'scaled', 'trainable'"):
         make(12, 3, "frozen")
     with refused("subspaces", "(..., K, d_s, 4)"):
         project(torch.zeros(5, 4), torch.zeros(2, 2, 3))
