@@ -41,8 +41,8 @@ def make_subspaces(
     kind : {"orthogonal", "partition", "random", "scaled", "trainable"}
         ``orthogonal``: K independent draws with orthonormal rows, the published choice; they overlap.
         ``partition``: one orthogonal D x D matrix cut in K blocks, so that the subspaces split R^D.
-        ``random``: standard normal entries, so a view has about D times the variance, and an embedding whose views are normal
-        has the covariance I / D.
+        ``random``: standard normal entries, so a view has about D times the variance: an embedding with standard normal
+        views has the covariance I / D.
         ``scaled``: these divided by sqrt(D), to tell that scale from rows that are not orthonormal.
         ``trainable``: drawn as ``random``, for the caller to wrap in a Parameter and to hold near orthonormal rows with
         :func:`orthogonality_penalty`.
@@ -63,8 +63,8 @@ def make_subspaces(
 
     Notes
     -----
-    O(K D d_s^2), a partition O(D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; the partition and ``scaled`` are ours
-    (docs/effective_dimension.md, 2).
+    O(K D d_s^2), a partition O(D^3). Source: Sub-JEPA, arXiv 2605.09241, as its code has it; ``scaled`` is
+    ours, and so is the partition (docs/effective_dimension.md, 2).
 
     Examples
     --------
