@@ -355,23 +355,33 @@ def sub_jepa(rng, n):
 
 
 def subspace_kinds(rng, n):
-    """Sub-JEPA with K = 4: rows of standard normal entries against orthonormal rows, and the same normal rows scaled."""
+    """Sub-JEPA with K = 4: orthonormal rows, standard normal rows, and those scaled to unit variance; same pairs."""
     dim = settings("reacher", "small", "LeWM", 0).model.embedding_dim
     rows = []
-    for world in ("reacher", "cube"):
-        drawn = reference(world, "random subspaces K=4")
-        gap = drawn["whitening_gap"].mean()
+    for world, task, search, printed in (
+        ("two_room", "25", "published search", " (printed .42)"),
+        ("reacher", "25", "published search", " (printed .16)"),
+        ("cube", "guided", "guided search", " (printed .15)"),
+    ):
+        orthonormal, normal = reference(world, "Sub-JEPA K=4"), reference(world, "random subspaces K=4")
+        found = gain(orthonormal, normal, task)
+        said = f"{NAMES[world]}, {search}, orthonormal minus normal rows"
+        rows.append(comparison(f"{said}{printed}", found.difference, ">=", 0.15))
+        rows.append(comparison(f"{said}: lower end of the 95 % interval", found.low, ">=", 0.1))
+        gap = normal["whitening_gap"].mean()
         said = f"{NAMES[world]}, normal rows: whitening gap {gap:.3f}, off that of covariance I / D, (1 - 1/D)^2"
         rows.append(comparison(said, abs(gap - (1 - 1 / dim) ** 2), "<=", 0.005))
-    orthogonal, drawn, scaled = (
-        reference("reacher", arm) for arm in ("Sub-JEPA K=4", "random subspaces K=4", "scaled subspaces K=4")
-    )
-    found = gain(orthogonal, drawn)
-    rows.append(comparison("Reacher: orthonormal minus normal rows (printed .16)", found.difference, ">=", 0.3))
-    rows.append(comparison("lower end of its 95 % interval", found.low, ">=", 0.2))
-    found = gain(scaled, drawn)
-    rows.append(comparison("Reacher: scaled minus normal rows", found.difference, ">=", 0.2))
-    rows.append(comparison("lower end of its 95 % interval", found.low, ">=", 0.1))
+    for world, task in (("two_room", "25"), ("reacher", "25"), ("cube", "guided")):
+        orthonormal, scaled, normal = (
+            reference(world, f"{kind} K=4") for kind in ("Sub-JEPA", "scaled subspaces", "random subspaces")
+        )
+        said = f"{NAMES[world]}, the normal rows scaled to unit variance minus unscaled"
+        found = gain(scaled, normal, task)
+        rows.append(comparison(said, found.difference, ">=", 0.15))
+        rows.append(comparison(f"{said}: lower end of the 95 % interval", found.low, ">=", 0.1))
+        found = gain(orthonormal, scaled, task)
+        said = f"{NAMES[world]}, orthonormal minus scaled rows: lower end of the 95 % interval"
+        rows.append(comparison(said, found.low, "<=", 0))
     return rows
 
 
