@@ -385,6 +385,19 @@ def subspace_kinds(rng, n):
     return rows
 
 
+def subspace_counts(rng, n):
+    """Sub-JEPA on Reacher with K = 2, 4, 8 and 16 subspaces against LeWM: success on the same pairs, rank."""
+    lewm, rows, ranks = reference("reacher", "LeWM"), [], []
+    for k in (2, 4, 8, 16):
+        sub = reference("reacher", f"Sub-JEPA K={k}")
+        found = gain(sub, lewm)
+        rows.append(comparison(f"K = {k} minus LeWM: lower end of the 95 % interval", found.low, "<=", 0))
+        rows.append(comparison(f"K = {k} minus LeWM: upper end", found.high, ">=", 0))
+        ranks.append(sub["effective_rank"].mean())
+    rows.append(comparison("effective rank: least fall from one K to the next", -np.diff(ranks).max(), ">=", 0.5))
+    return rows
+
+
 def pldm(rng, n):
     """PLDM's terms with the weights of its paper in place of SIGReg, same pairs."""
     reached, other = reference("reacher", "LeWM"), reference("reacher", "PLDM")
