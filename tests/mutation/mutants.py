@@ -1398,6 +1398,13 @@ LOSSES = (
             SUBSPACE_TEST,
         ),
         (
+            "rows scaled by their number",
+            "drawn / dim**0.5",
+            "drawn / dim",
+            "a row of D standard normal entries has a length of about sqrt(D)",
+            SUBSPACE_TEST,
+        ),
+        (
             "one draw for all",
             '(1, dim) if kind == "partition"',
             '(1, dim) if kind != "none"',
