@@ -30,6 +30,7 @@ HOMES = {
     "factors": "sigreg_phase",
     "subspaces": "effective_dimension",
     "pixels": "pixels",
+    "worlds": "pixels",
 }
 TEXTS = tomllib.loads((ROOT / "experiments" / "claims.toml").read_text(encoding="utf-8"))
 CLAIMS = TEXTS["claim"]
