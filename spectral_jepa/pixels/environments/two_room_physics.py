@@ -243,7 +243,14 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     tensor([5., 0.])
     """
     dx, dy = (a - b).unbind(-1)
-    return (dx * dx + dy * dy).sqrt()
+    return _root(dx * dx + dy * dy)
+
+
+def _root(square: Tensor) -> Tensor:
+    """Square root, correctly rounded. Torch's own on a CPU is MKL's, whose last digit depends on the processor."""
+    if square.device.type != "cpu" or square.requires_grad:
+        return square.sqrt()
+    return torch.from_numpy(np.asarray(np.sqrt(square.numpy())))
 
 
 def path_length(start: Tensor, goal: Tensor) -> Tensor:
@@ -359,7 +366,7 @@ def draw(position: Tensor, size: int, *, agent: Color = RED, wall: Color = BLACK
     columns, rows = (corner[:, :, None] + offset).unbind(1)  # (B, P)
     dx = (columns + 0.5 - centre[:, :1])[:, None, :]
     dy = (rows + 0.5 - centre[:, 1:])[:, :, None]
-    cover = (radius + 0.5 - (dx * dx + dy * dy).sqrt()).clamp(0, 1)[..., None]
+    cover = (radius + 0.5 - _root(dx * dx + dy * dy)).clamp(0, 1)[..., None]
     index = (rows * size)[:, :, None] + columns[:, None, :]  # (B, P, P)
     behind = empty.reshape(-1, 3)[index].to(torch.float32)
     mixed = behind + cover * (torch.tensor(agent, dtype=torch.float32, device=position.device) - behind)

@@ -133,6 +133,20 @@ def test_a_batch_gives_bit_for_bit_what_single_agents_give():
     assert torch.equal(two_room.draw(start, 64), pictures)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_are_correctly_rounded_on_any_processor(dtype):
+    # IEEE 754 asks that of a square root. Torch's on a CPU is MKL's, which is off by a digit on some processors, and recordings
+    # with it.
+    points = np.random.default_rng(0).uniform(0, 224, (100_000, 2)).astype(dtype)
+    square = points[:, 0] * points[:, 0] + points[:, 1] * points[:, 1]
+    found = two_room.distance(torch.from_numpy(points), torch.zeros(2, dtype=torch.from_numpy(points).dtype))
+    assert np.array_equal(found.numpy(), np.sqrt(square)) and found.numpy().dtype == dtype
+    assert np.array_equal(found[:100].numpy(), [np.sqrt(value) for value in square[:100]])
+    moving = torch.from_numpy(points[:5]).requires_grad_()
+    two_room.distance(moving, torch.zeros_like(moving)).sum().backward()
+    torch.testing.assert_close(moving.grad, torch.from_numpy(points[:5] / np.sqrt(square[:5, None])))
+
+
 def test_nearest_free_is_the_nearest_free_point():
     rng = np.random.default_rng(4)
     points = np.concatenate([rng.uniform(80, 140, (60, 2)), rng.uniform(-20, 240, (60, 2))])
