@@ -135,8 +135,8 @@ def test_a_batch_gives_bit_for_bit_what_single_agents_give():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_distances_are_correctly_rounded_on_any_processor(dtype):
-    # IEEE 754 asks that of a square root. On a CPU torch takes MKL's, which is off by a digit on some processors, and with it
-    # were the recordings.
+    # IEEE 754 asks that of a square root. Torch's on a CPU is MKL's, which is off by a digit on some processors,
+    # and so were the recordings.
     points = np.random.default_rng(0).uniform(0, 224, (100_000, 2)).astype(dtype)
     square = points[:, 0] * points[:, 0] + points[:, 1] * points[:, 1]
     found = two_room.distance(torch.from_numpy(points), torch.zeros(2, dtype=torch.from_numpy(points).dtype))
