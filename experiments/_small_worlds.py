@@ -3,7 +3,7 @@
 import math
 import time
 
-from spectral_jepa.pixels.presets import changed
+from spectral_jepa.pixels.presets import changed, override
 from spectral_jepa.pixels.presets import preset as preset_config
 
 # Name -> settings that differ from the preset.
@@ -25,17 +25,25 @@ ARMS = {
 }
 # Planning settings. A search that begins at the inverse dynamics and is as smooth as the data; the rest is as published.
 GUIDED = {"proposal": "inverse", "noise": "recorded", "initial_std": "0.5"}
-# A short search close to what a cloned policy would do, anew after each block; with the model of MODEL.
+# A short search close to what a cloned policy would do, anew after each block.
 AMORTISED = {"proposal": "cloning", "initial_std": "0.1", "n_iterations": "3", "execute": "1"}
-FROM_CLONING, MODEL = "search from cloning", "SIGReg + inverse"
+FROM_CLONING, SUMMED, MODEL = "search from cloning", "summed cost", "SIGReg + inverse"
+# Other searches with the model of an arm: name -> (arm, planning settings).
+SEARCHES = {FROM_CLONING: (MODEL, AMORTISED), SUMMED: ("LeWM", {"cost": "sum"})}
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 WORLDS = list(NAMES)
 
 
 def settings(environment, size, arm, seed):
     """The configuration of an arm; of one that trains nothing, such as random actions, the preset's."""
-    arm = MODEL if arm == FROM_CLONING else arm
-    return changed(preset_config(size, environment), ARMS.get(arm, {}) | {"training.seed": seed})
+    arm, planning = SEARCHES.get(arm, (arm, {}))
+    config = changed(preset_config(size, environment), ARMS.get(arm, {}) | {"training.seed": seed})
+    return override(config, overrides(planning))
+
+
+def overrides(planning):
+    """Planning settings as the command line names them."""
+    return {f"planning.{name}": text for name, text in planning.items()}
 
 
 def run_name(arm, seed):

@@ -12,8 +12,9 @@ from spectral_jepa.sweep.results import fullest_rows
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 FLOORS = ("random", "nothing", "true dynamics")
 # From top to bottom; the rest in the order of the table.
-ORDER = ["cloning", "search from cloning", "LeWM", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4", "Sub-JEPA K=8",
-         "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4", "PLDM", "whitening", "none"]  # fmt: skip
+ORDER = ["cloning", "search from cloning", "LeWM", "summed cost", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4",
+         "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4", "PLDM", "whitening",
+         "none"]  # fmt: skip
 # Column of the table, colour, mark, words: the published planner, and two that know more.
 PLANNERS = (
     ("25", "measured", "o", "CEM, as published"),

@@ -30,7 +30,7 @@ def tiny(tmp_path_factory):
 
 def test_the_experiment_runs_tiny(tiny):
     table, saved = tiny
-    assert list(table.index) == ["LeWM", "cloning", "nothing", WORLDS.FROM_CLONING]
+    assert list(table.index) == ["LeWM", "cloning", "nothing", *WORLDS.SEARCHES]
     tasks = ("25", "50", "rest")
     for task in tasks:
         marks = table[f"outcomes_{task}"]
@@ -43,9 +43,9 @@ def test_the_experiment_runs_tiny(tiny):
     assert table.loc["nothing", "median_distance_25"] == table.loc["nothing", "median_distance_rest"]
     assert table.loc["nothing", "success_25"] == 0
     # Real history for the model that reads several frames, alone.
-    assert table["success_history"].notna().tolist() == [True, False, False, False]
+    assert table["success_history"].notna().tolist() == [True, False, False, False, False]
     for column in ("effective_rank", "probe_agent_position", "n_parameters", "training_seconds"):
-        assert table[column].notna().tolist() == [True, True, False, False], column
+        assert table[column].notna().tolist() == [True, True, False, False, False], column
     assert (saved["LeWM"]["kind"], saved["cloning"]["kind"]) == ("world_model", "cloning")
     # The search from cloning trained what it plans with, at the same seed.
     assert saved[WORLDS.MODEL]["objective"]["inverse_dynamics"] == 1
@@ -60,7 +60,7 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
     assert WORLDS.settings("two_room", "small", "LeWM", 0).objective.inverse_dynamics == 0
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
-        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS, WORLDS.FROM_CLONING}
+        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES}
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
     assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
 
