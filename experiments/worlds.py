@@ -173,6 +173,7 @@ def measure(environment, size, arm, seed, tasks):
 
 def judged(name, policy, wanted, data, dataset, world, base, n_pairs=None):
     """Success of a policy on the frozen pairs of one task."""
+    from spectral_jepa.pixels.data.episodes import column_digest
     from spectral_jepa.pixels.evaluation.evaluate import evaluate
     from spectral_jepa.pixels.runs import frozen_pairs
 
@@ -188,6 +189,7 @@ def judged(name, policy, wanted, data, dataset, world, base, n_pairs=None):
         f"median_distance_{name}": float(rows["final_distance"].median()),
         f"solved_at_start_{name}": manifest.solved_share,
         f"manifest_{name}": manifest.digest[:12],
+        f"pairs_{name}": column_digest(dataset.columns["state"][np.array(manifest.pairs)[:, 1:].ravel()])[:12],
         f"seconds_{name}": float(rows["policy_seconds"].sum()),
     }
 
@@ -218,8 +220,8 @@ def successes(part, task="25"):
 
 
 def shared_seeds(first, second, task="25"):
-    """Training seeds of both with the same pairs: recordings of another processor can differ, in Cube after contacts."""
-    columns = [column for column in (f"episodes_{task}", f"manifest_{task}") if column in first and column in second]
+    """Training seeds of both with the same pairs, by their states: those of another processor can differ, as Cube's do."""
+    columns = [column for column in (f"episodes_{task}", f"pairs_{task}") if column in first and column in second]
     joined = first.merge(second, on="seed", suffixes=("", " of the other"))
     same = [joined[column] == joined[f"{column} of the other"] for column in columns]
     return sorted(joined.loc[np.logical_and.reduce(same), "seed"])

@@ -38,7 +38,9 @@ def test_the_experiment_runs_tiny(tiny):
         assert np.allclose(marks.str.count("1") / 4, table[f"success_{task}"])
         # All arms on the same pairs, of the same held-out episodes.
         assert table[f"manifest_{task}"].nunique() == table[f"episodes_{task}"].nunique() == 1
-    assert table["manifest_25"].iloc[0] == table["manifest_rest"].iloc[0] != table["manifest_50"].iloc[0]
+        assert table[f"pairs_{task}"].nunique() == 1
+    for column in ("manifest", "pairs"):
+        assert table[f"{column}_25"].iloc[0] == table[f"{column}_rest"].iloc[0] != table[f"{column}_50"].iloc[0]
     # Two-Room has no velocities: the same start, so doing nothing ends at the same place.
     assert table.loc["nothing", "median_distance_25"] == table.loc["nothing", "median_distance_rest"]
     assert table.loc["nothing", "success_25"] == 0
@@ -115,7 +117,7 @@ def test_other_pairs_are_no_pairs(refused):
     with refused("no training seed with the same pairs"):
         WORLDS.gain(first, rows_of("LeWM", {0: "1001"}, "7 7 8 8"))
     # Seed 1 was planned on recordings of another processor.
-    first["manifest_25"], lewm["manifest_25"] = ["a", "a"], ["a", "b"]
+    first["pairs_25"], lewm["pairs_25"] = ["a", "a"], ["a", "b"]
     assert WORLDS.gain(first, lewm) == WORLDS.gain(first[:1], lewm[:1]) and len(WORLDS.shared_seeds(first, lewm)) == 1
     with refused("no training seed with the same pairs"):
         WORLDS.gain(first[1:], lewm[1:])
