@@ -33,6 +33,7 @@ from _small_worlds import (
     MODEL,
     NAMES,
     SEARCHES,
+    SUMMED,
     WORLDS,
     overrides,
     recorded,
@@ -53,8 +54,10 @@ MEASURED = Path("results/worlds/measured")
 # From the fewest to the most: what was measured on more was measured on less.
 TASKS = ["published", "25", "all"]
 FLOORS = ["random", "nothing", "true dynamics"]
-DECIDING = ["LeWM", "Sub-JEPA K=4", "Sub-JEPA K=8", "SIGReg + inverse", "cloning"]
-OTHERS = [arm for arm in ARMS if arm not in DECIDING]
+# The arms that decide, with three training seeds.
+MAIN, SUB_JEPA = ["LeWM", MODEL, "cloning"], ["Sub-JEPA K=4", "Sub-JEPA K=8"]
+OTHERS = [arm for arm in ARMS if arm not in (*MAIN, *SUB_JEPA)]
+SEEDS = [0, 1, 2]
 TINY = ["LeWM", "cloning", "nothing", *SEARCHES]
 # Pairs that the true dynamics are tried on: one plan of theirs takes 3 minutes in Cube.
 SIMULATED = {"two_room": 200, "reacher": 50, "push_t": 30, "cube": 4}
@@ -64,16 +67,21 @@ PRESETS = {
     ],
     "quick": [
         {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
-        {"environment": WORLDS, "size": "small", "arm": [*DECIDING, *SEARCHES], "seed": 0, "tasks": "25"},
+        *({"environment": WORLDS, "size": "small", "arm": MAIN, "seed": seed, "tasks": "25"} for seed in SEEDS),
+        *({"environment": WORLDS[1:], "size": "small", "arm": SUB_JEPA, "seed": seed, "tasks": "25"} for seed in SEEDS),
+        # LeWM leaves no room for another search there.
+        {"environment": "two_room", "size": "small", "arm": SUB_JEPA, "seed": SEEDS, "tasks": "published"},
         {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
-        {"environment": WORLDS, "size": "small", "arm": [*DECIDING, *SEARCHES], "seed": [1, 2], "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": OTHERS, "seed": 0, "tasks": "published"},
-        {"environment": WORLDS, "size": "small", "arm": ["LeWM", "SIGReg + inverse", "cloning"], "seed": 0, "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": list(SEARCHES), "seed": 0, "tasks": "25"},
+        {"environment": "push_t", "size": "small", "arm": FROM_CLONING, "seed": SEEDS[1:], "tasks": "25"},
+        {"environment": "reacher", "size": "small", "arm": SUMMED, "seed": SEEDS[1:], "tasks": "25"},
+        {"environment": WORLDS, "size": "small", "arm": MAIN, "seed": 0, "tasks": "all"},
     ],
     "paper": [
         {"environment": WORLDS, "size": "small", "arm": ["random", "nothing"], "seed": 0, "tasks": "all"},
         {"environment": WORLDS, "size": "small", "arm": "true dynamics", "seed": 0, "tasks": "25"},
-        {"environment": WORLDS, "size": "small", "arm": [*ARMS, *SEARCHES], "seed": [0, 1, 2], "tasks": "all"},
+        {"environment": WORLDS, "size": "small", "arm": [*ARMS, *SEARCHES], "seed": SEEDS, "tasks": "all"},
     ],
 }  # fmt: skip
 
