@@ -21,6 +21,8 @@ ARMS = {
     "PLDM": {"objective.regularizer": "pldm"},
     "whitening": {"objective.regularizer": "whitening", "objective.strength": 1.0},
     "none": {"objective.regularizer": "none"},
+    # The weights as they are drawn: one step that leads nowhere.
+    "untrained": {"training.n_steps": 1, "training.learning_rate": 1e-12},
     "cloning": {"kind": "cloning", "model.history": 5},
 }
 # Planning settings. A search that begins at the inverse dynamics and is as smooth as the data; the rest is as published.

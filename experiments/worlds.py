@@ -10,7 +10,7 @@ Two arms (``SEARCHES``) search otherwise with another arm's model: "search from 
 each short search begun at the block that the cloned policy of the same seed gives; "summed cost" with that of "LeWM", its
 cost summed over the plan.
 
-Beside success: effective rank, linear probes of every physical quantity, and the time it took. "random" and "nothing" are
+Beside success: effective rank, straightness, linear probes of every physical quantity, and the time it took. "random" and "nothing" are
 the floor, "true dynamics" is the same planner with the simulator in place of the model, on the first pairs only, as many
 as its speed allows.
 

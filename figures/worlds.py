@@ -14,7 +14,7 @@ FLOORS = ("random", "nothing", "true dynamics")
 # From top to bottom; the rest in the order of the table.
 ORDER = ["cloning", "search from cloning", "LeWM", "summed cost", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4",
          "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4", "PLDM", "whitening",
-         "none"]  # fmt: skip
+         "none", "untrained"]  # fmt: skip
 # Column of the table, colour, mark, words: the published planner, and two that know more.
 PLANNERS = (
     ("25", "measured", "o", "CEM, as published"),
