@@ -10,9 +10,9 @@ Two arms (``SEARCHES``) search otherwise with another arm's model: "search from 
 each short search begun at the block that the cloned policy of the same seed gives; "summed cost" with that of "LeWM", its
 cost summed over the plan.
 
-Beside success: effective rank, straightness, linear probes of every physical quantity, and the time it took. "random" and "nothing" are
-the floor, "true dynamics" is the same planner with the simulator in place of the model, on the first pairs only, as many
-as its speed allows.
+Beside success: effective rank, straightness, linear probes of every physical quantity, and the time it took. "random" and
+"nothing" are the floor, "true dynamics" is the same planner with the simulator in place of the model, on the first pairs
+only, as many as its speed allows.
 
 Regularisers have the published strength; PLDM its own weights; whitening strength 1. Nothing was chosen on the pairs, but
 for the guided search, which was settled on the first 60 of Cube's, the search from cloning, on the first 60 of Push-T's,
