@@ -12,7 +12,8 @@ cost summed over the plan.
 
 Beside success: effective rank, straightness, linear probes of every physical quantity, and the time it took. "random" and
 "nothing" are the floor, "true dynamics" is the same planner with the simulator in place of the model, on the first pairs
-only, as many as its speed allows.
+only, as many as its speed allows. Two-Room's rows of Sub-JEPA and of no regulariser are those of the experiment
+``pixels``, which has the same settings and pairs; their files say so.
 
 Regularisers have the published strength; PLDM its own weights; whitening strength 1. Nothing was chosen on the pairs, but
 for the guided search, which was settled on the first 60 of Cube's, the search from cloning, on the first 60 of Push-T's,
