@@ -213,11 +213,6 @@ def recolour(rng, n):
     ]  # fmt: skip
 
 
-def straighter(rng, n):
-    """Temporal straightness of LeWM's latents on Two-Room."""
-    return [comparison("largest mean cosine of consecutive velocities", reference("LeWM")["straightness"].max(), "<=", 0)]
-
-
 def sub_jepa_rank(rng, n):
     """Effective rank of the pixel models: Sub-JEPA's mean over LeWM's."""
     lewm = reference("LeWM")["effective_rank"].mean()

@@ -12,9 +12,9 @@ from spectral_jepa.sweep.results import fullest_rows
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 FLOORS = ("random", "nothing", "true dynamics")
 # From top to bottom; the rest in the order of the table.
-ORDER = ["cloning", "search from cloning", "LeWM", "summed cost", "SIGReg + inverse", "Sub-JEPA K=2", "Sub-JEPA K=4",
-         "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4", "PLDM", "whitening",
-         "none", "untrained"]  # fmt: skip
+ORDER = ["cloning", "search from cloning", "LeWM", "summed cost", "SIGReg + inverse", "inverse 4 times as long",
+         "Sub-JEPA K=2", "Sub-JEPA K=4", "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4",
+         "PLDM", "whitening", "none", "untrained"]  # fmt: skip
 # Column of the table, colour, mark, words: the published planner, and two that know more.
 PLANNERS = (
     ("25", "measured", "o", "CEM, as published"),
@@ -57,14 +57,14 @@ def draw(table):
 
 
 def headline(table, worlds):
-    """What the table says: in how many of the worlds where LeWM was run its interval lies above both floors."""
+    """What the table says: in how many of the worlds where LeWM was run its interval lies above those of both floors."""
     above = run = 0
     for world in worlds:
         part = table[table["environment"] == world]
         rows = part[part["arm"] == "LeWM"]
         if len(rows):
-            low, _ = interval(rows)
-            run, above = run + 1, above + (low > part.loc[part["arm"].isin(FLOORS[:2]), "success_25"].max())
+            floors = [interval(part[part["arm"] == floor])[1] for floor in FLOORS[:2] if (part["arm"] == floor).any()]
+            run, above = run + 1, above + (interval(rows)[0] > max(floors, default=0.0))
     return f"Trained without a GPU, LeWM plans above random actions and doing nothing in {above} of {run} worlds."
 
 

@@ -36,6 +36,11 @@ def test_the_experiment_runs_tiny(tiny):
         marks = table[f"outcomes_{task}"]
         assert (marks.str.len() == 4).all() and (table[f"n_pairs_{task}"] == 4).all()
         assert np.allclose(marks.str.count("1") / 4, table[f"success_{task}"])
+        # Who does not arrive uses all steps.
+        for outcomes, steps in zip(marks, table[f"steps_{task}"], strict=True):
+            used, budget = [int(number) for number in steps.split()], 100 if task == "50" else 50
+            assert len(used) == 4 and max(used) <= budget
+            assert all(number == budget for number, mark in zip(used, outcomes, strict=True) if mark == "0")
         # All arms on the same pairs, of the same held-out episodes.
         assert table[f"manifest_{task}"].nunique() == table[f"episodes_{task}"].nunique() == 1
         assert table[f"pairs_{task}"].nunique() == 1
@@ -58,11 +63,23 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
         config = WORLDS.settings("two_room", "small", arm, 3)
         assert config.training.seed == 3
         assert not set(changes) & set(unread_settings(config)), arm
+    assert (
+        WORLDS.settings("push_t", "small", WORLDS.LONGER, 0).training.n_steps
+        == 4 * WORLDS.settings("push_t", "small", WORLDS.MODEL, 0).training.n_steps
+    )
     assert WORLDS.settings("reacher", "small", "SIGReg + inverse", 0).objective.inverse_dynamics == 1
     assert WORLDS.settings("two_room", "small", "LeWM", 0).objective.inverse_dynamics == 0
+    # A search is part of its arm's settings, and so of what a kept row was measured with.
+    for arm, (model, planning) in WORLDS.SEARCHES.items():
+        config, plain = (WORLDS.settings("push_t", "small", name, 0) for name in (arm, model))
+        assert (config.objective, config.training) == (plain.objective, plain.training)
+        changed = {name for name in planning if getattr(config.planning, name) != getattr(plain.planning, name)}
+        assert changed == set(planning), arm
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
-        assert {c["arm"] for c in cells if c["environment"] == world} == {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES}
+        longer = {WORLDS.LONGER} if world != "push_t" else set()
+        expected = {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES} - longer
+        assert {c["arm"] for c in cells if c["environment"] == world} == expected
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
     assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
 
@@ -173,7 +190,7 @@ def test_the_figure_shows_every_seed_and_the_floors():
     exec(compile(path.read_bytes(), str(path), "exec"), drawn)
     table = pd.concat([
         rows_of("LeWM", {0: "1110", 1: "1111"}, "1 2 3 4"), rows_of("cloning", {0: "1000"}, "1 2 3 4"),
-        rows_of("random", {0: "1000"}, "1 2 3 4"), rows_of("true dynamics", {0: "11"}, "1 2"),
+        rows_of("random", {0: "0000"}, "1 2 3 4"), rows_of("true dynamics", {0: "11"}, "1 2"),
         rows_of("LeWM", {1: "1111"}, "1 2 3 4", tasks="all"),
         rows_of("LeWM", {0: "0000"}, "1 2 3 4", "cube"), rows_of("nothing", {0: "0100"}, "1 2 3 4", "cube"),
     ])  # fmt: skip
@@ -185,5 +202,8 @@ def test_the_figure_shows_every_seed_and_the_floors():
     low, high = wilson_interval(7, 8)
     assert [low, high] in [pytest.approx(list(line.get_xdata())) for line in left.lines if len(line.get_xdata()) == 2]
     assert [text.get_text() for text in right.texts] == ["not run"]
-    # LeWM's .875, interval from .53 on, lies above random's .25; in the cube it does not.
-    assert "in 1 of 2 worlds" in figure.get_suptitle() and low > 0.25
+    # LeWM's .875, interval from .53 on, lies above random's, which ends at .49; in the cube it does not.
+    assert "in 1 of 2 worlds" in figure.get_suptitle() and low > wilson_interval(0, 4)[1] == pytest.approx(0.49, abs=0.005)
+    # Above random's .25, but not above its interval, which ends at .70.
+    more = table.assign(outcomes_25=table["outcomes_25"].where(table["arm"] != "random", "1000"))
+    assert "in 0 of 2 worlds" in drawn["draw"](more)["worlds"].get_suptitle() and low > 0.25
