@@ -426,7 +426,9 @@ def subspace_counts(rng, n):
     rows = []
     for world in WORLDS:
         fewest, most = (reference(world, f"Sub-JEPA K={k}") for k in (2, 16))
-        rows += not_told(f"{NAMES[world]}, K = 16 minus K = 2:", gain(most, fewest))
+        found = gain(most, fewest)
+        said = f"{NAMES[world]}, K = 16 minus K = 2: {found.difference:+.3f}, upper end of the 95 % interval"
+        rows.append(comparison(said, found.high, ">=", 0))
         ranks = [reference(world, f"Sub-JEPA K={k}")["effective_rank"].mean() for k in (2, 4, 8, 16)]
         said = f"{NAMES[world]}, effective rank: least fall from one K to the next"
         rows.append(comparison(said, -np.diff(ranks).max(), ">=", 0.5))
@@ -488,6 +490,16 @@ def summed_cost(rng, n):
         comparison("summed: steps within which a quarter of the successes arrive", soonest(summed), "<=", 10),
         comparison("at the end of 25: the same", soonest(lewm), ">=", 15),
     ]
+
+
+def near_cloning(rng, n):
+    """A short search that begins at a cloned policy's blocks and stays near them, against the policy alone, same pairs."""
+    rows = []
+    for world, seeds in (("cube", 3), ("push_t", 3), ("two_room", 1)):
+        begun = reference(world, FROM_CLONING)
+        rows.append(comparison(f"{NAMES[world]}, training seeds", len(begun), ">=", seeds))
+        rows += not_told(f"{NAMES[world]}, search minus policy:", gain(begun, reference(world, "cloning")))
+    return rows
 
 
 def straighter(rng, n):

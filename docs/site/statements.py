@@ -31,6 +31,7 @@ HOMES = {
     "subspaces": "effective_dimension",
     "pixels": "pixels",
     "worlds": "pixels",
+    "searches": "pixels",
 }
 TEXTS = tomllib.loads((ROOT / "experiments" / "claims.toml").read_text(encoding="utf-8"))
 CLAIMS = TEXTS["claim"]
