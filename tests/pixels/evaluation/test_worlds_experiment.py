@@ -202,8 +202,9 @@ def test_the_figure_shows_every_seed_and_the_floors():
     low, high = wilson_interval(7, 8)
     assert [low, high] in [pytest.approx(list(line.get_xdata())) for line in left.lines if len(line.get_xdata()) == 2]
     assert [text.get_text() for text in right.texts] == ["not run"]
-    # LeWM's .875, interval from .53 on, lies above random's, which ends at .49; in the cube it does not.
-    assert "in 1 of 2 worlds" in figure.get_suptitle() and low > wilson_interval(0, 4)[1] == pytest.approx(0.49, abs=0.005)
-    # Above random's .25, but not above its interval, which ends at .70.
+    # Seed 0, pair by pair: three of four more than random's none (1 sample in 256 of 4 pairs holds none of them). In the
+    # cube none where doing nothing solves one.
+    assert "in 1 of 2 worlds" in figure.get_suptitle()
+    # Two of four more than random's one: 1 sample in 16 holds neither, more than the lower 2.5 %.
     more = table.assign(outcomes_25=table["outcomes_25"].where(table["arm"] != "random", "1000"))
-    assert "in 0 of 2 worlds" in drawn["draw"](more)["worlds"].get_suptitle() and low > 0.25
+    assert "in 0 of 2 worlds" in drawn["draw"](more)["worlds"].get_suptitle()
