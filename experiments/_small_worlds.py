@@ -47,8 +47,8 @@ def settings(environment, size, arm, seed):
 
 
 def overrides(planning):
-    """Planning settings as the command line names them."""
-    return {f"planning.{name}": text for name, text in planning.items()}
+    """Planning settings as the command line takes them."""
+    return {f"planning.{name}": str(value) for name, value in planning.items()}
 
 
 def run_name(arm, seed):

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 
 import pandas as pd
-from _small_worlds import AMORTISED, GUIDED, NAMES, WORLDS, recorded, trained
+from _small_worlds import AMORTISED, GUIDED, NAMES, WORLDS, overrides, recorded, trained
 
 from spectral_jepa.success_rates import paired_comparison, pareto_front, wilson_interval
 from spectral_jepa.sweep.experiment import comparison
@@ -88,9 +88,8 @@ def run_cell(environment, size, n_pairs, arm):
     folder, _ = trained(environment, size, MODELS[environment], 0)
     cloned = trained(environment, size, "cloning", 0)[0] if changes.get("proposal") == "cloning" else None
     base = {"n_samples": 300, "n_elites": 30, "n_iterations": 10}
-    overrides = {f"planning.{name}": str(value) for name, value in (base | changes).items()}
     data = recorded(environment, size)
-    run = open_run(folder, data, overrides=overrides, proposal=cloned)
+    run = open_run(folder, data, overrides=overrides(base | changes), proposal=cloned)
     wanted = replace(run.config.evaluation, n_pairs=n_pairs)
     manifest = frozen_pairs(data, run.dataset, run.environment, wanted)
     watched = Watched(run.policy)

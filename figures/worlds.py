@@ -69,10 +69,11 @@ def headline(table, worlds):
 
 
 def better(rows, others):
-    """Whether the 95 % interval of the gain over others, pair by pair with the seeds of both, lies above 0."""
+    """Whether the 95 % interval of the gain over others, on the same pairs and with episodes drawn whole, lies above 0."""
     both = rows.merge(others, on="seed", suffixes=("", "_of_others"))
     marks = ([mark == "1" for mark in "".join(both[column])] for column in ("outcomes_25", "outcomes_25_of_others"))
-    return len(both) > 0 and paired_comparison(*marks).low > 0
+    episodes = np.array(" ".join(both["episodes_25"]).split(), dtype=int)
+    return len(both) > 0 and paired_comparison(*marks, groups=episodes).low > 0
 
 
 def interval(part, planner="25"):
