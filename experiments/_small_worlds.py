@@ -18,8 +18,9 @@ ARMS = {
     # Views of unit variance, as orthonormal rows give.
     "scaled subspaces K=4": dict([SUB]) | {"objective.n_subspaces": 4, "objective.subspace_kind": "scaled"},
     "SIGReg + inverse": {"objective.inverse_dynamics": 1.0},
-    # Four times the preset's steps of Push-T, the world whose goal the published search misses.
+    # Multiples of the preset's 2,500 steps of Push-T, the world whose goal the published search misses.
     "inverse 4 times as long": {"objective.inverse_dynamics": 1.0, "training.n_steps": 10_000},
+    "inverse 16 times as long": {"objective.inverse_dynamics": 1.0, "training.n_steps": 40_000},
     "PLDM": {"objective.regularizer": "pldm"},
     "whitening": {"objective.regularizer": "whitening", "objective.strength": 1.0},
     "none": {"objective.regularizer": "none"},
@@ -32,16 +33,18 @@ GUIDED = {"proposal": "inverse", "noise": "recorded", "initial_std": "0.5"}
 # A short search close to what a cloned policy would do, anew after each block.
 AMORTISED = {"proposal": "cloning", "initial_std": "0.1", "n_iterations": "3", "execute": "1"}
 FROM_CLONING, SUMMED, MODEL = "search from cloning", "summed cost", "SIGReg + inverse"
-LONGER = "inverse 4 times as long"
+LONGER = [arm for arm in ARMS if arm.endswith("times as long")]
 # Other searches with the model of an arm: name -> (arm, planning settings).
 SEARCHES = {FROM_CLONING: (MODEL, AMORTISED), SUMMED: ("LeWM", {"cost": "sum"})}
+# The published search with the true dynamics in place of the predictor, judged by the encoder of the arm MODEL.
+PERFECT = "perfect predictor"
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
 WORLDS = list(NAMES)
 
 
 def settings(environment, size, arm, seed):
     """The configuration of an arm; of one that trains nothing, such as random actions, the preset's."""
-    arm, planning = SEARCHES.get(arm, (arm, {}))
+    arm, planning = SEARCHES.get(arm, (MODEL if arm == PERFECT else arm, {}))
     config = changed(preset_config(size, environment), ARMS.get(arm, {}) | {"training.seed": seed})
     return override(config, overrides(planning))
 

@@ -120,12 +120,19 @@ def _trained(folders: Sequence[Path]) -> tuple[Path, ...]:
     return found
 
 
-def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simulator: bool, device: str | None) -> None:
-    """Refuse a setting that no policy of an evaluation uses."""
+def _check_evaluation(
+    folders: Sequence[Path], changes: Mapping[str, str], simulator: bool, perfect_predictor: bool, device: str | None
+) -> None:
+    """Refuse a setting that no policy of an evaluation uses, and a perfect predictor of what predicts nothing."""
     from spectral_jepa.pixels.model.saved import load_model
     from spectral_jepa.pixels.planning.latent import MODEL_ONLY, check_defaults
     from spectral_jepa.pixels.presets import override
 
+    if perfect_predictor and (kind := load_model(folders[0], device)[1].kind) != "world_model":
+        raise InputError(
+            f"--perfect-predictor was given and {folders[0]} is of the kind {kind!r}, expected a world model, which has a "
+            "latent cost: name one first or leave it out"
+        )
     if not changes:
         return
     options: dict[str, tuple[str, Any]] = {
@@ -135,9 +142,10 @@ def _check_evaluation(folders: Sequence[Path], changes: Mapping[str, str], simul
     for folder in folders:
         _, config, _ = load_model(folder, device)
         # The simulator plans with the first folder's settings, whatever that folder's kind.
-        if simulator and folder == folders[0]:
+        if (simulator or perfect_predictor) and folder == folders[0]:
             config = replace(config, kind="world_model")
-            check_defaults(override(config, changes).planning, MODEL_ONLY, "--simulator")
+            whom = "--simulator" if simulator else "--perfect-predictor"
+            check_defaults(override(config, changes).planning, MODEL_ONLY, whom)
         try:
             _configure(config, "evaluate", options, changes, ("planning.", "evaluation.seed"))
         except InputError as error:
@@ -451,6 +459,7 @@ def evaluate(
     budget: int | None = None,
     random: bool = True,
     simulator: bool = False,
+    perfect_predictor: bool = False,
     proposal: Path | None = None,
     device: str | None = None,
     cache: Path | None = None,
@@ -469,6 +478,7 @@ def evaluate(
         budget: Raw steps to reach it. Default: twice the goal offset.
         random: Also the floor of random actions.
         simulator: Also the upper bound, planning with the true dynamics (slow but for two_room).
+        perfect_predictor: Also the true dynamics judged by the first run's encoder, as a perfect predictor would be (slow).
         proposal: Folder of a cloned policy that the searches begin at, with --set planning.proposal cloning.
         device: cpu or cuda.
         cache: Folder for the unpacked data, their split and the pairs. Default: beside the data, where one may write there.
@@ -492,7 +502,7 @@ def evaluate(
     given: dict[str, Any] = {"n_pairs": n_pairs, "goal_offset": min(goal_offset), "budget": budget}
     EvaluationConfig(**{name: value for name, value in given.items() if value is not None})  # refused before hours of work
     _check_proposal(proposal, set)
-    _check_evaluation(folders, set, simulator, device)
+    _check_evaluation(folders, set, simulator, perfect_predictor, device)
     tables: list[pd.DataFrame] = []
     manifests: dict[int, str] = {}
     for number, folder in enumerate(folders):
@@ -518,8 +528,8 @@ def evaluate(
                 if random:
                     floor = RandomPolicy(environment, offset)
                     tables.append(judge(floor, manifest, dataset, environment, wanted, folder=kept))
-                if simulator:
-                    upper = SimulatorPolicy(environment, scaler, config.planning, config.model.action_block)
+                for encoder in [None] * simulator + [getattr(policy, "model", None)] * perfect_predictor:
+                    upper = SimulatorPolicy(environment, scaler, config.planning, config.model.action_block, encoder)
                     tables.append(judge(upper, manifest, dataset, environment, wanted, folder=kept))
     table = pd.concat(tables, ignore_index=True)
     summary = success_table(table, by=("policy", "goal_offset"))

@@ -38,7 +38,7 @@ from spectral_jepa.pixels.presets import override
 
 ROOT = Path("results/pixels")
 # What else appears in a table of policies.
-RESERVED = ("random", "simulator", "nothing")
+RESERVED = ("random", "simulator", "simulator, latent cost", "nothing")
 # That the map from two latents to the blocks between them is fitted to.
 PROPOSAL_WINDOWS = 4000
 

@@ -318,7 +318,9 @@ def run_on_submitit(run_cell: RunCell, tasks: list[Task], executor: Any, n_jobs:
         return
     place = open_place(tasks[0].folder)
     todo = {task.key: task for task in tasks}
-    living = {job: keys for job, keys in _earlier_jobs(executor, place).items() if _is_alive(job)}
+    earlier = _earlier_jobs(executor, place)
+    living = {job: keys for job, keys in earlier.items() if _is_alive(job)}
+    place.remove(_job_record(job) for job in earlier if job not in living)
     # Files of cells that failed or are damaged: with them gone, a file that is there is a cell that ended.
     covered = {key for keys in living.values() for key in keys}
     there = place.names()
@@ -337,7 +339,7 @@ def run_on_submitit(run_cell: RunCell, tasks: list[Task], executor: Any, n_jobs:
         for job, share in zip(jobs, shares, strict=True):
             living[job] = [task.key for task in share]
             record = {"job_id": str(job.job_id), "folder": str(job.paths.folder), "cell_keys": living[job]}
-            place.write(f"{JOBS}/{job.job_id}.json", encode_record(record))
+            place.write(_job_record(job), encode_record(record))
         # Whether a job lives is asked before its files are looked for: what it wrote at last is seen then.
         ended = [job for job in living if not _is_alive(job)]
         there = place.names()
@@ -347,7 +349,7 @@ def run_on_submitit(run_cell: RunCell, tasks: list[Task], executor: Any, n_jobs:
             yield encode_record(record)
         for job in ended:
             left = [key for key in living.pop(job) if key in todo]
-            place.remove([f"{JOBS}/{job.job_id}.json"])
+            place.remove([_job_record(job)])
             if left:
                 losses[left[0]] += 1
             if left and losses[left[0]] == LOSSES:
@@ -356,6 +358,13 @@ def run_on_submitit(run_cell: RunCell, tasks: list[Task], executor: Any, n_jobs:
         pause = POLL_SECONDS if new or ended else min(1.5 * pause, LONGEST_POLL)
         if todo and not ended:
             time.sleep(pause)
+    # A job lives a moment longer than its last cell; one that has cells of another call keeps its record.
+    asked = {task.key for task in tasks}
+    place.remove(_job_record(job) for job, keys in living.items() if asked.issuperset(keys))
+
+
+def _job_record(job: Any) -> str:
+    return f"{JOBS}/{job.job_id}.json"
 
 
 def _earlier_jobs(executor: Any, place: Any) -> dict[Any, list[str]]:

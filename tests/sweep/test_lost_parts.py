@@ -8,7 +8,8 @@ import importlib.util
 import pandas as pd
 import pytest
 
-from spectral_jepa.sweep import run_sweep, sweep_status
+from spectral_jepa._files import encode_record
+from spectral_jepa.sweep import engines, run_sweep, sweep_status
 from spectral_jepa.sweep.experiment import shipped_folder
 
 pytest.importorskip("distributed")
@@ -63,6 +64,28 @@ def test_a_cell_that_ends_every_job_fails_and_the_others_are_done(tmp_path):
     assert "3 jobs ended with this cell" in table.loc[2, "traceback"]
     assert sweep_status(tmp_path) == dict(done=4, failed=1, missing=0, damaged=0)
     assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_no_record_stays_of_jobs_that_outlive_their_last_cell_or_died_between_two_calls(tmp_path, monkeypatch):
+    cells = [{"x": x} for x in range(3)]
+    monkeypatch.setattr(engines, "_is_alive", lambda job: True)
+    run_sweep(lambda x: {"y": x}, cells[:2], tmp_path, executor=executor(tmp_path / "logs"), n_jobs=2, progress=False)
+    assert not list((tmp_path / "jobs").iterdir())
+    monkeypatch.undo()
+    dead = {"job_id": "4194305", "folder": str(tmp_path / "logs"), "cell_keys": ["0" * 16]}  # above every process id
+    (tmp_path / "jobs" / "4194305.json").write_bytes(encode_record(dead))
+    run_sweep(lambda x: {"y": x}, cells, tmp_path, executor=executor(tmp_path / "logs"), n_jobs=1, progress=False)
+    assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_a_job_with_cells_of_another_call_keeps_its_record(tmp_path, monkeypatch):
+    (tmp_path / "jobs").mkdir()
+    other = {"job_id": "4194305", "folder": str(tmp_path / "logs"), "cell_keys": ["0" * 16]}
+    (tmp_path / "jobs" / "4194305.json").write_bytes(encode_record(other))
+    monkeypatch.setattr(engines, "_is_alive", lambda job: True)
+    with pytest.warns(UserWarning, match="1 jobs of an earlier call still run"):
+        run_sweep(lambda x: {"y": x}, [{"x": 1}], tmp_path, executor=executor(tmp_path / "logs"), n_jobs=2, progress=False)
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["4194305.json"]
 
 
 def test_failures_and_damage_are_tried_again_by_jobs(tmp_path):

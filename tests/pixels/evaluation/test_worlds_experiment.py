@@ -63,10 +63,10 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
         config = WORLDS.settings("two_room", "small", arm, 3)
         assert config.training.seed == 3
         assert not set(changes) & set(unread_settings(config)), arm
-    assert (
-        WORLDS.settings("push_t", "small", WORLDS.LONGER, 0).training.n_steps
-        == 4 * WORLDS.settings("push_t", "small", WORLDS.MODEL, 0).training.n_steps
-    )
+    steps = [WORLDS.settings("push_t", "small", arm, 0).training.n_steps for arm in (WORLDS.MODEL, *WORLDS.LONGER)]
+    assert steps == [2_500, 4 * 2_500, 16 * 2_500]
+    perfect, model = (WORLDS.settings("reacher", "small", arm, 0) for arm in (WORLDS.PERFECT, WORLDS.MODEL))
+    assert perfect == model
     assert WORLDS.settings("reacher", "small", "SIGReg + inverse", 0).objective.inverse_dynamics == 1
     assert WORLDS.settings("two_room", "small", "LeWM", 0).objective.inverse_dynamics == 0
     # A search is part of its arm's settings, and so of what a kept row was measured with.
@@ -77,8 +77,9 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
         assert changed == set(planning), arm
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
-        longer = {WORLDS.LONGER} if world != "push_t" else set()
-        expected = {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES} - longer
+        longer = set(WORLDS.LONGER) if world != "push_t" else set()
+        perfect = {WORLDS.PERFECT} if world != "cube" else set()  # hours there
+        expected = {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES, *perfect} - longer
         assert {c["arm"] for c in cells if c["environment"] == world} == expected
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
     assert len({WORLDS.run_name(arm, 0) for arm in WORLDS.ARMS}) == len(WORLDS.ARMS)
