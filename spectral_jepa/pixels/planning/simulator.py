@@ -143,7 +143,7 @@ def simulator_cost(
     action_block: int = 5,
     encoder: Encoder | None = None,
 ) -> PlannerCost:
-    """Distances of each plan's true states to the goal: see ``plan_distances`` of the environment, or as an encoder sees them.
+    """True distances of each plan's states to the goal, see ``plan_distances`` of the environment; or an encoder's.
 
     Parameters
     ----------
@@ -229,8 +229,8 @@ def seen_distances(
 
     Notes
     -----
-    E S T steps of the simulator, E S pictures and passes of the encoder. Source: the cost of LeWM, arXiv 2603.19312, with the
-    true last latent in place of the predicted one.
+    E S T steps of the simulator, E S pictures and passes of the encoder. Source: the cost of LeWM, arXiv 2603.19312, with
+    the true last latent in place of the predicted one.
 
     Examples
     --------

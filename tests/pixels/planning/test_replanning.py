@@ -260,6 +260,59 @@ def test_the_simulator_begins_warm_and_refuses_what_a_model_needs(monkeypatch):
             SimulatorPolicy(world, SCALER, PlanningConfig(**change))
 
 
+class Seer(torch.nn.Module):
+    """Its latents are the colours of every other pixel; its predictions those of the pictures that are truly seen later."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.config = ModelConfig(image_size=28, action_dim=2, action_block=3, history=1)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.world, self.start = world, None
+
+    def encode(self, frames):
+        return frames[:, ::2, ::2].flatten(1).float() / 255
+
+    def rollout(self, latents, blocks, past_blocks=None):
+        seen = torch.empty(*blocks.shape[:2], latents.shape[-1])
+        for i, plan_blocks in enumerate(blocks):
+            self.world.set_state(self.start)
+            for j, block in enumerate(plan_blocks.double().numpy()):
+                for action in block.reshape(-1, 2):
+                    self.world.step(np.array(SCALER.mean) + np.array(SCALER.std) * action)
+                seen[i, j] = self.encode(torch.from_numpy(self.world.render())[None])[0]
+        return seen
+
+
+@pytest.mark.parametrize("kind", ["end", "sum", "closest"])
+def test_a_perfect_predictor_and_the_true_dynamics_behind_its_encoder_make_one_plan(kind):
+    world = make_environment("two_room", 28)
+    model, start, goal = Seer(world), np.array([60.0, 100.0]), np.array([80.0, 120.0])
+    model.start = start
+    config = PlanningConfig(horizon=2, execute=2, n_samples=12, n_elites=3, n_iterations=3, cost=kind)
+    pictures = []
+    for place in (start, goal):
+        world.set_state(place)
+        pictures.append(world.render())
+    now = Observation(pictures[0][None, None], start[None], np.zeros((1, 0, 2)))
+    policies = [
+        PlannerPolicy(model, SCALER, config),
+        SimulatorPolicy(world, SCALER, config, 3, model),
+        SimulatorPolicy(world, SCALER, config, 3),
+    ]
+    found = []
+    for policy in policies:
+        goals = policy.prepare(pictures[1][None], goal[None])
+        found.append(policy.act(now, goals, [torch_generator(4)]))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    assert np.abs(found[2] - found[0]).max() > 0.01  # the states' own distance chooses otherwise
+    assert [policy.name for policy in policies[1:]] == ["simulator, latent cost", "simulator"]
+    # What is kept of an evaluation belongs to the weights of the encoder.
+    told = policies[1].describe()
+    with torch.no_grad():
+        model.weight += 1
+    assert policies[1].describe() != told and "encoder" not in policies[2].describe()
+
+
 def lively_model():
     """A model that listens to its actions: a fresh one has gates of zero."""
     model, generator = WorldModel(preset("tiny").model).eval(), torch_generator(9)
