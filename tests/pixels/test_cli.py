@@ -17,6 +17,9 @@ import pandas as pd
 import pytest
 
 from spectral_jepa.cli import main
+from spectral_jepa.pixels.data import ActionScaler
+from spectral_jepa.pixels.model.saved import make_model, save_model
+from spectral_jepa.pixels.presets import changed, preset
 
 pytest.importorskip("h5py")
 NEEDS = {"push_t": "gym_pusht", "reacher": "dm_control", "cube": "ogbench"}
@@ -163,3 +166,11 @@ def test_a_mistake_is_one_sentence(arguments, message, tmp_path, monkeypatch, ca
         main(["pixels", *arguments])
     error = capsys.readouterr().err
     assert caught.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_a_perfect_predictor_wants_a_world_model_first(tmp_path, capsys):
+    config = changed(preset("tiny"), {"kind": "cloning", "model.history": 5})
+    save_model(make_model(config), tmp_path / "cloning-0", config, ActionScaler((0.0, 0.0), (1.0, 1.0)), {})
+    with pytest.raises(SystemExit):
+        main(["pixels", "evaluate", str(tmp_path / "cloning-0"), "--perfect-predictor"])
+    assert "cloning-0 is of the kind 'cloning', expected a world model" in capsys.readouterr().err
