@@ -71,7 +71,15 @@ class Normalize(nn.Module):
         pictures = self.flat(frames)
         scale = self.scale / 255 if pictures.dtype == torch.uint8 else self.scale
         # In place: on a CPU, fresh memory costs more than the arithmetic.
-        return pictures.to(scale.dtype, copy=True).mul_(scale).add_(self.shift)
+        normal = pictures.to(scale.dtype, copy=True)
+        last = normal.movedim(1, -1)
+        if last.is_contiguous():
+            # By rows: a pixel's three channels alone are too short a loop, which takes three times as long.
+            rows, width = last.flatten(2), self.image_size
+            rows.mul_(scale.flatten().repeat(width)).add_(self.shift.flatten().repeat(width))
+        else:
+            normal.mul_(scale).add_(self.shift)
+        return normal
 
 
 class SelfAttention(nn.Module):
