@@ -32,6 +32,7 @@ from spectral_jepa.pixels.training.learner import Learner
 from spectral_jepa.pixels.training.parallel import Worker, join_workers
 from spectral_jepa.training import Checkpoints, Tracker, Trackers, TrainingLog, config_difference
 from spectral_jepa.training.log import check_log
+from spectral_jepa.training.memory import kept_memory
 
 # How often a run writes does not change what it computes.
 FREE_FIELDS = ("log_every", "checkpoint_every")
@@ -250,6 +251,7 @@ class _Run:
         bad = torch.full((), self.n_steps, device=device)
         start, since = time.perf_counter(), self.step
         with (
+            kept_memory() if device.type == "cpu" else nullcontext(),
             closing(batches(self.sampler, device)) as source,
             TrainingLog(self.folder, self.step, self.log_digest) if leads else nullcontext() as log,
             Bar(total=self.n_steps, initial=self.step, unit="step", disable=not (progress and leads)) as bar,
