@@ -10,11 +10,13 @@ from spectral_jepa.success_rates import paired_comparison, wilson_interval
 from spectral_jepa.sweep.results import fullest_rows
 
 NAMES = {"two_room": "Two-Room", "reacher": "Reacher", "push_t": "Push-T", "cube": "Cube"}
-FLOORS = ("random", "nothing", "true dynamics")
+FLOORS = ("random", "nothing")
+# Bounds of a planner, lines across a world: arm -> style, words.
+BOUNDS = {"true dynamics": ("--", "CEM with the true dynamics"), "perfect predictor": (":", "the same, a model's own cost")}
 # From top to bottom; the rest in the order of the table.
 ORDER = ["cloning", "search from cloning", "LeWM", "summed cost", "SIGReg + inverse", "inverse 4 times as long",
-         "Sub-JEPA K=2", "Sub-JEPA K=4", "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4", "scaled subspaces K=4",
-         "PLDM", "whitening", "none", "untrained"]  # fmt: skip
+         "inverse 16 times as long", "Sub-JEPA K=2", "Sub-JEPA K=4", "Sub-JEPA K=8", "Sub-JEPA K=16", "random subspaces K=4",
+         "scaled subspaces K=4", "PLDM", "whitening", "none", "untrained"]  # fmt: skip
 # Column of the table, colour, mark, words: the published planner, and two that know more.
 PLANNERS = (
     ("25", "measured", "o", "CEM, as published"),
@@ -30,7 +32,7 @@ def draw(table):
     # A model that was measured on one task and again on all is one dot.
     table = fullest_rows(table, by=["environment", "arm", "seed"])
     worlds = [world for world in NAMES if world in set(table["environment"])] or list(dict.fromkeys(table["environment"]))
-    found = set(table["arm"]) - set(FLOORS)
+    found = set(table["arm"]) - {*FLOORS, *BOUNDS}
     arms = [arm for arm in ORDER if arm in found] + sorted(found - set(ORDER))
     columns = 2 if len(worlds) > 1 else 1
     figure, axes = new_figure(-(-len(worlds) // columns), columns, width=4.6, height=0.9 + 0.42 * len(arms))
@@ -41,7 +43,7 @@ def draw(table):
             axis.set_yticklabels([])
     for axis in axes.ravel()[len(worlds) :]:
         axis.remove()
-    pairs = len(table.loc[~table["arm"].isin(FLOORS), "outcomes_25"].iloc[0])
+    pairs = len(table.loc[table["arm"].isin(arms), "outcomes_25"].iloc[0])
     note = f"{pairs} held-out pairs, goal 25 steps ahead; mark: a training seed; bar: Wilson's 95 % interval of all seeds."
     return {
         "worlds": finish(figure, headline(table, worlds), note, legend=marks(table), columns=5),
@@ -63,7 +65,7 @@ def headline(table, worlds):
         part = table[table["environment"] == world]
         rows = part[part["arm"] == "LeWM"]
         if len(rows):
-            floors = [part[part["arm"] == floor] for floor in FLOORS[:2]]
+            floors = [part[part["arm"] == floor] for floor in FLOORS]
             run, above = run + 1, above + all(better(rows, floor) for floor in floors if len(floor))
     return f"Trained without a GPU, LeWM plans above random actions and doing nothing in {above} of {run} worlds."
 
@@ -88,14 +90,13 @@ def marks(table):
     shown = [p for p in PLANNERS if f"success_{p[0]}" in table and table[f"success_{p[0]}"].notna().any()]
     handles = [Line2D([], [], ls="", marker=marker, color=COLORS[color], label=label) for _, color, marker, label in shown]
     handles.append(Patch(color="0.86", label="random or nothing"))
-    if (table["arm"] == "true dynamics").any():
-        handles.append(Line2D([], [], color=COLORS["exact"], ls="--", lw=1.2, label="CEM with the true dynamics"))
-    return handles
+    drawn = [told for arm, told in BOUNDS.items() if (table["arm"] == arm).any()]
+    return handles + [Line2D([], [], color=COLORS["exact"], ls=style, lw=1.2, label=label) for style, label in drawn]
 
 
 def panel(axis, part, arms):
-    """One world: a row an arm, the floor as a band, the true dynamics as a line."""
-    floor = part[part["arm"].isin(FLOORS[:2])]
+    """One world: a row an arm, the floor as a band, the bounds as lines."""
+    floor = part[part["arm"].isin(FLOORS)]
     if len(floor):
         axis.axvspan(0, floor["success_25"].max(), color="0.86", lw=0)
     for position, arm in enumerate(arms):
@@ -111,9 +112,9 @@ def panel(axis, part, arms):
             axis.plot(
                 values, np.full(len(values), height), ls="", marker=marker, ms=5, mec="white", mew=0.5, color=COLORS[color]
             )
-    truth = part[part["arm"] == "true dynamics"]
-    if len(truth):
-        axis.axvline(truth["success_25"].iloc[0], color=COLORS["exact"], lw=1.2, ls="--")
+    for bound, (style, _) in BOUNDS.items():
+        for success in part.loc[part["arm"] == bound, "success_25"]:
+            axis.axvline(success, color=COLORS["exact"], lw=1.2, ls=style)
     axis.set_yticks(range(len(arms)), arms)
     axis.set_xlim(0, 1.03)
     axis.set_ylim(len(arms) - 0.45, -0.55)
@@ -124,9 +125,9 @@ def overview_panel(axis, table, worlds):
     """All worlds on one axis: the floor in grey, the world models and the imitator, their best planner each."""
     for position, world in enumerate(worlds):
         part = table[table["environment"] == world]
-        floor = part.loc[part["arm"].isin(FLOORS[:2]), "success_25"].max()
+        floor = part.loc[part["arm"].isin(FLOORS), "success_25"].max()
         axis.barh(position, floor, height=0.8, color="0.86", lw=0)
-        models = part[~part["arm"].isin((*FLOORS, "cloning"))]
+        models = part[~part["arm"].isin((*FLOORS, *BOUNDS, "cloning"))]
         best = [
             (rows[f"success_{planner}"].mean(), arm, planner)
             for arm, rows in models.groupby("arm")

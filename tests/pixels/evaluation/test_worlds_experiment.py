@@ -78,7 +78,7 @@ def test_each_arm_changes_what_it_says_and_nothing_that_is_not_read():
     cells = load_experiment("worlds").cells("quick")
     for world in WORLDS.WORLDS:
         longer = set(WORLDS.LONGER) if world != "push_t" else set()
-        perfect = {WORLDS.PERFECT} if world != "cube" else set()  # hours there
+        perfect = {WORLDS.PERFECT} if world == "push_t" else set()
         expected = {*WORLDS.ARMS, *WORLDS.FLOORS, *WORLDS.SEARCHES, *perfect} - longer
         assert {c["arm"] for c in cells if c["environment"] == world} == expected
     assert len({tuple(cell.values()) for cell in cells}) == len(cells)
@@ -142,6 +142,17 @@ def test_other_pairs_are_no_pairs(refused):
     assert "minus LeWM" not in WORLDS.summary(pd.concat([lewm[1:], first[1:]]))
 
 
+def test_fewer_pairs_are_the_first_of_more(refused):
+    model = rows_of("A", {0: "1011"}, "7 7 8 9").assign(pairs_25="all four")
+    perfect = rows_of(WORLDS.PERFECT, {0: "11"}, "7 7").assign(pairs_25="the first two")
+    found = WORLDS.gain(WORLDS.first_pairs(perfect, 2), WORLDS.first_pairs(model, 2))
+    assert (found.both, found.only_first, found.only_second, found.neither) == (1, 1, 0, 0)
+    assert model["outcomes_25"].item() == "1011"  # as it was
+    for other in (model, WORLDS.first_pairs(model, 3), WORLDS.first_pairs(model.assign(episodes_25="7 8 8 9"), 2)):
+        with refused("no training seed with the same pairs"):
+            WORLDS.gain(WORLDS.first_pairs(perfect, 2), other)
+
+
 def test_a_row_is_measured_once_and_anew_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(WORLDS, "committed", lambda: tmp_path / "nothing")
@@ -192,12 +203,14 @@ def test_the_figure_shows_every_seed_and_the_floors():
     table = pd.concat([
         rows_of("LeWM", {0: "1110", 1: "1111"}, "1 2 3 4"), rows_of("cloning", {0: "1000"}, "1 2 3 4"),
         rows_of("random", {0: "0000"}, "1 2 3 4"), rows_of("true dynamics", {0: "11"}, "1 2"),
-        rows_of("LeWM", {1: "1111"}, "1 2 3 4", tasks="all"),
+        rows_of(WORLDS.PERFECT, {0: "01"}, "1 2"), rows_of("LeWM", {1: "1111"}, "1 2 3 4", tasks="all"),
         rows_of("LeWM", {0: "0000"}, "1 2 3 4", "cube"), rows_of("nothing", {0: "0100"}, "1 2 3 4", "cube"),
     ])  # fmt: skip
     figure = drawn["draw"](table)["worlds"]
     assert [axis.get_title() for axis in figure.axes] == ["Two-Room", "Cube"]
     left, right = figure.axes
+    bounds = {line.get_linestyle(): line.get_xdata() for line in left.lines if line.get_linestyle() != "-"}
+    assert bounds["--"] == [1, 1] and bounds[":"] == [0.5, 0.5]
     dots = [line.get_xdata().tolist() for line in left.lines if line.get_marker() == "o"]
     assert dots == [[0.25], [0.75, 1.0]]
     low, high = wilson_interval(7, 8)
