@@ -324,6 +324,12 @@ def push_t(rng, n):
         comparison("SIGReg + inverse dynamics, published planner: best seed", inverse["success_25"].max(), "<=", 0.4),
         comparison("it minus the floor, worst seed", inverse["success_25"].min() - floor("push_t"), ">=", 0.1),
         *(row for arm in LONGER for row in not_told(f"{arm}, minus it:", gain(reference("push_t", arm), inverse))),
+        comparison(
+            "trained sixteen times as long, guided search: success",
+            reference("push_t", LONGER[1])["success_guided"].max(),
+            "<=",
+            0.4,
+        ),
         comparison("cloning: worst seed", cloning["success_25"].min(), ">=", 0.4),
         comparison("the same model, search begun at the cloned policy: worst seed", begun["success_25"].min(), ">=", 0.4),
         comparison("it minus cloning on the same pairs: upper end of the 95 % interval", beside.high, "<=", 0.1),
@@ -484,7 +490,7 @@ def soonest(part):
 
 
 def summed_cost(rng, n):
-    """LeWM's cost summed over the plan against that at its end: Reacher, three training seeds, 200 pairs."""
+    """LeWM's cost summed over the plan against that at its end: Reacher, three training seeds, 200 pairs; Two-Room, one."""
     summed, lewm = reference("reacher", SUMMED), reference("reacher", "LeWM")
     found = gain(summed, lewm)
     return [
@@ -495,7 +501,9 @@ def summed_cost(rng, n):
         comparison("lower end of its 95 % interval", found.low, ">=", 0.05),
         comparison("summed: steps within which a quarter of the successes arrive", soonest(summed), "<=", 10),
         comparison("at the end of 25: the same", soonest(lewm), ">=", 15),
-    ]
+        comparison("Two-Room, one training seed, summed minus end: upper end of the 95 % interval",
+                   gain(reference("two_room", SUMMED), reference("two_room", "LeWM")).high, "<=", 0),
+    ]  # fmt: skip
 
 
 def near_cloning(rng, n):
@@ -505,7 +513,15 @@ def near_cloning(rng, n):
         begun = reference(world, FROM_CLONING)
         rows.append(comparison(f"{NAMES[world]}, training seeds", len(begun), ">=", seeds))
         rows += not_told(f"{NAMES[world]}, search minus policy:", gain(begun, reference(world, "cloning")))
-    return rows
+    # Recordings of random actions, which imitation can only repeat.
+    begun = reference("reacher", FROM_CLONING)
+    found, own = gain(begun, reference("reacher", "cloning")), gain(begun, reference("reacher", MODEL))
+    return [
+        *rows,
+        comparison("Reacher, search minus policy", found.difference, ">=", 0.1),
+        comparison("Reacher, lower end of its 95 % interval", found.low, ">=", 0.05),
+        comparison("Reacher, it minus the same model's search from nothing: upper end", own.high, "<=", -0.1),
+    ]
 
 
 def first_pairs(part, n):
