@@ -83,7 +83,8 @@ PRESETS = {
         {"environment": WORLDS, "size": "small", "arm": list(SEARCHES), "seed": 0, "tasks": "25"},
         {"environment": "push_t", "size": "small", "arm": FROM_CLONING, "seed": SEEDS[1:], "tasks": "25"},
         {"environment": "reacher", "size": "small", "arm": SUMMED, "seed": SEEDS[1:], "tasks": "25"},
-        {"environment": "push_t", "size": "small", "arm": LONGER, "seed": 0, "tasks": "published"},
+        {"environment": "push_t", "size": "small", "arm": LONGER[0], "seed": 0, "tasks": "published"},
+        {"environment": "push_t", "size": "small", "arm": LONGER[1], "seed": 0, "tasks": "25"},
         {"environment": WORLDS, "size": "small", "arm": MAIN, "seed": 0, "tasks": "all"},
     ],
     "paper": [

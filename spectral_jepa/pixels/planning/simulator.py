@@ -155,7 +155,7 @@ def simulator_cost(
     scaler : ActionScaler
     kind : {"end", "sum", "closest"}
         Of the last state, summed over the states at the ends of all blocks, or the least of these; as
-        :func:`spectral_jepa.pixels.planning.latent.latent_cost` has it, but not squared.
+        :func:`spectral_jepa.pixels.planning.latent.latent_cost` has it, but squared only with an encoder.
     action_block : int
         Raw actions in a block; "end" does not read it.
     encoder : WorldModel, optional
